@@ -1,0 +1,247 @@
+//! A change of a lead in the making: verbs emit facts, each fact is folded at once, and the whole goes to the store.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::charter::Charter;
+use crate::clock::{ClockEvent, ClockKind, ClockLevel, ClockStart, ClockState, Party, SlaClock, WorkingTime};
+use crate::directory::Directory;
+use crate::evaluation::Evaluation;
+use crate::event::{Actor, Body, Event, Fact, GreyTrigger, StreamKind};
+use crate::handoff::Packet;
+use crate::lead::Journey;
+use crate::refused::{RefusalCode, Refused};
+use crate::snapshot::Snapshot;
+use crate::stage::{Cause, StageKind, WorkState};
+use crate::time::{Ids, Instant};
+
+/// Who acts, when, and under which agreement.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
+    /// When it is written down.
+    pub now: Instant,
+    /// When it happened.
+    pub at: Instant,
+    pub actor: Actor,
+    pub cause: Cause,
+    pub charter: &'a Charter,
+    pub directory: &'a Directory,
+    pub ids: &'a dyn Ids,
+    /// False while the past is imported: no clocks, no routing.
+    pub live: bool,
+}
+
+/// What is written beside the log: it may hold personal data, or is too large for it.
+#[derive(Clone, Debug)]
+pub enum Record {
+    Evaluation { evaluation: Evaluation, snapshot: Arc<Snapshot> },
+    Packet { handoff: Uuid, packet: Packet },
+    Note { about: Uuid, text: String },
+    GreyCase { case: Uuid, slot: String, decision: Uuid, trigger: GreyTrigger, text: Option<String> },
+}
+
+/// A finished change: the journey before and after, and the events between.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Version that the store must still find; 0 for a new lead.
+    pub expected: i64,
+    pub before: Journey,
+    pub after: Journey,
+    pub events: Vec<Event>,
+    pub records: Vec<Record>,
+    /// Pool and revision that a routing was decided from, and whom it chose.
+    pub routed: Option<Routed>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Routed {
+    pub pool: String,
+    pub revision: u64,
+    pub owner: Option<Uuid>,
+}
+
+/// A change in the making.
+pub struct Draft<'a> {
+    pub scene: Scene<'a>,
+    before: Journey,
+    pub journey: Journey,
+    facts: Vec<(Instant, Fact)>,
+    pub records: Vec<Record>,
+    pub routed: Option<Routed>,
+    /// An act of high intent: shorter targets apply.
+    pub urgent: bool,
+}
+
+impl<'a> Draft<'a> {
+    pub fn new(journey: Journey, scene: Scene<'a>) -> Draft<'a> {
+        Draft { scene, before: journey.clone(), journey, facts: vec![], records: vec![], routed: None, urgent: false }
+    }
+
+    /// Refuses unless the caller saw this version.
+    pub fn expect_version(&self, expected: Option<i64>) -> Result<(), Refused> {
+        match expected {
+            Some(version) if version != self.before.lead.version => Err(Refused::version(self.before.lead.version)),
+            _ => Ok(()),
+        }
+    }
+
+    pub fn emit(&mut self, fact: Fact) {
+        self.emit_at(self.scene.at, fact);
+    }
+
+    pub fn emit_at(&mut self, at: Instant, fact: Fact) {
+        self.journey.apply(&fact, at);
+        self.facts.push((at, fact));
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.facts.is_empty() && self.records.is_empty()
+    }
+
+    pub fn finish(mut self) -> Change {
+        let scene = &self.scene;
+        self.journey.lead.version = self.before.lead.version + 1;
+        let lead = &self.journey.lead;
+        let events = self.facts.into_iter().zip(0..).map(|((occurred_at, fact), ordinal)| Event {
+            id: scene.ids.next(),
+            stream: StreamKind::Lead,
+            stream_id: lead.id,
+            version: lead.version,
+            ordinal,
+            occurred_at,
+            recorded_at: scene.now,
+            body: Body {
+                actor: scene.actor,
+                cause: scene.cause,
+                charter: scene.charter.number,
+                cycle: Some(lead.cycle),
+                fact,
+            },
+        });
+        let events = events.collect();
+        Change {
+            expected: self.before.lead.version,
+            before: self.before,
+            after: self.journey,
+            events,
+            records: self.records,
+            routed: self.routed,
+        }
+    }
+
+    /// Moves the lead forward. It never goes backward inside a cycle (I2).
+    pub fn advance(&mut self, to: StageKind, evaluation: Option<Uuid>, asserted: bool) -> Result<(), Refused> {
+        let lead = &self.journey.lead;
+        let fresh = self.journey.cycle.furthest_stage == StageKind::Anonymous;
+        if !fresh && to <= lead.stage {
+            return Err(Refused::illegal(lead.stage, &format!("move to {to}"), &[]));
+        }
+        let from = (lead.stage_version > 0).then_some(lead.stage);
+        let skipped = StageKind::between(if fresh { StageKind::Anonymous } else { lead.stage }, to);
+        let stage_version = lead.stage_version + 1;
+        self.emit(Fact::StageChanged { from, to, skipped, asserted, stage_version, evaluation });
+        Ok(())
+    }
+
+    pub fn work_state(&mut self, to: WorkState) {
+        let from = self.journey.lead.work_state;
+        if from != to {
+            self.emit(Fact::WorkStateChanged { from, to });
+        }
+    }
+
+    /// Starts a clock by the charter's policy, in the hours of whoever has the lead now.
+    pub fn start_clock(&mut self, kind: ClockKind, level: ClockLevel) {
+        let Some(policy) = self.scene.charter.body.policy(kind) else { return };
+        self.start_clock_for(kind, level, policy.target_ms(self.urgent));
+    }
+
+    /// Starts a clock with a target of its own, for example the date that a buyer named.
+    pub fn start_clock_for(&mut self, kind: ClockKind, level: ClockLevel, target_ms: i64) {
+        if !self.scene.live {
+            return;
+        }
+        let Some(policy) = self.scene.charter.body.policy(kind) else { return };
+        let lead = &self.journey.lead;
+        let hours = self.scene.directory.working_time(policy.mode, lead.owner, lead.queue.as_deref());
+        let start = ClockStart {
+            id: self.scene.ids.next(),
+            party: policy.party.unwrap_or(Party::Sales),
+            level,
+            cycle: lead.cycle,
+            subject_owner: lead.owner,
+            policy_charter: self.scene.charter.number,
+            at: self.scene.at,
+            target_ms,
+        };
+        let clock = SlaClock::start(policy, start, hours);
+        self.emit(Fact::ClockChanged { clock });
+    }
+
+    /// Meets every clock of the kind that still waits for this.
+    pub fn meet_clocks(&mut self, kind: ClockKind) {
+        let at = self.scene.at;
+        self.change_clocks(|clock| clock.kind == kind, |clock, _| clock.meet(at));
+    }
+
+    pub fn cancel_clocks(&mut self, keep: impl Fn(&SlaClock) -> bool) {
+        let at = self.scene.at;
+        self.change_clocks(|clock| !keep(clock), |clock, _| clock.cancel(at));
+    }
+
+    /// Stops sales' clocks for a reason of the charter; a clock whose policy knows no such pause runs on.
+    pub fn pause_clocks(&mut self, kind: ClockKind, reason: &str) {
+        let Some(policy) = self.scene.charter.body.policy(kind) else { return };
+        let at = self.scene.at;
+        self.change_clocks(|clock| clock.kind == kind, |clock, hours| clock.pause(at, reason, policy, hours).ok().into_iter().collect());
+    }
+
+    pub fn resume_clocks(&mut self, kind: ClockKind) {
+        let at = self.scene.at;
+        self.change_clocks(|clock| clock.kind == kind, |clock, hours| clock.resume(at, hours).into_iter().collect());
+    }
+
+    /// Writes down what time alone did: pauses that lapsed, promises that were broken.
+    pub fn catch_up_clocks(&mut self) {
+        let now = self.scene.now;
+        self.change_clocks(|_| true, |clock, _| clock.catch_up(now));
+    }
+
+    fn change_clocks(
+        &mut self,
+        which: impl Fn(&SlaClock) -> bool,
+        change: impl Fn(&SlaClock, WorkingTime<'_>) -> Vec<ClockEvent>,
+    ) {
+        let chosen = self.journey.clocks.iter().filter(|clock| which(clock));
+        let events: Vec<ClockEvent> = chosen.flat_map(|clock| change(clock, self.hours_of(clock))).collect();
+        for clock in events {
+            self.emit_at(clock.at(), Fact::ClockChanged { clock });
+        }
+    }
+
+    /// The hours in which a clock counts: its owner's, or those of whoever has the lead.
+    pub fn hours_of(&self, clock: &SlaClock) -> WorkingTime<'a> {
+        let lead = &self.journey.lead;
+        let owner = clock.subject_owner.or(lead.owner);
+        self.scene.directory.working_time(clock.mode, owner, lead.queue.as_deref())
+    }
+
+    pub fn waits(&self, kind: ClockKind) -> bool {
+        let waiting = |clock: &SlaClock| matches!(clock.state, ClockState::Running | ClockState::Paused);
+        self.journey.clocks.iter().any(|clock| clock.kind == kind && waiting(clock))
+    }
+
+    pub(crate) fn require_open(&self, verb: &str) -> Result<(), Refused> {
+        if self.journey.is_open() {
+            return Ok(());
+        }
+        let lead = &self.journey.lead;
+        let message = format!("cannot {verb}: cycle {} of this lead ended {}", lead.cycle, lead.outcome);
+        let allowed = match lead.outcome {
+            crate::stage::CycleOutcome::Disqualified if !lead.suppressed => vec!["reopenLead".to_owned()],
+            _ => vec![],
+        };
+        Err(Refused { allowed, ..Refused::new(RefusalCode::IllegalTransition, message) })
+    }
+}

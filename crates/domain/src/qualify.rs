@@ -1,0 +1,180 @@
+//! Marketing's half of the machine: capture, what an evaluation does to a lead, and routing.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::change::{Draft, Record, Routed};
+use crate::clock::{ClockKind, ClockLevel};
+use crate::disposition::Disposal;
+use crate::evaluation::{Decision, Evaluation, GateResult, furthest_met, scoring};
+use crate::event::{Fact, GreyTrigger};
+use crate::handoff::Packet;
+use crate::persona::PersonaMatch;
+use crate::refused::Refused;
+use crate::snapshot::Snapshot;
+use crate::stage::{Channel, CycleOpenedBy, CycleOutcome, StageKind, WorkState};
+use crate::time::DAY;
+use crate::verdict::{Outcome, Status};
+
+/// What a new lead is captured with, besides the person.
+#[derive(Clone, Debug)]
+pub struct Capture {
+    pub account: Option<Uuid>,
+    pub campaign: Option<Uuid>,
+    pub source: String,
+    pub channel: Channel,
+}
+
+/// An evaluation with all that was looked at.
+pub struct Judgement {
+    pub evaluation: Evaluation,
+    pub snapshot: Arc<Snapshot>,
+    pub persona: Option<PersonaMatch>,
+}
+
+/// Where a router sends a lead, resolved against the directory and the charter.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    pub owner: Option<Uuid>,
+    pub queue: Option<String>,
+    pub priority: i32,
+    /// The router's decision; none where no router is deployed and the fallback queue serves.
+    pub decision: Option<Uuid>,
+    pub pool: Option<(String, u64)>,
+}
+
+impl Draft<'_> {
+    /// A person becomes a lead.
+    pub fn capture(&mut self, capture: Capture) -> Result<(), Refused> {
+        let Capture { account, campaign, source, channel } = capture;
+        self.emit(Fact::LeadCaptured { account, campaign, source, channel });
+        self.open_cycle(CycleOpenedBy::Capture)
+    }
+
+    /// Opens the next cycle at INQUIRY. A lead has at most one open cycle (I3).
+    pub fn open_cycle(&mut self, by: CycleOpenedBy) -> Result<(), Refused> {
+        let number = self.journey.cycle.number;
+        let resumed_from = (number > 0).then_some(number);
+        self.emit(Fact::CycleOpened { cycle: number + 1, by, resumed_from });
+        self.advance(StageKind::Inquiry, None, false)
+    }
+
+    /// Applies what the rules and criteria said. The caller routes afterwards, if the lead has reached MQL.
+    pub fn evaluated(&mut self, judgement: Judgement) -> Result<(), Refused> {
+        self.require_open("evaluate")?;
+        let Judgement { evaluation, snapshot, persona } = judgement;
+        let body = &self.scene.charter.body;
+        let last = evaluation.gates.last();
+        let result = last.map_or(Outcome::Hold, |gate| gate.result);
+        let ruled: Option<Ended> = match (result, last) {
+            (Outcome::Recycle, Some(gate)) => self.ending(&evaluation, gate, CycleOutcome::Recycled),
+            (Outcome::Disqualify, Some(gate)) => self.ending(&evaluation, gate, CycleOutcome::Disqualified),
+            _ => None,
+        };
+        let latest = evaluation.as_of.plus(i64::from(body.max_hold_days) * DAY);
+        let named = evaluation.decisions.iter().filter_map(|decision| decision.review_at).filter(|at| *at > evaluation.as_of);
+        let furthest = furthest_met(&evaluation.gates);
+        let passed = furthest.is_some_and(|stage| stage >= StageKind::Mql);
+        let next_evaluation_at = if passed { None } else { Some(named.min().unwrap_or(latest).min(latest)) };
+        let slots: Vec<_> = evaluation.gates.iter().rev().flat_map(|gate| body.slots_of(gate.gate)).collect();
+        let scores = scoring(&slots, &evaluation.decisions);
+        let lead = &self.journey.lead;
+        self.emit(Fact::LeadEvaluated {
+            evaluation: evaluation.id,
+            snapshot: evaluation.snapshot,
+            gate: last.map(|gate| gate.gate),
+            result,
+            decisions: evaluation.decisions.iter().map(|decision| decision.id).collect(),
+            persona: persona.map(|persona| persona.key),
+            fit: scores.map_or(lead.fit, |decision| decision.fit),
+            engagement: scores.map_or(lead.engagement, |decision| decision.engagement),
+            next_evaluation_at,
+        });
+        if let Some(to) = furthest.filter(|to| *to > self.journey.lead.stage) {
+            self.advance(to, Some(evaluation.id), false)?;
+            if to == StageKind::Mql {
+                self.start_clock(ClockKind::Route, ClockLevel::Lead);
+            }
+        }
+        self.open_grey_cases(&evaluation, last);
+        let id = evaluation.id;
+        self.records.push(Record::Evaluation { evaluation, snapshot });
+        if let Some(ended) = ruled {
+            self.close(ended.outcome, ended.disposal, Some(id))?;
+        }
+        Ok(())
+    }
+
+    /// Which ending a rule asked for, if the charter allows it; a rule that names another reason is heard as a grey case.
+    fn ending(&self, evaluation: &Evaluation, gate: &GateResult, outcome: CycleOutcome) -> Option<Ended> {
+        let wanted = if outcome == CycleOutcome::Recycled { Outcome::Recycle } else { Outcome::Disqualify };
+        let here = |d: &&Decision| d.gate == Some(gate.gate) && d.outcome == Some(wanted);
+        let decision = evaluation.decisions.iter().find(here)?;
+        let disposal = Disposal {
+            reason: decision.target.clone().unwrap_or_default(),
+            recycle_at: decision.review_at.filter(|at| *at > self.scene.at),
+            ..Disposal::default()
+        };
+        self.allowed(outcome, &disposal).ok().map(|_| Ended { outcome, disposal })
+    }
+
+    fn open_grey_cases(&mut self, evaluation: &Evaluation, last: Option<&GateResult>) {
+        let undecided = last.is_some_and(|gate| gate.result == Outcome::Review);
+        for decision in &evaluation.decisions {
+            let trigger = match (decision.status, decision.outcome) {
+                (Status::Busy, _) => continue,
+                (Status::Ok, Some(Outcome::Review)) if undecided => GreyTrigger::Review,
+                (Status::Ok, _) => continue,
+                _ => GreyTrigger::Fault,
+            };
+            if self.journey.lead.grey_slots.contains(&decision.slot) {
+                continue;
+            }
+            let case = self.scene.ids.next();
+            let (slot, text) = (decision.slot.clone(), decision.text.clone());
+            self.emit(Fact::GreyCaseOpened { case, slot: slot.clone(), decision: decision.id, trigger });
+            self.records.push(Record::GreyCase { case, slot, decision: decision.id, trigger, text });
+        }
+    }
+
+    /// Gives an MQL to an owner or a queue and offers it with its packet. A lead is never "not routed".
+    pub fn route(&mut self, destination: Destination, packet: Packet) -> Result<(), Refused> {
+        self.require_open("route")?;
+        if self.journey.lead.stage != StageKind::Mql {
+            return Err(Refused::illegal(self.journey.lead.stage, "route", &["evaluateLead"]));
+        }
+        if let Some(pending) = self.journey.pending_handoff() {
+            let handoff = pending.id;
+            self.emit(Fact::HandoffCancelled { handoff });
+            self.cancel_clocks(|clock| clock.kind == ClockKind::Route || clock.level == ClockLevel::Lead);
+        }
+        let Destination { owner, queue, priority, decision, pool } = destination;
+        let queue = match (owner, queue) {
+            (Some(_), _) => None,
+            (None, Some(queue)) if self.scene.directory.queue(&queue).is_some() => Some(queue),
+            (None, _) => Some(self.scene.charter.body.fallback_queue.clone()),
+        };
+        let work_state = if owner.is_some() { WorkState::Assigned } else { WorkState::Queued };
+        let pool_key = pool.as_ref().map(|(key, _)| key.clone());
+        self.emit(Fact::LeadAssigned { owner, queue, decision, pool: pool_key, priority, work_state });
+        self.routed = pool.map(|(pool, revision)| Routed { pool, revision, owner });
+        self.meet_clocks(ClockKind::Route);
+        self.meet_clocks(ClockKind::Context);
+        self.resume_clocks(ClockKind::FirstTouch);
+        let handoff = self.scene.ids.next();
+        self.emit(Fact::HandoffOffered { handoff, packet: packet.digest(), completeness: packet.completeness() });
+        self.records.push(Record::Packet { handoff, packet });
+        self.start_clock(ClockKind::Accept, ClockLevel::Owner);
+        if !self.waits(ClockKind::FirstTouch) {
+            self.start_clock(ClockKind::FirstTouch, ClockLevel::Lead);
+        }
+        self.start_clock(ClockKind::FirstTouch, ClockLevel::Owner);
+        Ok(())
+    }
+}
+
+struct Ended {
+    outcome: CycleOutcome,
+    disposal: Disposal,
+}
