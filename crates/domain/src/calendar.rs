@@ -19,12 +19,19 @@ const MAX_HOLIDAYS: usize = 2_000;
 text_enum! {
     /// A day of the week.
     pub enum Weekday {
+        /// Monday.
         Monday = "MON",
+        /// Tuesday.
         Tuesday = "TUE",
+        /// Wednesday.
         Wednesday = "WED",
+        /// Thursday.
         Thursday = "THU",
+        /// Friday.
         Friday = "FRI",
+        /// Saturday.
         Saturday = "SAT",
+        /// Sunday.
         Sunday = "SUN",
     }
 }
@@ -76,6 +83,16 @@ impl std::fmt::Display for TimeZone {
 pub struct Date(pub NaiveDate);
 
 impl Date {
+    /// Days since 1970-01-01.
+    pub fn days(self) -> i32 {
+        use chrono::Datelike;
+        self.0.num_days_from_ce() - 719_163
+    }
+
+    pub fn from_days(days: i32) -> Option<Date> {
+        chrono::NaiveDate::from_num_days_from_ce_opt(days.checked_add(719_163)?).map(Date)
+    }
+
     pub fn parse(text: &str) -> Result<Date, String> {
         let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|date| date.to_string() == text);
         date.map(Date).ok_or_else(|| format!("{text:?} is no date; expected for example 2026-12-25"))
@@ -116,6 +133,7 @@ impl std::fmt::Display for Date {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct WeeklyInterval {
+    /// Weekday in the calendar's zone.
     pub day: Weekday,
     /// 540 is 09:00.
     pub from: u16,
@@ -151,7 +169,9 @@ pub struct Calendar {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Absence {
+    /// First instant off.
     pub from: Instant,
+    /// First instant back.
     pub to: Instant,
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::charter::Charter;
-use crate::clock::{ClockEvent, ClockKind, ClockLevel, ClockStart, ClockState, Party, SlaClock, WorkingTime};
+use crate::clock::{
+    ClockEvent, ClockKind, ClockLevel, ClockStart, ClockState, Party, SlaClock, SlaPolicy, WorkingTime,
+};
 use crate::directory::Directory;
 use crate::evaluation::Evaluation;
 use crate::event::{Actor, Body, Event, Fact, GreyTrigger, StreamKind};
@@ -13,7 +15,7 @@ use crate::handoff::Packet;
 use crate::lead::Journey;
 use crate::refused::{RefusalCode, Refused};
 use crate::snapshot::Snapshot;
-use crate::stage::{Cause, StageKind, WorkState};
+use crate::stage::{Cause, CycleOutcome, StageKind, WorkState};
 use crate::time::{Ids, Instant};
 
 /// Who acts, when, and under which agreement.
@@ -35,10 +37,26 @@ pub struct Scene<'a> {
 /// What is written beside the log: it may hold personal data, or is too large for it.
 #[derive(Clone, Debug)]
 pub enum Record {
-    Evaluation { evaluation: Evaluation, snapshot: Arc<Snapshot> },
-    Packet { handoff: Uuid, packet: Packet },
-    Note { about: Uuid, text: String },
-    GreyCase { case: Uuid, slot: String, decision: Uuid, trigger: GreyTrigger, text: Option<String> },
+    /// With every snapshot that a decision names: the qualification's, and the routing's with the pool.
+    Evaluation {
+        evaluation: Evaluation,
+        snapshots: Vec<Arc<Snapshot>>,
+    },
+    Packet {
+        handoff: Uuid,
+        packet: Packet,
+    },
+    Note {
+        about: Uuid,
+        text: String,
+    },
+    GreyCase {
+        case: Uuid,
+        slot: String,
+        decision: Uuid,
+        trigger: GreyTrigger,
+        text: Option<String>,
+    },
 }
 
 /// A finished change: the journey before and after, and the events between.
@@ -61,12 +79,19 @@ pub struct Routed {
     pub owner: Option<Uuid>,
 }
 
+/// A fact with what the journey knew when it was emitted.
+struct Noted {
+    at: Instant,
+    cycle: u32,
+    fact: Fact,
+}
+
 /// A change in the making.
 pub struct Draft<'a> {
     pub scene: Scene<'a>,
     before: Journey,
     pub journey: Journey,
-    facts: Vec<(Instant, Fact)>,
+    facts: Vec<Noted>,
     pub records: Vec<Record>,
     pub routed: Option<Routed>,
     /// An act of high intent: shorter targets apply.
@@ -74,48 +99,66 @@ pub struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
+    /// Begins a change of a lead as it was loaded, or of [`Journey::blank`].
     pub fn new(journey: Journey, scene: Scene<'a>) -> Draft<'a> {
-        Draft { scene, before: journey.clone(), journey, facts: vec![], records: vec![], routed: None, urgent: false }
+        Draft {
+            scene,
+            before: journey.clone(),
+            journey,
+            facts: vec![],
+            records: vec![],
+            routed: None,
+            urgent: false,
+        }
     }
 
     /// Refuses unless the caller saw this version.
     pub fn expect_version(&self, expected: Option<i64>) -> Result<(), Refused> {
         match expected {
-            Some(version) if version != self.before.lead.version => Err(Refused::version(self.before.lead.version)),
+            Some(version) if version != self.before.lead.version => {
+                Err(Refused::version(self.before.lead.version))
+            }
             _ => Ok(()),
         }
     }
 
+    /// Writes a fact down and folds it at once.
     pub fn emit(&mut self, fact: Fact) {
         self.emit_at(self.scene.at, fact);
     }
 
+    /// A fact that happened at another instant than the scene.
     pub fn emit_at(&mut self, at: Instant, fact: Fact) {
         self.journey.apply(&fact, at);
-        self.facts.push((at, fact));
+        // A capture comes just before the cycle that it belongs to.
+        let cycle = self.journey.lead.cycle.max(1);
+        self.facts.push(Noted { at, cycle, fact });
     }
 
+    /// Whether there is nothing to store.
     pub fn is_empty(&self) -> bool {
         self.facts.is_empty() && self.records.is_empty()
     }
 
+    /// Seals the change: one version of the lead, its events numbered from 0.
     pub fn finish(mut self) -> Change {
         let scene = &self.scene;
-        self.journey.lead.version = self.before.lead.version + 1;
+        // Versions are gapless in the log: a change without facts is no new version.
+        self.journey.lead.version = self.before.lead.version + i64::from(!self.facts.is_empty());
         let lead = &self.journey.lead;
-        let events = self.facts.into_iter().zip(0..).map(|((occurred_at, fact), ordinal)| Event {
+        let events = self.facts.into_iter().zip(0..).map(|(Noted { at, cycle, fact }, ordinal)| Event {
             id: scene.ids.next(),
             stream: StreamKind::Lead,
             stream_id: lead.id,
             version: lead.version,
             ordinal,
-            occurred_at,
+            occurred_at: at,
             recorded_at: scene.now,
             body: Body {
                 actor: scene.actor,
                 cause: scene.cause,
                 charter: scene.charter.number,
-                cycle: Some(lead.cycle),
+                cycle: Some(cycle),
                 fact,
             },
         });
@@ -130,12 +173,22 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Moves the lead forward. It never goes backward inside a cycle (I2).
-    pub fn advance(&mut self, to: StageKind, evaluation: Option<Uuid>, asserted: bool) -> Result<(), Refused> {
+    /// Moves the lead forward. It never goes backward inside a cycle (I2), nor below INQUIRY. After a win only ADVOCATE
+    /// is left.
+    pub fn advance(
+        &mut self,
+        to: StageKind,
+        evaluation: Option<Uuid>,
+        asserted: bool,
+    ) -> Result<(), Refused> {
         let lead = &self.journey.lead;
+        if !(lead.outcome == CycleOutcome::Won && to == StageKind::Advocate) {
+            self.require_open(&format!("move to {to}"))?;
+        }
         let fresh = self.journey.cycle.furthest_stage == StageKind::Anonymous;
-        if !fresh && to <= lead.stage {
-            return Err(Refused::illegal(lead.stage, &format!("move to {to}"), &[]));
+        if to < StageKind::Inquiry || (!fresh && to <= lead.stage) {
+            let message = format!("a lead at {} cannot move to {to}; a cycle only goes forward", lead.stage);
+            return Err(Refused::new(RefusalCode::IllegalTransition, message));
         }
         let from = (lead.stage_version > 0).then_some(lead.stage);
         let skipped = StageKind::between(if fresh { StageKind::Anonymous } else { lead.stage }, to);
@@ -144,6 +197,7 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
+    /// Says what is being done with the lead, if that is news.
     pub fn work_state(&mut self, to: WorkState) {
         let from = self.journey.lead.work_state;
         if from != to {
@@ -153,18 +207,22 @@ impl<'a> Draft<'a> {
 
     /// Starts a clock by the charter's policy, in the hours of whoever has the lead now.
     pub fn start_clock(&mut self, kind: ClockKind, level: ClockLevel) {
-        let Some(policy) = self.scene.charter.body.policy(kind) else { return };
-        self.start_clock_for(kind, level, policy.target_ms(self.urgent));
-    }
-
-    /// Starts a clock with a target of its own, for example the date that a buyer named.
-    pub fn start_clock_for(&mut self, kind: ClockKind, level: ClockLevel, target_ms: i64) {
-        if !self.scene.live {
-            return;
-        }
-        let Some(policy) = self.scene.charter.body.policy(kind) else { return };
+        let Some(policy) = self.scene.charter.body.policy(kind).filter(|_| self.scene.live) else { return };
         let lead = &self.journey.lead;
         let hours = self.scene.directory.working_time(policy.mode, lead.owner, lead.queue.as_deref());
+        self.start(policy, level, policy.target_ms(self.urgent), hours);
+    }
+
+    /// Starts a clock that is due on a date of its own, for example the one that a buyer named, whatever the policy's
+    /// hours. In an import of the past only a date that still lies ahead needs one.
+    pub fn start_clock_until(&mut self, kind: ClockKind, level: ClockLevel, date: Instant) {
+        let wanted = self.scene.live || date > self.scene.now;
+        let Some(policy) = self.scene.charter.body.policy(kind).filter(|_| wanted) else { return };
+        self.start(policy, level, date.since(self.scene.at), WorkingTime::Wall);
+    }
+
+    fn start(&mut self, policy: &SlaPolicy, level: ClockLevel, target_ms: i64, hours: WorkingTime<'_>) {
+        let lead = &self.journey.lead;
         let start = ClockStart {
             id: self.scene.ids.next(),
             party: policy.party.unwrap_or(Party::Sales),
@@ -179,12 +237,17 @@ impl<'a> Draft<'a> {
         self.emit(Fact::ClockChanged { clock });
     }
 
-    /// Meets every clock of the kind that still waits for this.
+    /// An act of the open cycle that keeps a promise: meets every clock of the kind. A clock that breached says how late.
     pub fn meet_clocks(&mut self, kind: ClockKind) {
-        let at = self.scene.at;
-        self.change_clocks(|clock| clock.kind == kind, |clock, _| clock.meet(at));
+        self.meet_clocks_at(kind, self.scene.at);
     }
 
+    pub(crate) fn meet_clocks_at(&mut self, kind: ClockKind, at: Instant) {
+        let cycle = self.journey.lead.cycle;
+        self.change_clocks(|clock| clock.kind == kind && clock.cycle == cycle, |clock, _| clock.meet(at));
+    }
+
+    /// Ends what lost its object: every clock that still waits, but those to keep.
     pub fn cancel_clocks(&mut self, keep: impl Fn(&SlaClock) -> bool) {
         let at = self.scene.at;
         self.change_clocks(|clock| !keep(clock), |clock, _| clock.cancel(at));
@@ -194,12 +257,19 @@ impl<'a> Draft<'a> {
     pub fn pause_clocks(&mut self, kind: ClockKind, reason: &str) {
         let Some(policy) = self.scene.charter.body.policy(kind) else { return };
         let at = self.scene.at;
-        self.change_clocks(|clock| clock.kind == kind, |clock, hours| clock.pause(at, reason, policy, hours).ok().into_iter().collect());
+        self.change_clocks(
+            |clock| clock.kind == kind,
+            |clock, hours| clock.pause(at, reason, policy, hours).ok().into_iter().collect(),
+        );
     }
 
+    /// Lets paused clocks of the kind run again.
     pub fn resume_clocks(&mut self, kind: ClockKind) {
         let at = self.scene.at;
-        self.change_clocks(|clock| clock.kind == kind, |clock, hours| clock.resume(at, hours).into_iter().collect());
+        self.change_clocks(
+            |clock| clock.kind == kind,
+            |clock, hours| clock.resume(at, hours).into_iter().collect(),
+        );
     }
 
     /// Writes down what time alone did: pauses that lapsed, promises that were broken.
@@ -227,6 +297,7 @@ impl<'a> Draft<'a> {
         self.scene.directory.working_time(clock.mode, owner, lead.queue.as_deref())
     }
 
+    /// Whether a clock of the kind is running or paused.
     pub fn waits(&self, kind: ClockKind) -> bool {
         let waiting = |clock: &SlaClock| matches!(clock.state, ClockState::Running | ClockState::Paused);
         self.journey.clocks.iter().any(|clock| clock.kind == kind && waiting(clock))
@@ -237,11 +308,13 @@ impl<'a> Draft<'a> {
             return Ok(());
         }
         let lead = &self.journey.lead;
+        if lead.cycle == 0 {
+            let message = format!("cannot {verb}: this lead has not been captured yet");
+            let allowed = vec!["captureLead".to_owned()];
+            return Err(Refused { allowed, ..Refused::new(RefusalCode::IllegalTransition, message) });
+        }
         let message = format!("cannot {verb}: cycle {} of this lead ended {}", lead.cycle, lead.outcome);
-        let allowed = match lead.outcome {
-            crate::stage::CycleOutcome::Disqualified if !lead.suppressed => vec!["reopenLead".to_owned()],
-            _ => vec![],
-        };
+        let allowed = if lead.reopens() { vec!["reopenLead".to_owned()] } else { vec![] };
         Err(Refused { allowed, ..Refused::new(RefusalCode::IllegalTransition, message) })
     }
 }

@@ -9,21 +9,27 @@ use crate::criterion::{Criterion, FieldTest};
 use crate::digest::Digest;
 use crate::disposition::{AttemptRule, DispositionReason, default_reasons};
 use crate::evaluation::Composition;
-use crate::field::{TraitKinds, is_key};
+use crate::field::TraitKinds;
 use crate::persona::Persona;
 use crate::refused::{RefusalCode, Refused};
 use crate::stage::{Side, StageKind};
 use crate::text::text_enum;
 use crate::time::Instant;
 
+mod problems;
+
 text_enum! {
+    /// Where a charter stands.
     pub enum CharterStatus {
+        /// Open for signatures.
         Proposed = "PROPOSED",
         /// Marketing and sales signed the same digest.
         Signed = "SIGNED",
         /// In force. Exactly one charter is.
         Active = "ACTIVE",
+        /// Was in force, until another one was activated.
         Superseded = "SUPERSEDED",
+        /// A side said no.
         Rejected = "REJECTED",
     }
 }
@@ -47,10 +53,13 @@ text_enum! {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct StageDefinition {
+    /// The fixed kind that the stage stands for.
     pub kind: StageKind,
+    /// Name of the stage in this company.
     pub label: String,
     /// What the stage means, in a sentence that both sides signed.
     pub meaning: String,
+    /// Party that works leads at this stage.
     pub owner: Party,
     /// What must hold for a lead to enter.
     pub entry: Vec<Criterion>,
@@ -69,7 +78,9 @@ pub struct StageDefinition {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RuleSlot {
+    /// Key of the slot, unique in the charter.
     pub key: String,
+    /// What the slot is asked.
     pub kind: SlotKind,
     /// The stage that the slot guards, for QUALIFY.
     pub gate: Option<StageKind>,
@@ -83,6 +94,7 @@ pub struct RuleSlot {
     pub pool: Option<String>,
 }
 
+/// A word that the two sides use differently.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(
     feature = "graphql",
@@ -91,9 +103,13 @@ pub struct RuleSlot {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct GlossaryTerm {
+    /// Key of the term.
     pub key: String,
+    /// What marketing calls it.
     pub marketing: String,
+    /// What sales calls it.
     pub sales: String,
+    /// What both agreed that it means.
     pub meaning: String,
 }
 
@@ -106,11 +122,17 @@ pub struct GlossaryTerm {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Responsibility {
+    /// Stage that the activity belongs to.
     pub stage: StageKind,
+    /// What is done.
     pub activity: String,
+    /// Who does it.
     pub responsible: String,
+    /// Who answers for it.
     pub accountable: String,
+    /// Who is asked before.
     pub consulted: Vec<String>,
+    /// Who is told afterwards.
     pub informed: Vec<String>,
 }
 
@@ -123,13 +145,17 @@ pub struct Responsibility {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Commitment {
+    /// Who promises.
     pub party: Party,
     /// For example `MQL_PER_MONTH`, `SAL_RATE`, `FIRST_TOUCH_IN_TIME`.
     pub metric: String,
+    /// Amount that is promised, in the unit.
     pub target: i32,
     /// Unit of the target: count, basis points, minor units.
     pub unit: String,
+    /// Days over which the metric is measured.
     pub window_days: u32,
+    /// How much it counts among the party's commitments.
     pub weight: u32,
 }
 
@@ -142,21 +168,31 @@ pub struct Commitment {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct CharterBody {
+    /// Name of this version, for people.
     pub title: String,
     /// ISO 4217; every amount of the workspace is in it.
     pub currency: String,
     /// IANA name; days and cohorts follow it.
     pub time_zone: String,
+    /// The funnel, in order.
     pub stages: Vec<StageDefinition>,
+    /// Where rules plug in.
     pub slots: Vec<RuleSlot>,
+    /// Typical buyers.
     pub personas: Vec<Persona>,
     /// The ideal customer profile.
     pub ideal_customer: Vec<FieldTest>,
+    /// Disposition reasons and what each of them allows.
     pub reasons: Vec<DispositionReason>,
+    /// How much sales tries before NO_RESPONSE is accepted.
     pub attempts: AttemptRule,
+    /// Promises with a due time, at most one of each kind.
     pub sla: Vec<SlaPolicy>,
+    /// Words that the two sides use differently.
     pub glossary: Vec<GlossaryTerm>,
+    /// Who does what at each stage.
     pub responsibilities: Vec<Responsibility>,
+    /// What each party promises the other; both promise something.
     pub commitments: Vec<Commitment>,
     /// Queue that owns a lead when nobody is available.
     pub fallback_queue: String,
@@ -168,6 +204,7 @@ pub struct CharterBody {
     pub high_intent: Vec<String>,
     /// Signals that can bring a recycled lead back, for example `feature-sso-released`.
     pub signals: Vec<String>,
+    /// Days until the charter is due for review.
     pub review_after_days: u32,
 }
 
@@ -175,10 +212,15 @@ pub struct CharterBody {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Signature {
+    /// Who signed.
     pub user: Uuid,
+    /// For which side.
     pub side: Side,
+    /// The text that was signed.
     pub digest: Digest,
+    /// When.
     pub at: Instant,
+    /// What the signer had to say.
     pub comment: Option<String>,
 }
 
@@ -186,22 +228,34 @@ pub struct Signature {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Charter {
+    /// 0 is the unsigned default; the others count from 1.
     pub number: u32,
+    /// Digest of the body, which is what people sign.
     pub digest: Digest,
+    /// Where it stands.
     pub status: CharterStatus,
+    /// The text.
     pub body: CharterBody,
+    /// Who signed it, in order.
     pub signatures: Vec<Signature>,
+    /// Who proposed it; nobody did with charter 0.
     pub proposed_by: Option<Uuid>,
+    /// When it was proposed.
     pub proposed_at: Instant,
+    /// When it last came into force.
     pub activated_at: Option<Instant>,
 }
 
 /// What the workspace knows besides the charter, as far as a charter must agree with it.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
+    /// Keys of the teams.
     pub teams: Vec<String>,
+    /// Keys of the queues.
     pub queues: Vec<String>,
+    /// Keys of the pools.
     pub pools: Vec<String>,
+    /// Traits that rules may read: key to kind.
     pub traits: TraitKinds,
 }
 
@@ -216,8 +270,11 @@ impl CharterBody {
 
     /// QUALIFY slots at a gate, in the order of their positions.
     pub fn slots_of(&self, gate: StageKind) -> impl Iterator<Item = &RuleSlot> {
-        let mut slots: Vec<&RuleSlot> =
-            self.slots.iter().filter(|slot| slot.kind == SlotKind::Qualify && slot.gate == Some(gate)).collect();
+        let mut slots: Vec<&RuleSlot> = self
+            .slots
+            .iter()
+            .filter(|slot| slot.kind == SlotKind::Qualify && slot.gate == Some(gate))
+            .collect();
         slots.sort_by_key(|slot| slot.position);
         slots.into_iter()
     }
@@ -229,113 +286,15 @@ impl CharterBody {
     pub fn reason(&self, key: &str) -> Result<&DispositionReason, Refused> {
         self.reasons.iter().find(|reason| reason.key == key).ok_or_else(|| {
             let known: Vec<&str> = self.reasons.iter().map(|reason| reason.key.as_str()).collect();
-            Refused::invalid("input/reason", format!("no reason {key:?} in the charter; it has {}", known.join(", ")))
+            Refused::invalid(
+                "input/reason",
+                format!("no reason {key:?} in the charter; it has {}", known.join(", ")),
+            )
         })
     }
 
     pub fn policy(&self, kind: ClockKind) -> Option<&SlaPolicy> {
         self.sla.iter().find(|policy| policy.kind == kind)
-    }
-
-    /// Everything that keeps this body from being proposed.
-    pub fn problems(&self, known: &Known) -> Vec<Refused> {
-        let mut found = vec![];
-        let mut say = |path: String, message: String| found.push(Refused::invalid(&format!("input/body/{path}"), message));
-        if self.time_zone.parse::<chrono_tz::Tz>().is_err() {
-            say("timeZone".into(), format!("{:?} is no IANA time zone, for example Europe/Berlin", self.time_zone));
-        }
-        if self.currency.len() != 3 || !self.currency.bytes().all(|c| c.is_ascii_uppercase()) {
-            say("currency".into(), format!("{:?} is no ISO 4217 code, for example EUR", self.currency));
-        }
-        for (i, pair) in self.stages.windows(2).enumerate() {
-            if pair[0].kind >= pair[1].kind {
-                say(format!("stages/{}", i + 1), format!("{} must not follow {}", pair[1].kind, pair[0].kind));
-            }
-        }
-        for kind in [StageKind::Inquiry, StageKind::Mql, StageKind::Sal, StageKind::Sql, StageKind::Opportunity, StageKind::Customer] {
-            if self.stage(kind).is_none() {
-                say("stages".into(), format!("{kind} is not defined"));
-            }
-        }
-        for (i, stage) in self.stages.iter().enumerate() {
-            for (part, criteria) in [("entry", &stage.entry), ("exit", &stage.exit)] {
-                for (j, criterion) in criteria.iter().enumerate() {
-                    let path = format!("stages/{i}/{part}/{j}");
-                    if criterion.test.is_none() && criterion.reason_code.is_none() {
-                        say(path.clone(), "a criterion needs a test or a reason code".into());
-                    }
-                    if let Some(problem) = criterion.test.as_ref().and_then(|test| test.problem(&known.traits)) {
-                        say(format!("{path}/test"), problem);
-                    }
-                }
-            }
-        }
-        for (i, slot) in self.slots.iter().enumerate() {
-            if !is_key(&slot.key) || self.slots[..i].iter().any(|other| other.key == slot.key) {
-                say(format!("slots/{i}/key"), format!("{:?} is no key, or is used twice", slot.key));
-            }
-            if !known.teams.contains(&slot.team) {
-                say(format!("slots/{i}/team"), format!("no team {:?}; create it first", slot.team));
-            }
-            match (slot.kind, slot.gate, &slot.pool) {
-                (SlotKind::Qualify, Some(StageKind::Iql | StageKind::Mql), None) => {}
-                (SlotKind::Qualify, Some(StageKind::Sql), None) => {}
-                (SlotKind::Qualify, gate, _) => {
-                    let gate = gate.map_or("no gate".to_owned(), |gate| gate.to_string());
-                    say(format!("slots/{i}/gate"), format!("a QUALIFY slot guards IQL, MQL or SQL and has no pool; found {gate}"));
-                }
-                (SlotKind::Route, None, Some(pool)) if known.pools.contains(pool) => {}
-                (SlotKind::Route, _, pool) => {
-                    say(format!("slots/{i}/pool"), format!("a ROUTE slot names a known pool and no gate; found {pool:?}"));
-                }
-            }
-        }
-        for (i, persona) in self.personas.iter().enumerate() {
-            for (j, part) in persona.traits.iter().enumerate() {
-                if let Some(problem) = part.test.problem(&known.traits) {
-                    say(format!("personas/{i}/traits/{j}/test"), problem);
-                }
-                if !(1..=100).contains(&part.weight) {
-                    say(format!("personas/{i}/traits/{j}/weight"), format!("a weight is 1 to 100, found {}", part.weight));
-                }
-            }
-        }
-        for (i, test) in self.ideal_customer.iter().enumerate() {
-            if let Some(problem) = test.problem(&known.traits) {
-                say(format!("idealCustomer/{i}"), problem);
-            }
-        }
-        for (i, reason) in self.reasons.iter().enumerate() {
-            if matches!(reason.key.as_str(), "NO_BUDGET" | "NO_TIMELINE") && reason.disqualify {
-                say(format!("reasons/{i}/disqualify"), format!("{} never disqualifies: a drop is not a bad lead", reason.key));
-            }
-            if self.reasons[..i].iter().any(|other| other.key == reason.key) {
-                say(format!("reasons/{i}/key"), format!("{} is listed twice", reason.key));
-            }
-        }
-        for needed in ["NO_BUDGET", "NO_TIMELINE", "NO_CONTEXT"] {
-            if !self.reasons.iter().any(|reason| reason.key == needed) {
-                say("reasons".into(), format!("{needed} is missing"));
-            }
-        }
-        for (i, policy) in self.sla.iter().enumerate() {
-            found.extend(policy.problems().into_iter().map(|problem| problem.at(&format!("input/body/sla/{i}"))));
-        }
-        let mut say = |path: String, message: String| found.push(Refused::invalid(&format!("input/body/{path}"), message));
-        for (path, queue) in [("fallbackQueue", &self.fallback_queue), ("marketingQueue", &self.marketing_queue)] {
-            if !known.queues.contains(queue) {
-                say(path.into(), format!("no queue {queue:?}; create it first"));
-            }
-        }
-        if !(1..=365).contains(&self.max_hold_days) {
-            say("maxHoldDays".into(), format!("1 to 365 days, found {}", self.max_hold_days));
-        }
-        for party in [Party::Marketing, Party::Sales] {
-            if !self.commitments.iter().any(|commitment| commitment.party == party) {
-                say("commitments".into(), format!("{party} commits to nothing; both parties must"));
-            }
-        }
-        found
     }
 
     /// Charter 0: unsigned defaults, so that a funnel lives before anyone has signed.
@@ -349,15 +308,16 @@ impl CharterBody {
             exit: vec![],
             composition: Composition::All,
         };
-        let slot = |key: &str, kind: SlotKind, gate: Option<StageKind>, team: &str, pool: Option<&str>| RuleSlot {
-            key: key.to_owned(),
-            kind,
-            gate,
-            team: team.to_owned(),
-            position: 1,
-            scoring: kind == SlotKind::Qualify,
-            pool: pool.map(str::to_owned),
-        };
+        let slot =
+            |key: &str, kind: SlotKind, gate: Option<StageKind>, team: &str, pool: Option<&str>| RuleSlot {
+                key: key.to_owned(),
+                kind,
+                gate,
+                team: team.to_owned(),
+                position: 1,
+                scoring: kind == SlotKind::Qualify,
+                pool: pool.map(str::to_owned),
+            };
         use Party::{Marketing, Sales};
         CharterBody {
             title: "Charter 0: defaults that nobody signed".into(),
@@ -366,10 +326,25 @@ impl CharterBody {
             stages: vec![
                 stage(StageKind::Anonymous, "Visitor", Marketing, "Came by, without a name."),
                 stage(StageKind::Inquiry, "Inquiry", Marketing, "Left a name and a way to answer."),
-                stage(StageKind::Iql, "Information qualified", Marketing, "Wants to learn and fits at first sight."),
-                stage(StageKind::Mql, "Marketing qualified", Marketing, "Marketing says that sales should talk to it."),
+                stage(
+                    StageKind::Iql,
+                    "Information qualified",
+                    Marketing,
+                    "Wants to learn and fits at first sight.",
+                ),
+                stage(
+                    StageKind::Mql,
+                    "Marketing qualified",
+                    Marketing,
+                    "Marketing says that sales should talk to it.",
+                ),
                 stage(StageKind::Sal, "Sales accepted", Sales, "A person in sales took it on."),
-                stage(StageKind::Sql, "Sales qualified", Sales, "Sales talked with the buyer and confirms the need."),
+                stage(
+                    StageKind::Sql,
+                    "Sales qualified",
+                    Sales,
+                    "Sales talked with the buyer and confirms the need.",
+                ),
                 stage(StageKind::Opportunity, "Opportunity", Sales, "A deal with an amount is open."),
                 stage(StageKind::Customer, "Customer", Sales, "The deal was won."),
                 stage(StageKind::Advocate, "Advocate", Marketing, "Brings others."),
@@ -401,23 +376,40 @@ impl Charter {
         self.number == 0
     }
 
-    pub fn propose(number: u32, body: CharterBody, by: Uuid, known: &Known, now: Instant) -> Result<Charter, Vec<Refused>> {
+    pub fn propose(
+        number: u32,
+        body: CharterBody,
+        by: Uuid,
+        known: &Known,
+        now: Instant,
+    ) -> Result<Charter, Vec<Refused>> {
         let problems = body.problems(known);
         if !problems.is_empty() {
             return Err(problems);
         }
         let (digest, status, proposed_by) = (body.digest(), CharterStatus::Proposed, Some(by));
-        Ok(Charter { number, digest, status, body, signatures: vec![], proposed_by, proposed_at: now, activated_at: None })
+        Ok(Charter {
+            number,
+            digest,
+            status,
+            body,
+            signatures: vec![],
+            proposed_by,
+            proposed_at: now,
+            activated_at: None,
+        })
     }
 
     /// A signature counts for the digest that the person saw; marketing and sales together make the charter SIGNED.
     pub fn sign(&mut self, signature: Signature) -> Result<(), Refused> {
         if !matches!(self.status, CharterStatus::Proposed | CharterStatus::Signed) {
-            let message = format!("charter {} is {}; only a proposed charter can be signed", self.number, self.status);
+            let message =
+                format!("charter {} is {}; only a proposed charter can be signed", self.number, self.status);
             return Err(Refused::new(RefusalCode::CharterState, message));
         }
         if signature.digest != self.digest {
-            let message = format!("you signed another text: the digest of charter {} is {}", self.number, self.digest);
+            let message =
+                format!("you signed another text: the digest of charter {} is {}", self.number, self.digest);
             return Err(Refused::invalid("input/digest", message));
         }
         if !matches!(signature.side, Side::Marketing | Side::Sales) {
@@ -434,18 +426,25 @@ impl Charter {
         Ok(())
     }
 
-    /// Forward needs both signatures; back to a charter that was signed by both needs nothing more.
+    /// Forward needs both signatures; back to a charter that was signed by both needs nothing more. Nothing leads back to
+    /// charter 0, which nobody signed.
     pub fn activate(&mut self, now: Instant) -> Result<(), Refused> {
-        let signed = self.status == CharterStatus::Signed
-            || (self.status == CharterStatus::Superseded && (self.has_both_sides() || self.unsigned()));
+        let signed = match self.status {
+            CharterStatus::Signed => true,
+            CharterStatus::Superseded => self.has_both_sides(),
+            CharterStatus::Proposed | CharterStatus::Active | CharterStatus::Rejected => false,
+        };
         if !signed {
-            let lacking: Vec<&str> = [Side::Marketing, Side::Sales]
-                .iter()
-                .filter(|side| !self.signatures.iter().any(|signature| signature.side == **side))
-                .map(|side| side.as_str())
-                .collect();
-            let lacking = if lacking.is_empty() { "nothing".to_owned() } else { lacking.join(" and ") };
-            let message = format!("charter {} is {} and lacks the signature of {lacking}", self.number, self.status);
+            let lacks = |side: &&Side| !self.signatures.iter().any(|signature| signature.side == **side);
+            let sides = [Side::Marketing, Side::Sales];
+            let lacking: Vec<&str> = sides.iter().filter(lacks).map(|side| side.as_str()).collect();
+            let why = match (self.status, lacking.as_slice()) {
+                (CharterStatus::Proposed | CharterStatus::Superseded, [_, ..]) => {
+                    format!("it lacks the signature of {}", lacking.join(" and "))
+                }
+                _ => "only a signed one, or one that was in force before, can be activated".to_owned(),
+            };
+            let message = format!("charter {} is {}; {why}", self.number, self.status);
             return Err(Refused::new(RefusalCode::CharterState, message));
         }
         self.status = CharterStatus::Active;

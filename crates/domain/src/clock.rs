@@ -105,10 +105,12 @@ text_enum! {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SlaPolicy {
+    /// What is promised.
     pub kind: ClockKind,
     /// Who promises. Absent where the subject says it: the receiver of feedback, each side of a grey case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub party: Option<Party>,
+    /// Which time counts.
     pub mode: CalendarMode,
     /// Time until due. A date that the lead brings along, such as its recycling date, comes first.
     pub target_minutes: u32,
@@ -245,7 +247,9 @@ impl SlaPolicy {
 /// The time in which a clock runs.
 #[derive(Clone, Copy, Debug)]
 pub enum WorkingTime<'a> {
+    /// All of it.
     Wall,
+    /// The hours of a calendar without the absences.
     Hours { calendar: &'a Calendar, absences: &'a [Absence] },
 }
 

@@ -36,6 +36,7 @@ text_enum! {
 pub struct FieldTest {
     /// Path in the field catalogue.
     pub field: String,
+    /// How the field is compared.
     pub comparator: Comparator,
     /// Values as text: `true`, `50`, `software`. Integers in the field's own unit.
     pub values: Vec<String>,
@@ -43,7 +44,11 @@ pub struct FieldTest {
 
 impl FieldTest {
     pub fn new(field: &str, comparator: Comparator, values: &[&str]) -> FieldTest {
-        FieldTest { field: field.to_owned(), comparator, values: values.iter().map(|v| (*v).to_owned()).collect() }
+        FieldTest {
+            field: field.to_owned(),
+            comparator,
+            values: values.iter().map(|v| (*v).to_owned()).collect(),
+        }
     }
 
     pub fn holds(&self, fields: &BTreeMap<String, Value>) -> bool {
@@ -54,8 +59,12 @@ impl FieldTest {
             Comparator::Eq => equals(found, first),
             Comparator::Neq => !equals(found, first),
             Comparator::In => self.values.iter().any(|value| equals(found, value)),
-            Comparator::Gte => integer(found).zip(first.parse().ok()).is_some_and(|(a, b): (i64, i64)| a >= b),
-            Comparator::Lte => integer(found).zip(first.parse().ok()).is_some_and(|(a, b): (i64, i64)| a <= b),
+            Comparator::Gte => {
+                integer(found).zip(first.parse().ok()).is_some_and(|(a, b): (i64, i64)| a >= b)
+            }
+            Comparator::Lte => {
+                integer(found).zip(first.parse().ok()).is_some_and(|(a, b): (i64, i64)| a <= b)
+            }
         }
     }
 
@@ -71,7 +80,13 @@ impl FieldTest {
             _ => 1..=1,
         };
         if !wanted.contains(&self.values.len()) {
-            return Some(format!("{} takes {} to {} values, found {}", self.comparator, wanted.start(), wanted.end(), self.values.len()));
+            return Some(format!(
+                "{} takes {} to {} values, found {}",
+                self.comparator,
+                wanted.start(),
+                wanted.end(),
+                self.values.len()
+            ));
         }
         if matches!(self.comparator, Comparator::Gte | Comparator::Lte) && kind != Kind::Integer {
             return Some(format!("{} needs an integer field; {} is {kind}", self.comparator, self.field));
@@ -118,6 +133,7 @@ fn integer(found: &Value) -> Option<i64> {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Criterion {
+    /// Key of the criterion, stable over charters.
     pub key: String,
     /// The criterion in words that both sides signed.
     pub text: String,
@@ -136,9 +152,13 @@ pub struct Criterion {
 #[cfg_attr(feature = "graphql", derive(async_graphql::SimpleObject))]
 #[serde(rename_all = "camelCase")]
 pub struct CriterionResult {
+    /// Key of the criterion.
     pub key: String,
+    /// The criterion in words, as it was then.
     pub text: String,
+    /// Whether it could hold the lead back.
     pub required: bool,
+    /// Whether it held.
     pub holds: bool,
 }
 
@@ -146,6 +166,11 @@ impl Criterion {
     pub fn judge(&self, fields: &BTreeMap<String, Value>, codes: &[&str]) -> CriterionResult {
         let test = self.test.as_ref().is_none_or(|test| test.holds(fields));
         let code = self.reason_code.as_ref().is_none_or(|code| codes.contains(&code.as_str()));
-        CriterionResult { key: self.key.clone(), text: self.text.clone(), required: self.required, holds: test && code }
+        CriterionResult {
+            key: self.key.clone(),
+            text: self.text.clone(),
+            required: self.required,
+            holds: test && code,
+        }
     }
 }

@@ -62,6 +62,21 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Digest {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Digest".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "A sha-256, written as 64 lower-case hexadecimal digits.",
+            "type": "string",
+            "pattern": "^[0-9a-f]{64}$",
+        })
+    }
+}
+
 /// A sha-256 as 64 lower-case hexadecimal digits.
 #[cfg(feature = "graphql")]
 #[async_graphql::Scalar(name = "Digest")]
@@ -87,7 +102,10 @@ mod tests {
     fn digests_match_the_golden_vectors() {
         let value = serde_json::json!({"b": [3, 1], "a": "é", "at": 1_700_000_000_000i64});
         let digest = Digest::of("test", 1, &value);
-        assert_eq!(digest, Digest::of_bytes("handfast/test/1\n{\"a\":\"é\",\"at\":1700000000000,\"b\":[3,1]}".as_bytes()));
+        assert_eq!(
+            digest,
+            Digest::of_bytes("handfast/test/1\n{\"a\":\"é\",\"at\":1700000000000,\"b\":[3,1]}".as_bytes())
+        );
         assert_eq!(digest.to_string(), "de23efbe06dcbbfbc003635f765a04f401b313f35129a8bbb1af060dfb164cc6");
         assert_eq!(Digest::parse(&digest.to_string()), Some(digest));
     }

@@ -136,7 +136,12 @@ impl Directory {
     }
 
     /// The hours in which a clock runs. Without a calendar the wall clock counts: a promise is kept rather too early.
-    pub fn working_time(&self, mode: CalendarMode, owner: Option<Uuid>, queue: Option<&str>) -> WorkingTime<'_> {
+    pub fn working_time(
+        &self,
+        mode: CalendarMode,
+        owner: Option<Uuid>,
+        queue: Option<&str>,
+    ) -> WorkingTime<'_> {
         let user = owner.and_then(|owner| self.user(owner));
         let team = match user {
             Some(user) => self.team(&user.team),
@@ -144,7 +149,9 @@ impl Directory {
         };
         let hours = match mode {
             CalendarMode::WallClock => None,
-            CalendarMode::TeamHours => team.and_then(|team| self.calendar(team.calendar.as_ref())).map(|c| (c, &[][..])),
+            CalendarMode::TeamHours => {
+                team.and_then(|team| self.calendar(team.calendar.as_ref())).map(|c| (c, &[][..]))
+            }
             CalendarMode::OwnerHours => match user {
                 Some(user) => self.calendar_of(user).map(|calendar| (calendar, user.absences.as_slice())),
                 None => team.and_then(|team| self.calendar(team.calendar.as_ref())).map(|c| (c, &[][..])),

@@ -12,9 +12,11 @@ use crate::time::{DAY, Instant};
 text_enum! {
     /// Whether a reason may close a cycle as LOST.
     pub enum LostRule {
+        /// The reason closes no cycle as LOST.
         Never = "NEVER",
         /// Only once an opportunity is open.
         AtOpportunity = "AT_OPPORTUNITY",
+        /// From SQL and OPPORTUNITY.
         Always = "ALWAYS",
     }
 }
@@ -30,11 +32,13 @@ text_enum! {
 pub struct DispositionReason {
     /// For example `NO_BUDGET`.
     pub key: String,
+    /// The reason in this company's words.
     pub label: String,
     /// Whether the lead may go back to nurture.
     pub recycle: bool,
     /// Whether the lead may be disqualified. Never for NO_BUDGET and NO_TIMELINE.
     pub disqualify: bool,
+    /// Whether it may close a cycle as LOST.
     pub lost: LostRule,
     /// When a recycled lead is looked at again, unless a date is given.
     pub recycle_after_days: Option<u32>,
@@ -61,8 +65,11 @@ pub struct DispositionReason {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AttemptRule {
+    /// Genuine attempts to reach the lead.
     pub attempts: u32,
+    /// Days between the first and the last of them.
     pub days: u32,
+    /// Different kinds of contact among them.
     pub channels: u32,
 }
 
@@ -76,8 +83,11 @@ impl Default for AttemptRule {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempts {
+    /// Genuine attempts.
     pub count: u32,
+    /// The earliest.
     pub first: Option<Instant>,
+    /// The latest.
     pub last: Option<Instant>,
     /// Kinds of activity used, sorted.
     pub kinds: Vec<String>,
@@ -112,8 +122,11 @@ impl Attempts {
 /// What a person says became of a lead.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Disposal {
+    /// Key of the charter's reason.
     pub reason: String,
+    /// Who won, with a loss to a competitor.
     pub competitor: Option<String>,
+    /// When the lead is looked at again.
     pub recycle_at: Option<Instant>,
     /// A signal of the charter that brings the lead back.
     pub recycle_on: Option<String>,
@@ -122,7 +135,9 @@ pub struct Disposal {
 /// When, or on which signal, a closed cycle is looked at again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Return {
+    /// On this date.
     pub at: Option<Instant>,
+    /// On this signal.
     pub on: Option<String>,
 }
 
@@ -137,19 +152,22 @@ impl DispositionReason {
         rule: AttemptRule,
         now: Instant,
     ) -> Result<Return, Refused> {
-        let not_allowed = |why: String| Err(Refused::new(RefusalCode::ReasonNotAllowed, why).at("input/reason"));
+        let not_allowed =
+            |why: String| Err(Refused::new(RefusalCode::ReasonNotAllowed, why).at("input/reason"));
         let at_opportunity = stage >= StageKind::Opportunity;
         match outcome {
-            CycleOutcome::Recycled if !self.recycle => not_allowed(format!("{} cannot recycle a lead", self.key)),
-            CycleOutcome::Disqualified if !self.disqualify => {
+            CycleOutcome::Recycled if !self.recycle => {
+                not_allowed(format!("{} cannot recycle a lead", self.key))
+            }
+            CycleOutcome::Disqualified if !self.disqualify || never_disqualifies(&self.key) => {
                 not_allowed(format!("{} cannot disqualify a lead; {}", self.key, self.alternatives()))
             }
             CycleOutcome::Lost if self.lost == LostRule::Never => {
                 not_allowed(format!("{} cannot close a lead as lost; {}", self.key, self.alternatives()))
             }
-            CycleOutcome::Lost if self.lost == LostRule::AtOpportunity && !at_opportunity => {
-                not_allowed(format!("{} closes as lost only from OPPORTUNITY; {}", self.key, self.alternatives()))
-            }
+            CycleOutcome::Lost if self.lost == LostRule::AtOpportunity && !at_opportunity => not_allowed(
+                format!("{} closes as lost only from OPPORTUNITY; {}", self.key, self.alternatives()),
+            ),
             CycleOutcome::Lost if self.needs_competitor && disposal.competitor.is_none() => {
                 Err(Refused::invalid("input/competitor", format!("{} needs the competitor's name", self.key)))
             }
@@ -158,13 +176,21 @@ impl DispositionReason {
                 let message = format!("{} needs {}", self.key, missing.join(", "));
                 Err(Refused { missing, ..Refused::new(RefusalCode::AttemptsMissing, message) })
             }
-            CycleOutcome::Recycled if self.needs_date && disposal.recycle_at.is_none() && disposal.recycle_on.is_none() => {
-                Err(Refused::invalid("input/recycleAt", format!("{} needs the date that the buyer named", self.key)))
+            CycleOutcome::Recycled
+                if self.needs_date && disposal.recycle_at.is_none() && disposal.recycle_on.is_none() =>
+            {
+                Err(Refused::invalid(
+                    "input/recycleAt",
+                    format!("{} needs the date that the buyer named", self.key),
+                ))
             }
             CycleOutcome::Disqualified => Ok(Return::default()),
             _ => {
                 if disposal.recycle_at.is_some_and(|at| at <= now) {
-                    return Err(Refused::invalid("input/recycleAt", "the date to look again must lie in the future"));
+                    return Err(Refused::invalid(
+                        "input/recycleAt",
+                        "the date to look again must lie in the future",
+                    ));
                 }
                 let days = self.recycle_after_days.map(|days| now.plus(i64::from(days) * DAY));
                 let at = disposal.recycle_at.or(if disposal.recycle_on.is_some() { None } else { days });
@@ -178,7 +204,7 @@ impl DispositionReason {
         if self.recycle {
             ways.push("recycle it");
         }
-        if self.disqualify {
+        if self.disqualify && !never_disqualifies(&self.key) {
             ways.push("disqualify it");
         }
         match self.lost {
@@ -186,32 +212,44 @@ impl DispositionReason {
             LostRule::AtOpportunity => ways.push("close it as lost from OPPORTUNITY"),
             LostRule::Never => {}
         }
-        if ways.is_empty() { "it closes nothing".to_owned() } else { format!("instead, {}", ways.join(" or ")) }
+        if ways.is_empty() {
+            "it closes nothing".to_owned()
+        } else {
+            format!("instead, {}", ways.join(" or "))
+        }
     }
+}
+
+/// A drop is not a bad lead (I5), whatever a charter says.
+pub fn never_disqualifies(reason: &str) -> bool {
+    matches!(reason, "NO_BUDGET" | "NO_TIMELINE")
 }
 
 /// The default list of `domain.md`; a charter may change labels and days, add reasons, and narrow what they allow.
 pub fn default_reasons() -> Vec<DispositionReason> {
     use LostRule::{Always, AtOpportunity, Never};
-    let reason = |key: &str, label: &str, recycle: bool, disqualify: bool, lost: LostRule, days: Option<u32>| DispositionReason {
-        key: key.to_owned(),
-        label: label.to_owned(),
-        recycle,
-        disqualify,
-        lost,
-        recycle_after_days: days,
-        needs_date: key == "NO_TIMELINE",
-        needs_attempts: key == "NO_RESPONSE",
-        needs_competitor: key == "LOST_TO_COMPETITOR",
-        returns_to_marketing: key == "NO_CONTEXT",
-        permanent: key == "DO_NOT_CONTACT",
-        track: match key {
-            "NO_BUDGET" => Some("value".to_owned()),
-            "NO_AUTHORITY" => Some("find-the-sponsor".to_owned()),
-            "NO_RESPONSE" => Some("re-engage".to_owned()),
-            _ => None,
-        },
-    };
+    let reason =
+        |key: &str, label: &str, recycle: bool, disqualify: bool, lost: LostRule, days: Option<u32>| {
+            DispositionReason {
+                key: key.to_owned(),
+                label: label.to_owned(),
+                recycle,
+                disqualify,
+                lost,
+                recycle_after_days: days,
+                needs_date: key == "NO_TIMELINE",
+                needs_attempts: key == "NO_RESPONSE",
+                needs_competitor: key == "LOST_TO_COMPETITOR",
+                returns_to_marketing: key == "NO_CONTEXT",
+                permanent: key == "DO_NOT_CONTACT",
+                track: match key {
+                    "NO_BUDGET" => Some("value".to_owned()),
+                    "NO_AUTHORITY" => Some("find-the-sponsor".to_owned()),
+                    "NO_RESPONSE" => Some("re-engage".to_owned()),
+                    _ => None,
+                },
+            }
+        };
     vec![
         reason("NO_BUDGET", "No budget", true, false, AtOpportunity, Some(90)),
         reason("NO_TIMELINE", "No timeline yet", true, false, AtOpportunity, None),
@@ -239,7 +277,11 @@ mod tests {
 
     fn allow(key: &str, outcome: CycleOutcome, stage: StageKind) -> Result<Return, Refused> {
         let reason = default_reasons().into_iter().find(|reason| reason.key == key).unwrap();
-        let disposal = Disposal { recycle_at: Some(Instant(2 * DAY)), competitor: Some("Acme".into()), ..Disposal::default() };
+        let disposal = Disposal {
+            recycle_at: Some(Instant(2 * DAY)),
+            competitor: Some("Acme".into()),
+            ..Disposal::default()
+        };
         let mut attempts = Attempts::default();
         for day in 0..15 {
             attempts.record(if day % 2 == 0 { "CALL" } else { "EMAIL" }, Instant(day * DAY));
@@ -270,7 +312,11 @@ mod tests {
             assert_eq!(allow(key, Recycled, StageKind::Sal).is_ok(), recycle, "{key} recycle");
             assert_eq!(allow(key, Disqualified, StageKind::Sal).is_ok(), disqualify, "{key} disqualify");
             assert_eq!(allow(key, Lost, StageKind::Sql).is_ok(), lost, "{key} lost at SQL");
-            assert_eq!(allow(key, Lost, StageKind::Opportunity).is_ok(), lost_late, "{key} lost at OPPORTUNITY");
+            assert_eq!(
+                allow(key, Lost, StageKind::Opportunity).is_ok(),
+                lost_late,
+                "{key} lost at OPPORTUNITY"
+            );
         }
     }
 

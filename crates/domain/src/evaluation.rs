@@ -27,8 +27,11 @@ text_enum! {
 text_enum! {
     /// Whether a deployment's verdicts count.
     pub enum DeploymentMode {
+        /// They are recorded and change no lead.
         Shadow = "SHADOW",
+        /// They count for a share of the leads.
         Canary = "CANARY",
+        /// They count.
         Live = "LIVE",
     }
 }
@@ -37,17 +40,27 @@ text_enum! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
+    /// Identity of the decision.
     pub id: Uuid,
+    /// Key of the rule slot.
     pub slot: String,
+    /// The gate that was asked about; none for a routing.
     pub gate: Option<StageKind>,
     /// None: no rule was deployed, and the built-in rule answered.
     pub deployment: Option<Uuid>,
     /// Digest of the plugin's bytes, or of the built-in rule's name.
     pub version: Digest,
+    /// Digest of the settings.
     pub settings: Digest,
+    /// Digest of the snapshot that the rule's input was taken from.
+    pub snapshot: Digest,
+    /// Digest of everything that the rule could see.
     pub input: Digest,
+    /// Digest of its answer.
     pub output: Option<Digest>,
+    /// Whether the answer counts.
     pub mode: DeploymentMode,
+    /// How the call ended.
     pub status: Status,
     /// None unless the status is OK, or for a router.
     pub outcome: Option<Outcome>,
@@ -55,18 +68,33 @@ pub struct Decision {
     pub text: Option<String>,
     /// The disposition reason of RECYCLE and DISQUALIFY, or the target of a routing.
     pub target: Option<String>,
+    /// Fit score in points.
     pub fit: i32,
+    /// Engagement score in points.
     pub engagement: i32,
+    /// Basis points.
     pub confidence: u16,
+    /// Why, strongest first.
     pub reasons: Vec<Reason>,
+    /// Fields that were unknown, and what they could be worth.
     pub missing: Vec<Missing>,
+    /// When the rule wants to look again.
     pub review_at: Option<Instant>,
+    /// Fuel that the call used.
     pub fuel: u64,
+    /// Leads that were judged together.
     pub batch_size: u32,
     /// Fingerprint of the engine that ran the rule.
     pub engine: String,
     /// What went wrong, for the rule's team; never part of the digest.
     pub message: Option<String>,
+}
+
+impl Decision {
+    /// Whether it is a vote: what a SHADOW says changes no lead.
+    pub fn counts(&self) -> bool {
+        self.mode != DeploymentMode::Shadow
+    }
 }
 
 /// How one gate was decided.
@@ -76,8 +104,11 @@ pub struct Decision {
 pub struct GateResult {
     /// The stage that the gate guards.
     pub gate: StageKind,
+    /// How several rules became one result.
     pub composition: Composition,
+    /// ADVANCE when the gate is met.
     pub result: Outcome,
+    /// The charter's criteria, each with its result.
     pub criteria: Vec<CriterionResult>,
     /// What keeps the lead from passing, in words.
     pub missing: Vec<String>,
@@ -87,14 +118,23 @@ pub struct GateResult {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Evaluation {
+    /// Identity of the evaluation.
     pub id: Uuid,
+    /// The lead.
     pub lead: Uuid,
+    /// Its cycle.
     pub cycle: u32,
+    /// The instant that the rules took for now.
     pub as_of: Instant,
+    /// Number of the charter in force.
     pub charter: u32,
+    /// Digest of what the rules could have read.
     pub snapshot: Digest,
+    /// What caused the look.
     pub cause: Cause,
+    /// The gates that were asked, in order; the last one decided.
     pub gates: Vec<GateResult>,
+    /// What each rule said.
     pub decisions: Vec<Decision>,
 }
 
@@ -126,24 +166,41 @@ pub fn compose(composition: Composition, votes: &[Option<Outcome>]) -> Outcome {
         Outcome::Review => 1,
         Outcome::Hold | Outcome::Advance => 0,
     };
-    let strictest = votes.iter().flatten().filter(|outcome| **outcome != Outcome::Advance).max_by_key(|o| strictness(o));
+    let strictest =
+        votes.iter().flatten().filter(|outcome| **outcome != Outcome::Advance).max_by_key(|o| strictness(o));
     strictest.copied().unwrap_or(Outcome::Hold)
 }
 
 /// Judges one gate from its slots' decisions, in the order of the slots, and the charter's criteria.
-pub fn judge_gate(charter: &CharterBody, gate: StageKind, snapshot: &Snapshot, decisions: &[Decision]) -> GateResult {
+pub fn judge_gate(
+    charter: &CharterBody,
+    gate: StageKind,
+    snapshot: &Snapshot,
+    decisions: &[Decision],
+) -> GateResult {
     let definition = charter.stage(gate);
     let composition = definition.map_or(Composition::All, |definition| definition.composition);
-    let here: Vec<&Decision> = decisions.iter().filter(|decision| decision.gate == Some(gate)).collect();
-    let votes: Vec<Option<Outcome>> = here.iter().map(|decision| decision.outcome).collect();
+    // A slot that was not asked is no vote, as a fault is.
+    let asked = |slot: &RuleSlot| {
+        let of_slot = |d: &&Decision| d.counts() && d.gate == Some(gate) && d.slot == slot.key;
+        decisions.iter().find(of_slot)
+    };
+    let slots: Vec<(&RuleSlot, Option<&Decision>)> =
+        charter.slots_of(gate).map(|slot| (slot, asked(slot))).collect();
+    let here: Vec<&Decision> = slots.iter().filter_map(|(_, decision)| *decision).collect();
+    let votes: Vec<Option<Outcome>> =
+        slots.iter().map(|(_, decision)| decision.and_then(|d| d.outcome)).collect();
     let codes: Vec<&str> = here
         .iter()
         .flat_map(|decision| &decision.reasons)
         .filter(|reason| reason.weight > 0)
         .map(|reason| reason.code.as_str())
         .collect();
-    let criteria: Vec<CriterionResult> =
-        definition.iter().flat_map(|definition| &definition.entry).map(|c| c.judge(&snapshot.fields, &codes)).collect();
+    let criteria: Vec<CriterionResult> = definition
+        .iter()
+        .flat_map(|definition| &definition.entry)
+        .map(|c| c.judge(&snapshot.fields, &codes))
+        .collect();
     let mut missing: Vec<String> =
         criteria.iter().filter(|c| c.required && !c.holds).map(|criterion| criterion.text.clone()).collect();
     let mut result = compose(composition, &votes);
@@ -151,11 +208,12 @@ pub fn judge_gate(charter: &CharterBody, gate: StageKind, snapshot: &Snapshot, d
         result = Outcome::Hold;
     }
     if result != Outcome::Advance {
-        for decision in here.iter().filter(|decision| decision.outcome != Some(Outcome::Advance)) {
-            missing.push(match decision.outcome {
-                Some(outcome) => format!("{} says {}", decision.slot, outcome_text(outcome)),
-                None => format!("{} could not judge the lead", decision.slot),
-            });
+        for ((slot, _), vote) in slots.iter().zip(&votes) {
+            match vote {
+                Some(Outcome::Advance) => {}
+                Some(outcome) => missing.push(format!("{} says {}", slot.key, outcome_text(*outcome))),
+                None => missing.push(format!("{} could not judge the lead", slot.key)),
+            }
         }
     }
     GateResult { gate, composition, result, criteria, missing }
@@ -172,9 +230,12 @@ pub fn furthest_met(gates: &[GateResult]) -> Option<StageKind> {
     gates.iter().take_while(|gate| gate.result == Outcome::Advance).last().map(|gate| gate.gate)
 }
 
-/// The decision whose scores become the lead's: of the slot marked as scoring, else of the first slot that judged.
+/// The decision whose scores become the lead's: of the slot that is marked as scoring; where none is, of the first that
+/// judged. Scores of different slots are not comparable, so nobody stands in for a marked slot that failed.
 pub fn scoring<'a>(slots: &[&RuleSlot], decisions: &'a [Decision]) -> Option<&'a Decision> {
-    let judged = |decision: &&Decision| decision.status == Status::Ok && decision.outcome.is_some();
+    let judged = |decision: &&Decision| {
+        decision.counts() && decision.status == Status::Ok && decision.outcome.is_some()
+    };
     let marked = slots.iter().find(|slot| slot.scoring).map(|slot| slot.key.as_str());
     decisions.iter().filter(judged).find(|d| marked.is_none_or(|key| key == d.slot))
 }

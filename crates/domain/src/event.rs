@@ -13,20 +13,27 @@ use crate::text::text_enum;
 use crate::time::Instant;
 use crate::verdict::Outcome;
 
+/// Version of the payloads below; stored with each event.
 pub const SCHEMA_VERSION: u32 = 1;
 
 text_enum! {
     /// What an event belongs to. Versions rise by one per change of a stream; the ordinal numbers the events of a change.
     pub enum StreamKind {
+        /// A lead.
         Lead = "LEAD",
+        /// A charter.
         Charter = "CHARTER",
+        /// A rule slot.
         Slot = "SLOT",
+        /// A campaign.
         Campaign = "CAMPAIGN",
+        /// A grey case.
         Case = "CASE",
     }
 }
 
 text_enum! {
+    /// What kind of actor did it.
     pub enum ActorKind {
         /// A person or service with a token.
         User = "USER",
@@ -41,9 +48,12 @@ text_enum! {
 
 /// Who did it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Actor {
+    /// What kind of actor.
     pub kind: ActorKind,
+    /// The person or service, for USER.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<Uuid>,
 }
@@ -59,17 +69,25 @@ impl Actor {
 }
 
 text_enum! {
+    /// What was done.
     pub enum ActivityKind {
+        /// A telephone call.
         Call = "CALL",
+        /// An e-mail.
         Email = "EMAIL",
+        /// A meeting.
         Meeting = "MEETING",
+        /// A note: no contact, and no answer.
         Note = "NOTE",
     }
 }
 
 text_enum! {
+    /// Who turned to whom.
     pub enum Direction {
+        /// The lead turned to us.
         Inbound = "INBOUND",
+        /// We turned to the lead.
         Outbound = "OUTBOUND",
         /// Both sides spoke.
         TwoWay = "TWO_WAY",
@@ -78,80 +96,246 @@ text_enum! {
 
 /// One fact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE", rename_all_fields = "camelCase")]
 pub enum Fact {
     /// A lead got an identity.
-    LeadCaptured { account: Option<Uuid>, campaign: Option<Uuid>, source: String, channel: Channel },
-    CycleOpened { cycle: u32, by: CycleOpenedBy, resumed_from: Option<u32> },
+    LeadCaptured {
+        /// Account of the lead.
+        account: Option<Uuid>,
+        /// Campaign that brought it.
+        campaign: Option<Uuid>,
+        /// Lead source as captured.
+        source: String,
+        /// Channel of the capture.
+        channel: Channel,
+    },
+    /// A run through the funnel began.
+    CycleOpened {
+        /// Number of the cycle; 1 is the first.
+        cycle: u32,
+        /// What opened it.
+        by: CycleOpenedBy,
+        /// The cycle that it continues.
+        resumed_from: Option<u32>,
+    },
     /// The lead moved forward. `stage_version` counts 1..n over the lead's whole life.
     StageChanged {
+        /// Stage before; of the earlier cycle at the start of a new one, none at the very first.
         from: Option<StageKind>,
+        /// Stage that was reached.
         to: StageKind,
         /// Stages whose criteria were met in the same decision.
         skipped: Vec<StageKind>,
         /// An import says so; no guard was asked.
         asserted: bool,
+        /// 1..n over the lead's whole life.
         stage_version: u32,
+        /// The evaluation that moved it, if one did.
         evaluation: Option<Uuid>,
     },
+    /// The rules and criteria looked at the lead.
     LeadEvaluated {
+        /// The evaluation.
         evaluation: Uuid,
+        /// Digest of what the rules could have read.
         snapshot: Digest,
         /// The result of the last gate that was asked.
         gate: Option<StageKind>,
+        /// What the gate came to.
         result: Outcome,
+        /// The decisions of the rules.
         decisions: Vec<Uuid>,
+        /// Key of the persona that matches best.
         persona: Option<String>,
+        /// Fit score in points.
         fit: i32,
+        /// Engagement score in points.
         engagement: i32,
+        /// When the rules look again at the latest.
         next_evaluation_at: Option<Instant>,
     },
+    /// Somebody, or a queue, has the lead from now on.
     LeadAssigned {
+        /// The owner, or none.
         owner: Option<Uuid>,
+        /// Key of the queue, or none.
         queue: Option<String>,
+        /// The router's decision, if a router decided.
         decision: Option<Uuid>,
+        /// Key of the pool that was distributed to.
         pool: Option<String>,
+        /// Order in the work queue; higher is first.
         priority: i32,
+        /// What is being done with the lead.
         work_state: WorkState,
     },
-    HandoffOffered { handoff: Uuid, packet: Digest, completeness: u16 },
-    HandoffAccepted { handoff: Uuid },
+    /// Marketing offered the lead to sales with a sealed packet.
+    HandoffOffered {
+        /// The hand-off.
+        handoff: Uuid,
+        /// Seal of the packet.
+        packet: Digest,
+        /// Share of the packet that is filled, in basis points.
+        completeness: u16,
+    },
+    /// Sales took it on.
+    HandoffAccepted {
+        /// The hand-off.
+        handoff: Uuid,
+    },
     /// Sales said no. RETURNED when marketing owes context, else the reason closes the cycle.
-    HandoffRejected { handoff: Uuid, reason: String, returned: bool },
-    HandoffExpired { handoff: Uuid },
-    HandoffCancelled { handoff: Uuid },
-    ActivityLogged { activity: Uuid, activity_kind: ActivityKind, direction: Direction, automated: bool, attempt: bool },
-    WorkStateChanged { from: WorkState, to: WorkState },
-    ClockChanged { clock: ClockEvent },
-    OpportunityRecorded { opportunity: Uuid, amount_minor: Option<i64>, currency: String, expected_close: Option<Instant> },
-    CycleClosed {
-        cycle: u32,
-        outcome: CycleOutcome,
-        reason: Option<String>,
-        competitor: Option<String>,
-        attempts: u32,
+    HandoffRejected {
+        /// The hand-off.
+        handoff: Uuid,
+        /// Key of the disposition reason.
+        reason: String,
+        /// Whether marketing gets it back and owes context.
+        returned: bool,
+    },
+    /// Nobody answered in time; the fallback queue has the lead.
+    HandoffExpired {
+        /// The hand-off.
+        handoff: Uuid,
+    },
+    /// Another hand-off, or the end of the cycle, took its place.
+    HandoffCancelled {
+        /// The hand-off.
+        handoff: Uuid,
+    },
+    /// Somebody, or an automation, did something with the lead.
+    ActivityLogged {
+        /// The activity.
+        activity: Uuid,
+        /// What was done.
+        activity_kind: ActivityKind,
+        /// Who turned to whom.
+        direction: Direction,
+        /// Whether a machine did it.
+        automated: bool,
+        /// Whether it counts as an attempt to reach the lead.
+        attempt: bool,
+    },
+    /// What is being done with the lead changed.
+    WorkStateChanged {
+        /// Before.
+        from: WorkState,
+        /// From now on.
+        to: WorkState,
+    },
+    /// A promise was given, kept, broken, paused or called off.
+    ClockChanged {
+        /// What happened to the clock.
+        clock: ClockEvent,
+    },
+    /// A deal is open.
+    OpportunityRecorded {
+        /// The opportunity.
+        opportunity: Uuid,
+        /// Amount in minor units; unknown for some imported deals.
         amount_minor: Option<i64>,
+        /// ISO 4217.
+        currency: String,
+        /// When the deal is expected to close.
+        expected_close: Option<Instant>,
+    },
+    /// A run through the funnel ended.
+    CycleClosed {
+        /// Number of the cycle.
+        cycle: u32,
+        /// How it ended.
+        outcome: CycleOutcome,
+        /// Key of the disposition reason.
+        reason: Option<String>,
+        /// Who won the deal instead.
+        competitor: Option<String>,
+        /// Attempts to reach the lead in this cycle.
+        attempts: u32,
+        /// Amount of the deal in minor units, when it was won.
+        amount_minor: Option<i64>,
+        /// When the lead is looked at again.
         recycle_at: Option<Instant>,
+        /// Signal on which the lead is looked at again.
         recycle_on: Option<String>,
+        /// Whether no cycle may open again.
         permanent: bool,
+        /// What is done with the lead now.
         work_state: WorkState,
     },
     /// A rule could not decide, or failed: both sides look at it.
-    GreyCaseOpened { case: Uuid, slot: String, decision: Uuid, trigger: GreyTrigger },
-    CharterProposed { number: u32, digest: Digest },
-    CharterSigned { number: u32, digest: Digest, side: Side },
-    CharterActivated { number: u32, digest: Digest, replaces: u32 },
-    DeploymentStarted { slot: String, deployment: Uuid, version: Digest, settings: Digest, mode: DeploymentMode },
-    DeploymentEnded { slot: String, deployment: Uuid, rolled_back: bool },
-    CampaignChanged { campaign: Uuid },
+    GreyCaseOpened {
+        /// The grey case.
+        case: Uuid,
+        /// Key of the rule slot.
+        slot: String,
+        /// The decision that is in question.
+        decision: Uuid,
+        /// Why it is grey.
+        trigger: GreyTrigger,
+    },
+    /// A charter is open for signatures.
+    CharterProposed {
+        /// Number of the charter.
+        number: u32,
+        /// Digest of its body.
+        digest: Digest,
+    },
+    /// A side signed a charter.
+    CharterSigned {
+        /// Number of the charter.
+        number: u32,
+        /// Digest of its body.
+        digest: Digest,
+        /// The side that signed.
+        side: Side,
+    },
+    /// A charter came into force.
+    CharterActivated {
+        /// Number of the charter.
+        number: u32,
+        /// Digest of its body.
+        digest: Digest,
+        /// Number of the charter that was in force before.
+        replaces: u32,
+    },
+    /// A rule version began to judge in a slot.
+    DeploymentStarted {
+        /// Key of the rule slot.
+        slot: String,
+        /// The deployment.
+        deployment: Uuid,
+        /// Digest of the rule's bytes.
+        version: Digest,
+        /// Digest of its settings.
+        settings: Digest,
+        /// Whether its verdicts count.
+        mode: DeploymentMode,
+    },
+    /// A rule version no longer judges in a slot.
+    DeploymentEnded {
+        /// Key of the rule slot.
+        slot: String,
+        /// The deployment.
+        deployment: Uuid,
+        /// Whether somebody rolled it back.
+        rolled_back: bool,
+    },
+    /// A campaign was created or edited.
+    CampaignChanged {
+        /// The campaign.
+        campaign: Uuid,
+    },
 }
 
 text_enum! {
+    /// Why a case is grey.
     pub enum GreyTrigger {
         /// A rule said REVIEW.
         Review = "REVIEW",
         /// A rule failed.
         Fault = "FAULT",
+        /// A rule asked for an ending that the charter does not allow.
+        NotAllowed = "NOT_ALLOWED",
     }
 }
 
@@ -187,30 +371,42 @@ impl Fact {
 
 /// A fact with its place in its stream: what subscribers, webhooks and the audit view read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
+    /// UUIDv7 of the event.
     pub id: Uuid,
+    /// What it belongs to.
     pub stream: StreamKind,
+    /// Identity of what it belongs to.
     pub stream_id: Uuid,
+    /// Version of the stream: 1..n without gaps, one for each change.
     pub version: i64,
+    /// Place within the change, from 0.
     pub ordinal: u32,
     /// When it happened; recorded may be later.
     pub occurred_at: Instant,
+    /// When it was written down.
     pub recorded_at: Instant,
+    /// What happened.
     pub body: Body,
 }
 
 /// The part of an event that is stored as JSON and covered by the feed's chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Body {
+    /// Who did it.
     pub actor: Actor,
+    /// Why.
     pub cause: Cause,
     /// Number of the charter in force.
     pub charter: u32,
     /// Cycle of the lead, for events of a lead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cycle: Option<u32>,
+    /// What happened.
     pub fact: Fact,
 }
 

@@ -14,10 +14,15 @@ pub const CATALOGUE_VERSION: u32 = 1;
 #[cfg_attr(feature = "graphql", derive(async_graphql::Enum), graphql(name = "FieldKind"))]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
+    /// `true` or `false`.
     Boolean,
+    /// A whole number.
     Integer,
+    /// A text.
     Text,
+    /// Whole numbers.
     IntegerList,
+    /// Texts.
     TextList,
 }
 
@@ -37,10 +42,15 @@ impl std::fmt::Display for Kind {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Value {
+    /// `true` or `false`.
     Boolean(bool),
+    /// A whole number within ±2^53.
     Integer(i64),
+    /// A text.
     Text(String),
+    /// Whole numbers.
     IntegerList(Vec<i64>),
+    /// Texts.
     TextList(Vec<String>),
 }
 
@@ -57,17 +67,22 @@ impl Value {
 
     /// Whether the value can stand in a column of `kind`. An empty list is a list of either kind.
     pub fn is(&self, kind: Kind) -> bool {
-        self.kind() == kind || matches!((self, kind), (Value::IntegerList(list), Kind::TextList) if list.is_empty())
+        self.kind() == kind
+            || matches!((self, kind), (Value::IntegerList(list), Kind::TextList) if list.is_empty())
     }
 }
 
 /// One entry of the catalogue.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Field {
+    /// Path by which rules name it.
     pub path: &'static str,
+    /// Kind of its values.
     pub kind: Kind,
     /// "ms since 1970", "minor units", "basis points", "points", "count", "people", "days", or none.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<&'static str>,
+    /// What it says.
     pub meaning: &'static str,
     /// Whether the value alone can point to a person. Contact data itself is never in the catalogue.
     pub personal: bool,
@@ -90,7 +105,12 @@ use Kind::{Boolean, Integer, Text, TextList};
 
 /// Every path except the open families `traits.<key>` and `answers.<key>.grade`.
 pub static CATALOGUE: &[Field] = &[
-    field("lead.stage", Text, "", "Lifecycle stage kind of the open cycle: INQUIRY, IQL, MQL, SAL, SQL, OPPORTUNITY …"),
+    field(
+        "lead.stage",
+        Text,
+        "",
+        "Lifecycle stage kind of the open cycle: INQUIRY, IQL, MQL, SAL, SQL, OPPORTUNITY …",
+    ),
     field("lead.cycle", Integer, "count", "Number of the open cycle; 1 is the first"),
     field("lead.captured-at", Integer, "ms since 1970", "When the lead was captured"),
     field("lead.source", Text, "", "Lead source as captured, for example organic_search"),
@@ -99,11 +119,21 @@ pub static CATALOGUE: &[Field] = &[
     field("contact.seniority", Text, "", "Seniority of the title: C_LEVEL, VP, DIRECTOR, MANAGER, STAFF"),
     field("contact.department", Text, "", "Department of the contact"),
     field("contact.country", Text, "", "Country of the contact, ISO 3166 alpha-2"),
-    field("contact.email-domain", Text, "", "Domain of the e-mail address; the address itself is never readable"),
+    field(
+        "contact.email-domain",
+        Text,
+        "",
+        "Domain of the e-mail address; the address itself is never readable",
+    ),
     field("contact.consent", Boolean, "", "Whether the contact may be marketed to"),
     field("company.industry", Text, "", "Industry of the account"),
     field("company.employees", Integer, "people", "Employees of the account"),
-    field("company.annual-revenue", Integer, "minor units", "Annual revenue of the account, in the workspace's currency"),
+    field(
+        "company.annual-revenue",
+        Integer,
+        "minor units",
+        "Annual revenue of the account, in the workspace's currency",
+    ),
     field("company.country", Text, "", "Country of the account, ISO 3166 alpha-2"),
     field("company.region", Text, "", "Sales region of the account"),
     field("company.incumbent", Text, "", "Product that the account uses today"),
@@ -129,14 +159,30 @@ pub static CATALOGUE: &[Field] = &[
     field("engagement.outbound", Integer, "count", "Touchpoints by outbound contact"),
     field("engagement.direct", Integer, "count", "Direct visits"),
     field("engagement.other", Integer, "count", "Touchpoints in any other channel"),
-    field("engagement.content-touched", TextList, "", "Content that the lead touched, oldest first, at most 32"),
+    field(
+        "engagement.content-touched",
+        TextList,
+        "",
+        "Content that the lead touched, oldest first, at most 32",
+    ),
     field("campaign.key", Text, "", "Key of the campaign that the lead came from"),
     field("campaign.kind", Text, "", "Kind of that campaign"),
     field("campaign.channel", Text, "", "Channel of that campaign"),
     field("history.outcomes", TextList, "", "Outcomes of the closed cycles, oldest first"),
     field("history.reasons", TextList, "", "Disposition reasons of the closed cycles, oldest first"),
     field("history.furthest-stages", TextList, "", "Furthest stages of the closed cycles, oldest first"),
-    field("intent.high", Boolean, "", "Whether this evaluation was caused by a high-intent act that the charter lists"),
+    field(
+        "intent.high",
+        Boolean,
+        "",
+        "Whether this evaluation was caused by a high-intent act that the charter lists",
+    ),
+    routing(
+        "lead.territories",
+        TextList,
+        "",
+        "Keys of the territories that the lead lies in; an owner works the territories that it lists",
+    ),
     routing("verdict.fit", Integer, "points", "Fit score of the qualification"),
     routing("verdict.engagement", Integer, "points", "Engagement score of the qualification"),
     routing("verdict.reasons", TextList, "", "Reason codes of the qualification"),
@@ -145,10 +191,13 @@ pub static CATALOGUE: &[Field] = &[
 /// Traits that the workspace defined: key to kind. Personal traits are left out by the caller, since no rule may read them.
 pub type TraitKinds = BTreeMap<String, Kind>;
 
+/// A path that is not in the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown field {path:?}{}", if nearest.is_empty() { String::new() } else { format!("; nearest: {}", nearest.join(", ")) })]
 pub struct UnknownField {
+    /// The path that is not in the catalogue.
     pub path: String,
+    /// The paths that come nearest.
     pub nearest: Vec<String>,
 }
 
@@ -165,7 +214,10 @@ pub fn kind_of(path: &str, traits: &TraitKinds) -> Result<Kind, UnknownField> {
     {
         return Ok(Kind::Integer);
     }
-    let known = CATALOGUE.iter().map(|field| field.path.to_owned()).chain(traits.keys().map(|key| format!("traits.{key}")));
+    let known = CATALOGUE
+        .iter()
+        .map(|field| field.path.to_owned())
+        .chain(traits.keys().map(|key| format!("traits.{key}")));
     Err(UnknownField { path: path.to_owned(), nearest: nearest(path, known) })
 }
 

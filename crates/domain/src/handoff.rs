@@ -10,14 +10,19 @@ use crate::time::Instant;
 use crate::verdict::Reason;
 
 text_enum! {
+    /// Where a hand-off stands.
     pub enum HandoffStatus {
+        /// It waits for sales.
         Pending = "PENDING",
+        /// Sales took it on.
         Accepted = "ACCEPTED",
+        /// Sales said no, and the cycle ended.
         Rejected = "REJECTED",
         /// Nobody answered in time; the fallback queue has the lead.
         Expired = "EXPIRED",
         /// Back to marketing, which owes the missing context.
         Returned = "RETURNED",
+        /// Another hand-off, or the end of the cycle, took its place.
         Cancelled = "CANCELLED",
     }
 }
@@ -27,14 +32,18 @@ text_enum! {
 #[cfg_attr(feature = "graphql", derive(async_graphql::SimpleObject), graphql(name = "HandoffState"))]
 #[serde(rename_all = "camelCase")]
 pub struct Handoff {
+    /// Identity of the hand-off.
     #[cfg_attr(feature = "graphql", graphql(skip))]
     pub id: Uuid,
+    /// Where it stands.
     pub status: HandoffStatus,
     /// Seal of the packet as it was when sales got it.
     pub packet_digest: Digest,
     /// Share of the packet's parts that are filled, in basis points.
     pub completeness: u16,
+    /// When sales got it.
     pub offered_at: Instant,
+    /// When it was answered, expired or cancelled.
     pub answered_at: Option<Instant>,
     /// Disposition reason of a rejection.
     pub reason: Option<String>,
@@ -47,6 +56,7 @@ pub struct Handoff {
 pub struct PacketLine {
     /// Path of the field, or a short heading.
     pub key: String,
+    /// The value in words.
     pub value: String,
 }
 
@@ -67,6 +77,7 @@ pub struct Packet {
     pub talking_points: Vec<String>,
     /// What marketing promised or offered.
     pub promises: Vec<String>,
+    /// What the prospect expects of the first meeting.
     pub first_meeting_expectation: Option<String>,
 }
 
@@ -75,7 +86,8 @@ impl Packet {
     pub fn of(snapshot: &Snapshot, insights: &[Reason], pains: &[String], promises: Vec<String>) -> Packet {
         let lines = |family: &str| {
             let mine = snapshot.fields.iter().filter(|(path, _)| path.starts_with(family));
-            mine.map(|(path, value)| PacketLine { key: path.clone(), value: text_of(value) }).collect::<Vec<_>>()
+            mine.map(|(path, value)| PacketLine { key: path.clone(), value: text_of(value) })
+                .collect::<Vec<_>>()
         };
         let content_seen = match snapshot.get("engagement.content-touched") {
             Some(crate::field::Value::TextList(list)) => list.clone(),
@@ -88,7 +100,15 @@ impl Packet {
         let background = [lines("contact."), lines("company."), lines("traits.")].concat();
         let behaviour = [lines("engagement."), lines("campaign.")].concat();
         let insights = insights.to_vec();
-        Packet { background, behaviour, content_seen, insights, talking_points, promises, first_meeting_expectation: None }
+        Packet {
+            background,
+            behaviour,
+            content_seen,
+            insights,
+            talking_points,
+            promises,
+            first_meeting_expectation: None,
+        }
     }
 
     pub fn digest(&self) -> Digest {
@@ -111,7 +131,8 @@ impl Packet {
     }
 }
 
-fn text_of(value: &crate::field::Value) -> String {
+/// A value as people read it.
+pub fn text_of(value: &crate::field::Value) -> String {
     use crate::field::Value;
     match value {
         Value::Boolean(value) => value.to_string(),

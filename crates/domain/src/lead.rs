@@ -15,12 +15,16 @@ use crate::time::Instant;
 #[cfg_attr(feature = "graphql", derive(async_graphql::SimpleObject), graphql(name = "LeadState"))]
 #[serde(rename_all = "camelCase")]
 pub struct Lead {
+    /// Identity of the lead.
     #[cfg_attr(feature = "graphql", graphql(skip))]
     pub id: Uuid,
+    /// Rises by one with each change.
     #[cfg_attr(feature = "graphql", graphql(skip))]
     pub version: i64,
+    /// The account.
     #[cfg_attr(feature = "graphql", graphql(skip))]
     pub account: Option<Uuid>,
+    /// The campaign that brought it.
     #[cfg_attr(feature = "graphql", graphql(skip))]
     pub campaign: Option<Uuid>,
     /// Lead source as it was captured, for example `organic_search`.
@@ -39,11 +43,14 @@ pub struct Lead {
     pub furthest_stage: StageKind,
     /// Number of stage changes so far.
     pub stage_version: u32,
+    /// When it reached its stage.
     pub entered_stage_at: Instant,
     /// What is being done with it.
     pub work_state: WorkState,
+    /// Who has it.
     #[cfg_attr(feature = "graphql", graphql(skip))]
     pub owner: Option<Uuid>,
+    /// Key of the queue that has it.
     #[cfg_attr(feature = "graphql", graphql(skip))]
     pub queue: Option<String>,
     /// Order in the work queue; higher is first.
@@ -65,6 +72,19 @@ pub struct Lead {
     pub grey_slots: Vec<String>,
 }
 
+impl Lead {
+    /// Whether a person can open a new cycle: the newest one ended without success, and nobody asked us to stay away.
+    pub fn reopens(&self) -> bool {
+        use CycleOutcome::{Disqualified, Lost, Recycled};
+        matches!(self.outcome, Disqualified | Lost | Recycled) && !self.suppressed
+    }
+
+    /// Whether a person or a queue has the lead.
+    pub fn is_assigned(&self) -> bool {
+        self.owner.is_some() || self.queue.is_some()
+    }
+}
+
 /// One run of a lead through the funnel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "graphql", derive(async_graphql::SimpleObject))]
@@ -72,18 +92,25 @@ pub struct Lead {
 pub struct Cycle {
     /// 1..n without gaps.
     pub number: u32,
+    /// When it began.
     pub opened_at: Instant,
+    /// What opened it.
     pub opened_by: CycleOpenedBy,
     /// The cycle that this one continues.
     pub resumed_from: Option<u32>,
+    /// When it ended.
     pub closed_at: Option<Instant>,
+    /// OPEN, or how it ended.
     pub outcome: CycleOutcome,
+    /// Furthest stage of this cycle.
     pub furthest_stage: StageKind,
     /// Disposition reason of its end.
     pub reason: Option<String>,
+    /// Who won the deal instead.
     pub competitor: Option<String>,
     /// Genuine answers of the buyer.
     pub conversations: u32,
+    /// What sales tried.
     #[cfg_attr(feature = "graphql", graphql(skip))]
     pub attempts: Attempts,
 }
@@ -92,11 +119,15 @@ pub struct Cycle {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Opportunity {
+    /// Identity of the opportunity.
     pub id: Uuid,
     /// Unknown for imported deals.
     pub amount_minor: Option<i64>,
+    /// ISO 4217.
     pub currency: String,
+    /// When it is expected to close.
     pub expected_close: Option<Instant>,
+    /// When it was recorded.
     pub opened_at: Instant,
 }
 
@@ -104,6 +135,7 @@ pub struct Opportunity {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Journey {
+    /// The lead itself.
     pub lead: Lead,
     /// The newest cycle.
     pub cycle: Cycle,
@@ -111,6 +143,7 @@ pub struct Journey {
     pub clocks: Vec<SlaClock>,
     /// The newest hand-off of the cycle.
     pub handoff: Option<Handoff>,
+    /// The deal of the open cycle.
     pub opportunity: Option<Opportunity>,
 }
 
@@ -159,10 +192,12 @@ impl Journey {
         Journey { lead, cycle, clocks: vec![], handoff: None, opportunity: None }
     }
 
+    /// Whether a cycle is open: false before the capture and after every end.
     pub fn is_open(&self) -> bool {
-        self.lead.outcome == CycleOutcome::Open
+        self.lead.cycle > 0 && self.lead.outcome == CycleOutcome::Open
     }
 
+    /// The hand-off that waits for sales' answer.
     pub fn pending_handoff(&self) -> Option<&Handoff> {
         self.handoff.as_ref().filter(|handoff| handoff.status == HandoffStatus::Pending)
     }
@@ -207,6 +242,8 @@ impl Journey {
             Fact::LeadAssigned { owner, queue, priority, work_state, .. } => {
                 (lead.owner, lead.queue) = (*owner, queue.clone());
                 (lead.priority, lead.work_state) = (*priority, *work_state);
+                // Whoever has the lead decides what comes next, not a date.
+                lead.next_evaluation_at = None;
             }
             Fact::HandoffOffered { handoff: id, packet, completeness } => {
                 *handoff = Some(Handoff {
@@ -254,7 +291,16 @@ impl Journey {
                     opened_at: at,
                 });
             }
-            Fact::CycleClosed { outcome, reason, competitor, amount_minor, recycle_on, permanent, work_state, .. } => {
+            Fact::CycleClosed {
+                outcome,
+                reason,
+                competitor,
+                amount_minor,
+                recycle_on,
+                permanent,
+                work_state,
+                ..
+            } => {
                 (cycle.outcome, cycle.closed_at) = (*outcome, Some(at));
                 (cycle.reason, cycle.competitor) = (reason.clone(), competitor.clone());
                 (lead.outcome, lead.work_state, lead.next_evaluation_at) = (*outcome, *work_state, None);

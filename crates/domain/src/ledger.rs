@@ -9,9 +9,13 @@ use crate::stage::CycleOutcome;
 pub struct LedgerDay {
     /// Days since 1970-01-01 in the workspace's time zone.
     pub day: i32,
+    /// Cycles open when the day began.
     pub open_at_start: i64,
+    /// Cycles opened in the day.
     pub opened: i64,
+    /// Cycles closed in the day, by how they ended.
     pub closed: BTreeMap<CycleOutcome, i64>,
+    /// Cycles open when the day ended.
     pub open_at_end: i64,
 }
 

@@ -8,6 +8,7 @@ pub mod criterion;
 pub mod digest;
 pub mod directory;
 pub mod disposition;
+pub mod ending;
 pub mod evaluation;
 pub mod event;
 pub mod field;

@@ -17,7 +17,9 @@ use crate::stage::{Channel, StageKind};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct PersonaTrait {
+    /// Key of the trait, unique in the persona.
     pub key: String,
+    /// Holds for leads that have the trait.
     pub test: FieldTest,
     /// 1 to 100, relative to the other traits of the persona.
     pub weight: u32,
@@ -32,9 +34,13 @@ pub struct PersonaTrait {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct StageProfile {
+    /// The stage.
     pub stage: StageKind,
+    /// What the persona wants to know.
     pub questions: Vec<String>,
+    /// Where it can be reached.
     pub channels: Vec<Channel>,
+    /// Kinds of content that help.
     pub content_kinds: Vec<String>,
 }
 
@@ -47,20 +53,28 @@ pub struct StageProfile {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Persona {
+    /// Key of the persona.
     pub key: String,
+    /// Name of the persona.
     pub name: String,
+    /// What makes a lead one of them.
     pub traits: Vec<PersonaTrait>,
+    /// What troubles them.
     pub pains: Vec<String>,
+    /// What they need at each stage.
     pub stage_profiles: Vec<StageProfile>,
 }
 
 /// The best persona of a lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PersonaMatch {
+    /// Key of the persona.
     pub key: String,
     /// Share of the persona's weight that holds, in basis points.
     pub fit: u16,
+    /// Keys of the traits that hold.
     pub matched: Vec<String>,
+    /// Keys of the traits that do not hold, or are unknown.
     pub missing: Vec<String>,
 }
 

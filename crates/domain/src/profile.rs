@@ -95,7 +95,12 @@ pub struct Profile {
 
 impl Profile {
     /// Every catalogue field that is known, sealed with the charter and the lead's salt.
-    pub fn snapshot(&self, journey: &Journey, charter: &Charter, high_intent: bool) -> (Snapshot, Option<PersonaMatch>) {
+    pub fn snapshot(
+        &self,
+        journey: &Journey,
+        charter: &Charter,
+        high_intent: bool,
+    ) -> (Snapshot, Option<PersonaMatch>) {
         let mut fields = Fields::default();
         let lead = &journey.lead;
         fields.text("lead.stage", Some(lead.stage.as_str()));
@@ -133,7 +138,10 @@ impl Profile {
         let history = &self.history;
         fields.texts("history.outcomes", history.iter().map(|past| past.outcome.to_string()).collect());
         fields.texts("history.reasons", history.iter().filter_map(|past| past.reason.clone()).collect());
-        fields.texts("history.furthest-stages", history.iter().map(|past| past.furthest_stage.to_string()).collect());
+        fields.texts(
+            "history.furthest-stages",
+            history.iter().map(|past| past.furthest_stage.to_string()).collect(),
+        );
         if high_intent {
             fields.put("intent.high", Some(Value::Boolean(true)));
         }

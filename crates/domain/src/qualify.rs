@@ -5,17 +5,20 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::change::{Draft, Record, Routed};
-use crate::clock::{ClockKind, ClockLevel};
+use crate::clock::{ClockKind, ClockLevel, SlaClock};
 use crate::disposition::Disposal;
 use crate::evaluation::{Decision, Evaluation, GateResult, furthest_met, scoring};
 use crate::event::{Fact, GreyTrigger};
 use crate::handoff::Packet;
 use crate::persona::PersonaMatch;
-use crate::refused::Refused;
+use crate::refused::{RefusalCode, Refused};
 use crate::snapshot::Snapshot;
 use crate::stage::{Channel, CycleOpenedBy, CycleOutcome, StageKind, WorkState};
-use crate::time::DAY;
+use crate::time::{DAY, Instant, MINUTE};
 use crate::verdict::{Outcome, Status};
+
+/// How soon the rules look again after a look that settled nothing.
+const RETRY: i64 = MINUTE;
 
 /// What a new lead is captured with, besides the person.
 #[derive(Clone, Debug)]
@@ -29,7 +32,7 @@ pub struct Capture {
 /// An evaluation with all that was looked at.
 pub struct Judgement {
     pub evaluation: Evaluation,
-    pub snapshot: Arc<Snapshot>,
+    pub snapshots: Vec<Arc<Snapshot>>,
     pub persona: Option<PersonaMatch>,
 }
 
@@ -47,6 +50,10 @@ pub struct Destination {
 impl Draft<'_> {
     /// A person becomes a lead.
     pub fn capture(&mut self, capture: Capture) -> Result<(), Refused> {
+        if self.journey.lead.cycle > 0 {
+            let message = "this lead has been captured before; record the touch on it instead";
+            return Err(Refused::new(RefusalCode::AlreadyExists, message));
+        }
         let Capture { account, campaign, source, channel } = capture;
         self.emit(Fact::LeadCaptured { account, campaign, source, channel });
         self.open_cycle(CycleOpenedBy::Capture)
@@ -54,6 +61,10 @@ impl Draft<'_> {
 
     /// Opens the next cycle at INQUIRY. A lead has at most one open cycle (I3).
     pub fn open_cycle(&mut self, by: CycleOpenedBy) -> Result<(), Refused> {
+        if self.journey.is_open() {
+            let message = format!("cycle {} of this lead is still open", self.journey.lead.cycle);
+            return Err(Refused::new(RefusalCode::IllegalTransition, message));
+        }
         let number = self.journey.cycle.number;
         let resumed_from = (number > 0).then_some(number);
         self.emit(Fact::CycleOpened { cycle: number + 1, by, resumed_from });
@@ -63,20 +74,18 @@ impl Draft<'_> {
     /// Applies what the rules and criteria said. The caller routes afterwards, if the lead has reached MQL.
     pub fn evaluated(&mut self, judgement: Judgement) -> Result<(), Refused> {
         self.require_open("evaluate")?;
-        let Judgement { evaluation, snapshot, persona } = judgement;
+        let Judgement { evaluation, snapshots, persona } = judgement;
         let body = &self.scene.charter.body;
         let last = evaluation.gates.last();
         let result = last.map_or(Outcome::Hold, |gate| gate.result);
-        let ruled: Option<Ended> = match (result, last) {
-            (Outcome::Recycle, Some(gate)) => self.ending(&evaluation, gate, CycleOutcome::Recycled),
-            (Outcome::Disqualify, Some(gate)) => self.ending(&evaluation, gate, CycleOutcome::Disqualified),
-            _ => None,
+        let ends = match result {
+            Outcome::Recycle => Some(CycleOutcome::Recycled),
+            Outcome::Disqualify => Some(CycleOutcome::Disqualified),
+            Outcome::Advance | Outcome::Hold | Outcome::Review => None,
         };
-        let latest = evaluation.as_of.plus(i64::from(body.max_hold_days) * DAY);
-        let named = evaluation.decisions.iter().filter_map(|decision| decision.review_at).filter(|at| *at > evaluation.as_of);
+        let ruled = ends.zip(last).and_then(|(end, gate)| self.ending(&evaluation, gate, end));
         let furthest = furthest_met(&evaluation.gates);
-        let passed = furthest.is_some_and(|stage| stage >= StageKind::Mql);
-        let next_evaluation_at = if passed { None } else { Some(named.min().unwrap_or(latest).min(latest)) };
+        let next_evaluation_at = self.next_look(&evaluation, furthest);
         let slots: Vec<_> = evaluation.gates.iter().rev().flat_map(|gate| body.slots_of(gate.gate)).collect();
         let scores = scoring(&slots, &evaluation.decisions);
         let lead = &self.journey.lead;
@@ -97,9 +106,10 @@ impl Draft<'_> {
                 self.start_clock(ClockKind::Route, ClockLevel::Lead);
             }
         }
-        self.open_grey_cases(&evaluation, last);
+        let unheard = (ends.is_some() && ruled.is_none()).then_some(result);
+        self.open_grey_cases(&evaluation, unheard);
         let id = evaluation.id;
-        self.records.push(Record::Evaluation { evaluation, snapshot });
+        self.records.push(Record::Evaluation { evaluation, snapshots });
         if let Some(ended) = ruled {
             self.close(ended.outcome, ended.disposal, Some(id))?;
         }
@@ -108,23 +118,43 @@ impl Draft<'_> {
 
     /// Which ending a rule asked for, if the charter allows it; a rule that names another reason is heard as a grey case.
     fn ending(&self, evaluation: &Evaluation, gate: &GateResult, outcome: CycleOutcome) -> Option<Ended> {
-        let wanted = if outcome == CycleOutcome::Recycled { Outcome::Recycle } else { Outcome::Disqualify };
-        let here = |d: &&Decision| d.gate == Some(gate.gate) && d.outcome == Some(wanted);
-        let decision = evaluation.decisions.iter().find(here)?;
-        let disposal = Disposal {
-            reason: decision.target.clone().unwrap_or_default(),
-            recycle_at: decision.review_at.filter(|at| *at > self.scene.at),
-            ..Disposal::default()
-        };
-        self.allowed(outcome, &disposal).ok().map(|_| Ended { outcome, disposal })
+        let here = |d: &&Decision| d.counts() && d.gate == Some(gate.gate) && d.outcome == Some(gate.result);
+        evaluation.decisions.iter().filter(here).find_map(|decision| {
+            let disposal = Disposal {
+                reason: decision.target.clone().unwrap_or_default(),
+                recycle_at: decision.review_at.filter(|at| *at > self.scene.at),
+                ..Disposal::default()
+            };
+            self.allowed(outcome, &disposal).ok().map(|_| Ended { outcome, disposal })
+        })
     }
 
-    fn open_grey_cases(&mut self, evaluation: &Evaluation, last: Option<&GateResult>) {
-        let undecided = last.is_some_and(|gate| gate.result == Outcome::Review);
-        for decision in &evaluation.decisions {
+    /// Whatever the rules said, somebody or some date takes care of an open lead (I4).
+    fn next_look(&self, evaluation: &Evaluation, furthest: Option<StageKind>) -> Option<Instant> {
+        let (lead, as_of) = (&self.journey.lead, evaluation.as_of);
+        let stage = furthest.map_or(lead.stage, |furthest| furthest.max(lead.stage));
+        if stage >= StageKind::Mql && lead.is_assigned() {
+            return None;
+        }
+        // Routing follows in the same change and clears this. Should it fail, the promise of ROUTE is at stake; a host
+        // that was busy says nothing about the lead at all.
+        let busy =
+            evaluation.decisions.iter().any(|decision| decision.counts() && decision.status == Status::Busy);
+        if busy || furthest.is_some_and(|furthest| furthest >= StageKind::Mql) {
+            return Some(as_of.plus(RETRY));
+        }
+        let latest = as_of.plus(i64::from(self.scene.charter.body.max_hold_days) * DAY);
+        let counted = evaluation.decisions.iter().filter(|decision| decision.counts());
+        let named = counted.filter_map(|decision| decision.review_at).filter(|at| *at > as_of).min();
+        Some(named.unwrap_or(latest).min(latest))
+    }
+
+    fn open_grey_cases(&mut self, evaluation: &Evaluation, unheard: Option<Outcome>) {
+        for decision in evaluation.decisions.iter().filter(|decision| decision.counts()) {
             let trigger = match (decision.status, decision.outcome) {
                 (Status::Busy, _) => continue,
-                (Status::Ok, Some(Outcome::Review)) if undecided => GreyTrigger::Review,
+                (Status::Ok, Some(Outcome::Review)) => GreyTrigger::Review,
+                (Status::Ok, outcome) if outcome.is_some() && outcome == unheard => GreyTrigger::NotAllowed,
                 (Status::Ok, _) => continue,
                 _ => GreyTrigger::Fault,
             };
@@ -147,9 +177,11 @@ impl Draft<'_> {
         if let Some(pending) = self.journey.pending_handoff() {
             let handoff = pending.id;
             self.emit(Fact::HandoffCancelled { handoff });
-            self.cancel_clocks(|clock| clock.kind == ClockKind::Route || clock.level == ClockLevel::Lead);
         }
+        // The owner's duties end with the owner; the lead's own wait goes on.
+        self.cancel_clocks(|clock| clock.level == ClockLevel::Lead);
         let Destination { owner, queue, priority, decision, pool } = destination;
+        let owner = owner.filter(|owner| self.scene.directory.user(*owner).is_some());
         let queue = match (owner, queue) {
             (Some(_), _) => None,
             (None, Some(queue)) if self.scene.directory.queue(&queue).is_some() => Some(queue),
@@ -163,10 +195,18 @@ impl Draft<'_> {
         self.meet_clocks(ClockKind::Context);
         self.resume_clocks(ClockKind::FirstTouch);
         let handoff = self.scene.ids.next();
-        self.emit(Fact::HandoffOffered { handoff, packet: packet.digest(), completeness: packet.completeness() });
+        self.emit(Fact::HandoffOffered {
+            handoff,
+            packet: packet.digest(),
+            completeness: packet.completeness(),
+        });
         self.records.push(Record::Packet { handoff, packet });
         self.start_clock(ClockKind::Accept, ClockLevel::Owner);
-        if !self.waits(ClockKind::FirstTouch) {
+        let cycle = self.journey.lead.cycle;
+        let speed_to_lead = |clock: &SlaClock| {
+            (clock.kind, clock.level, clock.cycle) == (ClockKind::FirstTouch, ClockLevel::Lead, cycle)
+        };
+        if !self.journey.clocks.iter().any(speed_to_lead) {
             self.start_clock(ClockKind::FirstTouch, ClockLevel::Lead);
         }
         self.start_clock(ClockKind::FirstTouch, ClockLevel::Owner);

@@ -75,7 +75,8 @@ impl Refused {
     }
 
     pub fn version(current: i64) -> Refused {
-        let message = format!("the row changed meanwhile and is at version {current}; read it again and repeat");
+        let message =
+            format!("the row changed meanwhile and is at version {current}; read it again and repeat");
         Refused { current: Some(current), ..Refused::new(RefusalCode::VersionConflict, message) }
     }
 
@@ -92,7 +93,8 @@ impl Refused {
 
     /// Puts a path, written with `/`, below what is already there.
     pub fn at(mut self, path: &str) -> Refused {
-        self.path = path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).chain(self.path).collect();
+        self.path =
+            path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).chain(self.path).collect();
         self
     }
 }

@@ -1,26 +1,30 @@
-//! Sales' half of the machine: the answer to a hand-off, work, the opportunity, and every way a cycle ends.
+//! Sales' half of the machine: the answer to a hand-off, work, the opportunity, the win.
 
 use uuid::Uuid;
 
 use crate::change::{Draft, Record};
-use crate::clock::{CONTEXT_REQUESTED, ClockKind, ClockLevel, SlaClock};
+use crate::clock::{CONTEXT_REQUESTED, ClockKind, ClockLevel};
 use crate::disposition::{Disposal, Return};
 use crate::evaluation::{Evaluation, furthest_met};
 use crate::event::{ActivityKind, Direction, Fact};
 use crate::refused::{RefusalCode, Refused};
 use crate::snapshot::Snapshot;
-use crate::stage::{Cause, CycleOpenedBy, CycleOutcome, StageKind, WorkState};
+use crate::stage::{Cause, CycleOutcome, StageKind, WorkState};
 use crate::time::{DAY, Instant};
 use crate::verdict::Outcome;
 
 /// One thing that a person, or an automation, did with a lead.
 #[derive(Clone, Debug)]
 pub struct Activity {
+    /// What was done.
     pub kind: ActivityKind,
+    /// Who turned to whom.
     pub direction: Direction,
     /// Sent by a machine: an attempt only if the lead wrote first.
     pub automated: bool,
+    /// When; it may be reported later.
     pub occurred_at: Instant,
+    /// What was said; it is kept outside of the log.
     pub note: Option<String>,
 }
 
@@ -34,7 +38,14 @@ impl Draft<'_> {
         if lead.owner == Some(user) {
             self.work_state(work_state);
         } else {
-            self.emit(Fact::LeadAssigned { owner: Some(user), queue: None, decision: None, pool: None, priority, work_state });
+            self.emit(Fact::LeadAssigned {
+                owner: Some(user),
+                queue: None,
+                decision: None,
+                pool: None,
+                priority,
+                work_state,
+            });
         }
         self.meet_clocks(ClockKind::Accept);
         self.advance(StageKind::Sal, None, false)?;
@@ -53,7 +64,7 @@ impl Draft<'_> {
         }
         self.emit(Fact::HandoffRejected { handoff, reason: reason.key, returned });
         self.meet_clocks(ClockKind::Accept);
-        self.to_marketing();
+        self.hand_to_marketing();
         if returned {
             self.pause_clocks(ClockKind::FirstTouch, CONTEXT_REQUESTED);
             self.start_clock(ClockKind::Context, ClockLevel::Lead);
@@ -71,30 +82,26 @@ impl Draft<'_> {
         let Activity { kind, direction, automated, .. } = *activity;
         let contact = kind != ActivityKind::Note;
         let wrote_first = self.journey.cycle.conversations > 0;
-        let attempt = contact && direction != Direction::Inbound && (!automated || wrote_first);
-        let id = self.scene.ids.next();
-        let fact = Fact::ActivityLogged { activity: id, activity_kind: kind, direction, automated, attempt };
-        if contact {
-            self.emit(fact);
-        } else {
-            // A note is no answer of the buyer, whoever wrote it.
-            self.emit(Fact::ActivityLogged {
-                activity: id,
-                activity_kind: kind,
-                direction: Direction::Outbound,
-                automated,
-                attempt: false,
-            });
-        }
+        let (at, id) = (activity.occurred_at, self.scene.ids.next());
+        // What was tried before the cycle opened belongs to an earlier one: NO_RESPONSE counts this one's.
+        let genuine = (!automated || wrote_first) && at >= self.journey.cycle.opened_at;
+        let attempt = contact && genuine && direction != Direction::Inbound;
+        // A note is no answer of the buyer, whoever wrote it.
+        let direction = if contact { direction } else { Direction::Outbound };
+        self.emit_at(
+            at,
+            Fact::ActivityLogged { activity: id, activity_kind: kind, direction, automated, attempt },
+        );
         if let Some(text) = activity.note.clone() {
             self.records.push(Record::Note { about: id, text });
         }
         if attempt {
-            self.meet_clocks(ClockKind::FirstTouch);
+            self.meet_clocks_at(ClockKind::FirstTouch, at);
         }
         if self.journey.lead.stage >= StageKind::Sal && contact {
             let answered = direction != Direction::Outbound && !automated;
-            let waits = self.journey.lead.work_state == WorkState::Connected && direction == Direction::Outbound;
+            let waits =
+                self.journey.lead.work_state == WorkState::Connected && direction == Direction::Outbound;
             if answered {
                 self.work_state(WorkState::Connected);
             } else if waits {
@@ -105,13 +112,25 @@ impl Draft<'_> {
     }
 
     /// SAL becomes SQL: buyer and seller talked, and the charter's criteria for SQL hold.
-    pub fn qualify(&mut self, evaluation: Evaluation, snapshot: std::sync::Arc<Snapshot>) -> Result<(), Refused> {
+    pub fn qualify(
+        &mut self,
+        evaluation: Evaluation,
+        snapshots: Vec<std::sync::Arc<Snapshot>>,
+    ) -> Result<(), Refused> {
         self.require_open("qualify")?;
         if self.journey.lead.stage != StageKind::Sal {
-            return Err(Refused::illegal(self.journey.lead.stage, "qualify", &allowed_from(self.journey.lead.stage)));
+            return Err(Refused::illegal(
+                self.journey.lead.stage,
+                "qualify",
+                &allowed_from(self.journey.lead.stage),
+            ));
         }
         let met = furthest_met(&evaluation.gates) == Some(StageKind::Sql);
-        let mut missing: Vec<String> = evaluation.gates.iter().flat_map(|gate| gate.missing.clone()).collect();
+        let mut missing: Vec<String> =
+            evaluation.gates.iter().flat_map(|gate| gate.missing.clone()).collect();
+        if !met && missing.is_empty() {
+            missing.push("the criteria of the gate: none were judged".to_owned());
+        }
         if self.journey.cycle.conversations == 0 {
             missing.push("a conversation with the buyer: log an INBOUND or TWO_WAY activity".to_owned());
         }
@@ -120,6 +139,8 @@ impl Draft<'_> {
         }
         let lead = &self.journey.lead;
         let (id, fit, engagement, persona) = (evaluation.id, lead.fit, lead.engagement, lead.persona.clone());
+        // An imported lead that nobody has keeps its date until somebody has it (I4).
+        let next_evaluation_at = lead.next_evaluation_at.filter(|_| !lead.is_assigned());
         self.emit(Fact::LeadEvaluated {
             evaluation: id,
             snapshot: evaluation.snapshot,
@@ -129,9 +150,9 @@ impl Draft<'_> {
             persona,
             fit,
             engagement,
-            next_evaluation_at: None,
+            next_evaluation_at,
         });
-        self.records.push(Record::Evaluation { evaluation, snapshot });
+        self.records.push(Record::Evaluation { evaluation, snapshots });
         self.advance(StageKind::Sql, Some(id), false)
     }
 
@@ -150,7 +171,12 @@ impl Draft<'_> {
         }
         let opportunity = self.scene.ids.next();
         let currency = currency.to_owned();
-        self.emit(Fact::OpportunityRecorded { opportunity, amount_minor: Some(amount_minor), currency, expected_close });
+        self.emit(Fact::OpportunityRecorded {
+            opportunity,
+            amount_minor: Some(amount_minor),
+            currency,
+            expected_close,
+        });
         self.meet_clocks(ClockKind::Disposition);
         self.advance(StageKind::Opportunity, None, false)?;
         Ok(opportunity)
@@ -169,132 +195,6 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Closed-lost, from SQL or OPPORTUNITY.
-    pub fn close_lost(&mut self, disposal: Disposal) -> Result<(), Refused> {
-        self.require_open("lose")?;
-        if !matches!(self.journey.lead.stage, StageKind::Sql | StageKind::Opportunity) {
-            let stage = self.journey.lead.stage;
-            return Err(Refused::illegal(stage, "lose", &allowed_from(stage)));
-        }
-        self.close(CycleOutcome::Lost, disposal, None)
-    }
-
-    /// Ends the open cycle as RECYCLED, DISQUALIFIED or LOST, if the reason allows it.
-    pub fn close(&mut self, outcome: CycleOutcome, disposal: Disposal, _by: Option<Uuid>) -> Result<(), Refused> {
-        self.require_open("close")?;
-        let returns = self.allowed(outcome, &disposal)?;
-        self.end(outcome, Some(disposal), None, returns);
-        Ok(())
-    }
-
-    pub(crate) fn allowed(&self, outcome: CycleOutcome, disposal: &Disposal) -> Result<Return, Refused> {
-        let body = &self.scene.charter.body;
-        let reason = body.reason(&disposal.reason)?;
-        if let Some(signal) = disposal.recycle_on.as_ref().filter(|signal| !body.signals.contains(signal)) {
-            let message = format!("no signal {signal:?} in the charter; it has {}", body.signals.join(", "));
-            return Err(Refused::invalid("input/recycleOn", message));
-        }
-        let lead = &self.journey.lead;
-        reason.allow(outcome, lead.stage, disposal, &self.journey.cycle.attempts, body.attempts, self.scene.at)
-    }
-
-    /// Imports of the past may end a cycle as WON with an unknown amount; nothing is asked.
-    pub fn assert_won(&mut self, amount_minor: Option<i64>) {
-        self.end(CycleOutcome::Won, None, amount_minor, Return::default());
-    }
-
-    fn end(&mut self, outcome: CycleOutcome, disposal: Option<Disposal>, amount_minor: Option<i64>, returns: Return) {
-        let disposal = disposal.unwrap_or_default();
-        let reason = Some(disposal.reason).filter(|reason| !reason.is_empty());
-        let permanent = reason.as_ref().and_then(|key| self.scene.charter.body.reason(key).ok()).is_some_and(|r| r.permanent);
-        if let Some(pending) = self.journey.pending_handoff() {
-            let handoff = pending.id;
-            self.emit(Fact::HandoffCancelled { handoff });
-        }
-        // A disposition is an answer: it meets what waited for one. Everything else is called off.
-        for kind in [ClockKind::Disposition, ClockKind::FirstTouch, ClockKind::Requalify] {
-            self.meet_clocks(kind);
-        }
-        self.cancel_clocks(|_| false);
-        let comes_back = matches!(outcome, CycleOutcome::Recycled | CycleOutcome::Lost)
-            && (returns.at.is_some() || returns.on.is_some());
-        if comes_back && self.journey.lead.queue.as_deref() != Some(&self.scene.charter.body.marketing_queue) {
-            self.to_marketing();
-        }
-        let cycle = &self.journey.cycle;
-        self.emit(Fact::CycleClosed {
-            cycle: cycle.number,
-            outcome,
-            reason,
-            competitor: disposal.competitor,
-            attempts: cycle.attempts.count,
-            amount_minor,
-            recycle_at: returns.at,
-            recycle_on: returns.on,
-            permanent,
-            work_state: if comes_back { WorkState::Nurturing } else { WorkState::Closed },
-        });
-        if let Some(at) = returns.at {
-            self.start_clock_for(ClockKind::Requalify, ClockLevel::Lead, at.since(self.scene.at).max(0));
-        }
-    }
-
-    fn to_marketing(&mut self) {
-        let queue = Some(self.scene.charter.body.marketing_queue.clone());
-        let priority = self.journey.lead.priority;
-        let work_state = WorkState::Queued;
-        self.emit(Fact::LeadAssigned { owner: None, queue, decision: None, pool: None, priority, work_state });
-    }
-
-    /// A recycled or lost lead comes back: its date is due, or it showed interest again.
-    pub fn requalify(&mut self, by: CycleOpenedBy) -> Result<(), Refused> {
-        let lead = &self.journey.lead;
-        let returns = match lead.outcome {
-            CycleOutcome::Recycled | CycleOutcome::Lost => by == CycleOpenedBy::Requalify,
-            CycleOutcome::Won => matches!(by, CycleOpenedBy::Expansion | CycleOpenedBy::Winback),
-            _ => false,
-        };
-        if !returns || lead.suppressed {
-            let message = format!("cycle {} ended {}; nothing to open again", lead.cycle, lead.outcome);
-            return Err(Refused::new(RefusalCode::IllegalTransition, message));
-        }
-        self.meet_clocks(ClockKind::Requalify);
-        self.open_cycle(by)
-    }
-
-    /// A person opens a disqualified lead again.
-    pub fn reopen(&mut self) -> Result<(), Refused> {
-        let lead = &self.journey.lead;
-        if lead.suppressed {
-            let message = "this person asked not to be contacted; the lead cannot be reopened";
-            return Err(Refused::new(RefusalCode::Suppressed, message));
-        }
-        if !matches!(lead.outcome, CycleOutcome::Disqualified | CycleOutcome::Recycled | CycleOutcome::Lost) {
-            let message = format!("cycle {} is {}; only a closed, unsuccessful one can be reopened", lead.cycle, lead.outcome);
-            return Err(Refused::new(RefusalCode::IllegalTransition, message));
-        }
-        self.meet_clocks(ClockKind::Requalify);
-        self.open_cycle(CycleOpenedBy::Reopen)
-    }
-
-    /// What the passing of time does: breaches, and a hand-off that nobody answered goes to the fallback queue.
-    pub fn tick(&mut self) {
-        self.catch_up_clocks();
-        let now = self.scene.now;
-        let expires = |clock: &SlaClock| clock.step_at(200, self.hours_of(clock));
-        let expired =
-            |clock: &SlaClock| clock.kind == ClockKind::Accept && expires(clock).is_some_and(|at| at <= now);
-        let Some(pending) = self.journey.pending_handoff() else { return };
-        if self.journey.clocks.iter().any(expired) {
-            let handoff = pending.id;
-            self.emit_at(now, Fact::HandoffExpired { handoff });
-            let queue = Some(self.scene.charter.body.fallback_queue.clone());
-            let priority = self.journey.lead.priority;
-            let work_state = WorkState::Queued;
-            self.emit_at(now, Fact::LeadAssigned { owner: None, queue, decision: None, pool: None, priority, work_state });
-        }
-    }
-
     fn answerable(&self, user: Uuid, verb: &str) -> Result<Uuid, Refused> {
         self.require_open(&format!("{verb} the hand-off"))?;
         let lead = &self.journey.lead;
@@ -304,13 +204,18 @@ impl Draft<'_> {
             matches!(handoff.status, Pending | Expired)
         });
         let Some(handoff) = waiting.filter(|_| lead.stage == StageKind::Mql) else {
-            return Err(Refused::illegal(lead.stage, &format!("{verb} the hand-off of"), &allowed_from(lead.stage)));
+            return Err(Refused::illegal(
+                lead.stage,
+                &format!("{verb} the hand-off of"),
+                &allowed_from(lead.stage),
+            ));
         };
         let mine = lead.owner == Some(user);
         let queued = lead.queue.as_ref().is_some_and(|queue| self.scene.directory.works_queue(user, queue));
         let import = self.scene.cause == Cause::Import;
         if !(mine || queued || import) {
-            let message = format!("you cannot {verb} this hand-off: it is neither yours nor in a queue of your team");
+            let message =
+                format!("you cannot {verb} this hand-off: it is neither yours nor in a queue of your team");
             return Err(Refused::new(RefusalCode::Forbidden, message));
         }
         Ok(handoff.id)
@@ -333,8 +238,12 @@ impl Draft<'_> {
 /// The verbs that a lead at this stage knows.
 pub fn allowed_from(stage: StageKind) -> Vec<&'static str> {
     match stage {
-        StageKind::Anonymous | StageKind::Inquiry | StageKind::Iql => vec!["evaluateLead", "dispositionLead", "recycleLead"],
-        StageKind::Mql => vec!["acceptHandoff", "rejectHandoff", "routeLead", "dispositionLead", "recycleLead"],
+        StageKind::Anonymous | StageKind::Inquiry | StageKind::Iql => {
+            vec!["evaluateLead", "dispositionLead", "recycleLead"]
+        }
+        StageKind::Mql => {
+            vec!["acceptHandoff", "rejectHandoff", "routeLead", "dispositionLead", "recycleLead"]
+        }
         StageKind::Sal => vec!["logActivity", "qualify", "dispositionLead", "recycleLead"],
         StageKind::Sql => vec!["recordOpportunity", "closeLost", "dispositionLead", "recycleLead"],
         StageKind::Opportunity => vec!["closeWon", "closeLost", "dispositionLead", "recycleLead"],

@@ -63,12 +63,19 @@ text_enum! {
 text_enum! {
     /// How a cycle ended.
     pub enum CycleOutcome {
+        /// It has not ended.
         Open = "OPEN",
+        /// The buyer became a customer.
         Won = "WON",
+        /// The deal was lost.
         Lost = "LOST",
+        /// Back to nurture, until a date or a signal.
         Recycled = "RECYCLED",
+        /// Out, with a reason.
         Disqualified = "DISQUALIFIED",
+        /// The person was known under another lead.
         Merged = "MERGED",
+        /// The person was erased; the count stays.
         Erased = "ERASED",
     }
 }
@@ -76,10 +83,15 @@ text_enum! {
 text_enum! {
     /// What opened a cycle.
     pub enum CycleOpenedBy {
+        /// The person became a lead.
         Capture = "CAPTURE",
+        /// A date came, or interest showed again.
         Requalify = "REQUALIFY",
+        /// A person opened it again.
         Reopen = "REOPEN",
+        /// A customer wants more.
         Expansion = "EXPANSION",
+        /// A lost customer is back.
         Winback = "WINBACK",
     }
 }
@@ -87,9 +99,13 @@ text_enum! {
 text_enum! {
     /// A department. Only MARKETING and SALES can sign a charter.
     pub enum Side {
+        /// Brings and qualifies leads.
         Marketing = "MARKETING",
+        /// Works and closes them.
         Sales = "SALES",
+        /// Runs the system; signs nothing.
         Ops = "OPS",
+        /// A machine; signs nothing.
         Integration = "INTEGRATION",
     }
 }
@@ -97,20 +113,35 @@ text_enum! {
 text_enum! {
     /// Where a touch came from.
     pub enum Channel {
+        /// A search engine's own results.
         OrganicSearch = "ORGANIC_SEARCH",
+        /// Advertisements on search engines.
         PaidSearch = "PAID_SEARCH",
+        /// Advertisements in social networks.
         PaidSocial = "PAID_SOCIAL",
+        /// Posts in social networks.
         OrganicSocial = "ORGANIC_SOCIAL",
+        /// E-mail.
         Email = "EMAIL",
+        /// Advertisements that follow a visitor.
         Retargeting = "RETARGETING",
+        /// Banners on other sites.
         Display = "DISPLAY",
+        /// Articles, papers, downloads.
         Content = "CONTENT",
+        /// A webinar.
         Webinar = "WEBINAR",
+        /// An event on site.
         Event = "EVENT",
+        /// Somebody recommended us.
         Referral = "REFERRAL",
+        /// A partner.
         Partner = "PARTNER",
+        /// We turned to the lead first.
         Outbound = "OUTBOUND",
+        /// The visitor came by itself.
         Direct = "DIRECT",
+        /// Anything else.
         Other = "OTHER",
     }
 }
@@ -141,15 +172,25 @@ impl Channel {
 text_enum! {
     /// Why a change happened.
     pub enum Cause {
+        /// A person became a lead.
         Capture = "CAPTURE",
+        /// The rules looked at the lead.
         Evaluation = "EVALUATION",
+        /// A router chose an owner.
         Routing = "ROUTING",
+        /// Sales did something.
         Sales = "SALES",
+        /// Somebody said what became of the lead.
         Disposition = "DISPOSITION",
+        /// A date came, or interest showed again.
         Requalify = "REQUALIFY",
+        /// A person opened the lead again.
         Reopen = "REOPEN",
+        /// Time passed.
         Clock = "CLOCK",
+        /// An import of the past says so.
         Import = "IMPORT",
+        /// The workspace was set up.
         Setup = "SETUP",
     }
 }

@@ -11,6 +11,7 @@ pub const DAY: i64 = 24 * HOUR;
 /// A point in time, in milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Instant(pub i64);
 
 impl Instant {
@@ -51,7 +52,10 @@ impl std::fmt::Display for Instant {
 
 /// An instant in RFC 3339 with milliseconds, always in UTC: `2026-03-01T09:30:00.000Z`.
 #[cfg(feature = "graphql")]
-#[async_graphql::Scalar(name = "DateTime", specified_by_url = "https://scalars.graphql.org/chillicream/date-time.html")]
+#[async_graphql::Scalar(
+    name = "DateTime",
+    specified_by_url = "https://scalars.graphql.org/chillicream/date-time.html"
+)]
 impl async_graphql::ScalarType for Instant {
     fn parse(value: async_graphql::Value) -> async_graphql::InputValueResult<Self> {
         match &value {

@@ -13,6 +13,7 @@ pub const POINTS: std::ops::RangeInclusive<i32> = -1000..=1000;
 
 /// What a qualification says of one lead at one gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "graphql", derive(async_graphql::Enum))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Outcome {
@@ -74,7 +75,9 @@ pub struct Reason {
 #[cfg_attr(feature = "graphql", derive(async_graphql::SimpleObject), graphql(name = "MissingField"))]
 #[serde(rename_all = "camelCase")]
 pub struct Missing {
+    /// Path of the field.
     pub field: String,
+    /// Points that it could be worth.
     pub worth: i32,
 }
 
@@ -82,6 +85,7 @@ pub struct Missing {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verdict {
+    /// What the rule says of the lead.
     pub outcome: Outcome,
     /// What is unclear, with REVIEW.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,14 +93,20 @@ pub struct Verdict {
     /// Key of the disposition reason, with RECYCLE and DISQUALIFY.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disposition: Option<String>,
+    /// Fit score in points.
     pub fit: i32,
+    /// Engagement score in points.
     pub engagement: i32,
     /// Basis points, 0 to 10000.
     pub confidence: u16,
+    /// Why, strongest first.
     pub reasons: Vec<Reason>,
+    /// Fields that were unknown.
     pub missing: Vec<Missing>,
+    /// When the rule wants to look again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub review_at: Option<Instant>,
+    /// Lines for the rule's author.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub trace: Vec<String>,
 }
@@ -111,6 +121,7 @@ impl Verdict {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Target {
+    /// A person.
     Owner(Uuid),
     /// Key of a queue.
     Queue(String),
@@ -120,9 +131,13 @@ pub enum Target {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Assignment {
+    /// Who gets the lead.
     pub target: Target,
+    /// Order in the work queue; higher is first.
     pub priority: i32,
+    /// Why.
     pub reasons: Vec<Reason>,
+    /// Lines for the rule's author.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub trace: Vec<String>,
 }

@@ -4,57 +4,91 @@ use super::*;
 
 /// A change of a clock, as it stands in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "clockEvent", rename_all = "SCREAMING_SNAKE_CASE", rename_all_fields = "camelCase")]
 pub enum ClockEvent {
+    /// A promise was given.
     Started {
+        /// The clock.
         id: Uuid,
+        /// What it waits for.
         kind: ClockKind,
+        /// Who promised.
         party: Party,
+        /// Whose speed it measures.
         level: ClockLevel,
+        /// Cycle of the lead.
         cycle: u32,
+        /// Whose calendar counts.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         subject_owner: Option<Uuid>,
+        /// Number of the charter that holds the policy.
         policy_charter: u32,
+        /// Which time counts.
         mode: CalendarMode,
+        /// When it started.
         at: Instant,
+        /// Time until due, in the clock's own time.
         target_ms: i64,
+        /// The last instant that is in time.
         due_at: Instant,
     },
     /// `due_at` is the due time if the pause lasts as long as it may.
     Paused {
+        /// The clock.
         id: Uuid,
+        /// When the pause began.
         at: Instant,
+        /// Key of the charter's reason.
         reason: String,
+        /// When the pause ends by itself.
         until: Instant,
+        /// The longest that it may take, in the clock's own time.
         limit_ms: i64,
+        /// What was left of the target.
         remaining_ms: i64,
+        /// The due time if the pause lasts as long as it may.
         due_at: Instant,
     },
     /// `paused_ms` is what this pause took, in the clock's own time.
     Resumed {
+        /// The clock.
         id: Uuid,
+        /// When the time counted again.
         at: Instant,
+        /// What this pause took, in the clock's own time.
         paused_ms: i64,
+        /// Which time counts from now on.
         mode: CalendarMode,
+        /// The new due time.
         due_at: Instant,
     },
     /// The promise was kept at `at`; on a breached clock: too late, which is recorded.
     Met {
+        /// The clock.
         id: Uuid,
+        /// When the promise was kept.
         at: Instant,
     },
     /// The due time `at` passed.
     Breached {
+        /// The clock.
         id: Uuid,
+        /// The due time that passed.
         at: Instant,
     },
     /// An act at `at`, in time, became known only after a breach or after a later act.
     Corrected {
+        /// The clock.
         id: Uuid,
+        /// When the promise was kept after all.
         at: Instant,
     },
+    /// The promise lost its object before it was due.
     Cancelled {
+        /// The clock.
         id: Uuid,
+        /// When it ended.
         at: Instant,
     },
 }
@@ -90,6 +124,7 @@ impl ClockEvent {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pause {
+    /// When it began.
     pub at: Instant,
     /// Key of the charter's reason.
     pub reason: String,
@@ -105,10 +140,15 @@ pub struct Pause {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SlaClock {
+    /// Identity of the clock.
     pub id: Uuid,
+    /// What it waits for.
     pub kind: ClockKind,
+    /// Who promised.
     pub party: Party,
+    /// Whose speed it measures.
     pub level: ClockLevel,
+    /// Where it stands.
     pub state: ClockState,
     /// Cycle of the lead; 0 for other subjects.
     pub cycle: u32,
@@ -118,12 +158,15 @@ pub struct SlaClock {
     pub policy_charter: u32,
     /// WALL_CLOCK instead of the policy's mode when there was no calendar, or none with working time.
     pub mode: CalendarMode,
+    /// When it started.
     pub started_at: Instant,
     /// Begin of the running stretch: the start, or the last resumption.
     pub running_since: Instant,
+    /// Time until due, in the clock's own time.
     pub target_ms: i64,
     /// The last instant that is in time. While PAUSED: if the pause lasts as long as it may.
     pub due_at: Instant,
+    /// The pause that lasts, if one does.
     pub pause: Option<Pause>,
     /// All ended pauses together, in the clock's own time.
     pub paused_total_ms: i64,
@@ -131,6 +174,7 @@ pub struct SlaClock {
     pub met_at: Option<Instant>,
     /// The due time that passed; it stays when the breach was corrected.
     pub breached_at: Option<Instant>,
+    /// When it lost its object.
     pub cancelled_at: Option<Instant>,
     /// A late report moved the end of the clock.
     pub corrected: bool,
@@ -139,11 +183,15 @@ pub struct SlaClock {
 /// What a clock needs to start beside its policy and its time.
 #[derive(Clone, Copy, Debug)]
 pub struct ClockStart {
+    /// Identity of the new clock.
     pub id: Uuid,
+    /// Who promises.
     pub party: Party,
+    /// Whose speed it measures.
     pub level: ClockLevel,
     /// 0 for a subject that is no lead.
     pub cycle: u32,
+    /// Whose calendar counts, with OWNER_HOURS.
     pub subject_owner: Option<Uuid>,
     /// Number of the charter that holds the policy.
     pub policy_charter: u32,

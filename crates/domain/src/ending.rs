@@ -1,0 +1,221 @@
+//! How a cycle ends, how the next one begins, and what time alone does to a lead.
+
+use uuid::Uuid;
+
+use crate::change::Draft;
+use crate::clock::{ClockKind, ClockLevel, ClockState, SlaClock};
+use crate::disposition::{Disposal, Return};
+use crate::event::Fact;
+use crate::refused::{RefusalCode, Refused};
+use crate::sales::allowed_from;
+use crate::stage::{Cause, CycleOpenedBy, CycleOutcome, StageKind, WorkState};
+
+impl Draft<'_> {
+    /// Closed-lost, from SQL or OPPORTUNITY.
+    pub fn close_lost(&mut self, disposal: Disposal) -> Result<(), Refused> {
+        self.require_open("lose")?;
+        if !matches!(self.journey.lead.stage, StageKind::Sql | StageKind::Opportunity) {
+            let stage = self.journey.lead.stage;
+            return Err(Refused::illegal(stage, "lose", &allowed_from(stage)));
+        }
+        self.close(CycleOutcome::Lost, disposal, None)
+    }
+
+    /// Ends the open cycle as RECYCLED, DISQUALIFIED or LOST, if the reason allows it. `_by` is the evaluation that asked
+    /// for it, if a rule did.
+    pub fn close(
+        &mut self,
+        outcome: CycleOutcome,
+        disposal: Disposal,
+        _by: Option<Uuid>,
+    ) -> Result<(), Refused> {
+        self.require_open("close")?;
+        let stage = self.journey.lead.stage;
+        let asserted = self.scene.cause == Cause::Import;
+        let fits = match outcome {
+            CycleOutcome::Recycled | CycleOutcome::Disqualified => true,
+            CycleOutcome::Lost => asserted || matches!(stage, StageKind::Sql | StageKind::Opportunity),
+            _ => false,
+        };
+        if !fits {
+            return Err(Refused::illegal(stage, &format!("close as {outcome}"), &allowed_from(stage)));
+        }
+        let returns = self.allowed(outcome, &disposal)?;
+        self.end(outcome, Some(disposal), None, returns);
+        Ok(())
+    }
+
+    pub(crate) fn allowed(&self, outcome: CycleOutcome, disposal: &Disposal) -> Result<Return, Refused> {
+        let body = &self.scene.charter.body;
+        let reason = body.reason(&disposal.reason)?;
+        if let Some(signal) = disposal.recycle_on.as_ref().filter(|signal| !body.signals.contains(signal)) {
+            let message = format!("no signal {signal:?} in the charter; it has {}", body.signals.join(", "));
+            return Err(Refused::invalid("input/recycleOn", message));
+        }
+        let lead = &self.journey.lead;
+        reason.allow(
+            outcome,
+            lead.stage,
+            disposal,
+            &self.journey.cycle.attempts,
+            body.attempts,
+            self.scene.at,
+        )
+    }
+
+    /// Imports of the past may end an open cycle as WON from any stage and with an unknown amount.
+    pub fn assert_won(&mut self, amount_minor: Option<i64>) -> Result<(), Refused> {
+        self.require_open("win")?;
+        if self.journey.lead.stage < StageKind::Customer {
+            self.advance(StageKind::Customer, None, true)?;
+        }
+        self.end(CycleOutcome::Won, None, amount_minor, Return::default());
+        Ok(())
+    }
+
+    pub(crate) fn end(
+        &mut self,
+        outcome: CycleOutcome,
+        disposal: Option<Disposal>,
+        amount_minor: Option<i64>,
+        returns: Return,
+    ) {
+        let disposal = disposal.unwrap_or_default();
+        let reason = Some(disposal.reason).filter(|reason| !reason.is_empty());
+        let permanent = reason
+            .as_ref()
+            .and_then(|key| self.scene.charter.body.reason(key).ok())
+            .is_some_and(|r| r.permanent);
+        // Nobody looks again at a person who asked to be left alone.
+        let returns = if permanent { Return::default() } else { returns };
+        if let Some(pending) = self.journey.pending_handoff() {
+            let handoff = pending.id;
+            self.emit(Fact::HandoffCancelled { handoff });
+        }
+        // A disposition is an answer: it meets what waited for one. Everything else is called off.
+        for kind in [ClockKind::Disposition, ClockKind::FirstTouch] {
+            self.meet_clocks(kind);
+        }
+        self.cancel_clocks(|_| false);
+        let comes_back = matches!(outcome, CycleOutcome::Recycled | CycleOutcome::Lost)
+            && (returns.at.is_some() || returns.on.is_some());
+        if comes_back && self.journey.lead.queue.as_deref() != Some(&self.scene.charter.body.marketing_queue)
+        {
+            self.hand_to_marketing();
+        }
+        let cycle = &self.journey.cycle;
+        self.emit(Fact::CycleClosed {
+            cycle: cycle.number,
+            outcome,
+            reason,
+            competitor: disposal.competitor,
+            attempts: cycle.attempts.count,
+            amount_minor,
+            recycle_at: returns.at,
+            recycle_on: returns.on,
+            permanent,
+            work_state: if comes_back { WorkState::Nurturing } else { WorkState::Closed },
+        });
+        if let Some(at) = returns.at {
+            self.start_clock_until(ClockKind::Requalify, ClockLevel::Lead, at);
+        }
+    }
+
+    pub(crate) fn hand_to_marketing(&mut self) {
+        self.hand_to_queue(self.scene.charter.body.marketing_queue.clone());
+    }
+
+    fn hand_to_queue(&mut self, queue: String) {
+        let (priority, work_state) = (self.journey.lead.priority, WorkState::Queued);
+        let queue = Some(queue);
+        self.emit(Fact::LeadAssigned {
+            owner: None,
+            queue,
+            decision: None,
+            pool: None,
+            priority,
+            work_state,
+        });
+    }
+
+    /// A recycled or lost lead comes back: its date is due, or it showed interest again.
+    pub fn requalify(&mut self, by: CycleOpenedBy) -> Result<(), Refused> {
+        self.refuse_suppressed()?;
+        let lead = &self.journey.lead;
+        let returns = match lead.outcome {
+            CycleOutcome::Recycled | CycleOutcome::Lost => by == CycleOpenedBy::Requalify,
+            CycleOutcome::Won => matches!(by, CycleOpenedBy::Expansion | CycleOpenedBy::Winback),
+            _ => false,
+        };
+        if !returns {
+            let message = format!("cycle {} is {}; {by} opens no other one", lead.cycle, lead.outcome);
+            return Err(Refused::new(RefusalCode::IllegalTransition, message));
+        }
+        self.meet_requalify();
+        self.open_cycle(by)
+    }
+
+    /// A person opens a lead again that was disqualified, recycled or lost.
+    pub fn reopen(&mut self) -> Result<(), Refused> {
+        self.refuse_suppressed()?;
+        let lead = &self.journey.lead;
+        if !lead.reopens() {
+            let message = format!(
+                "cycle {} is {}; only a closed, unsuccessful one can be reopened",
+                lead.cycle, lead.outcome
+            );
+            return Err(Refused::new(RefusalCode::IllegalTransition, message));
+        }
+        self.meet_requalify();
+        self.open_cycle(CycleOpenedBy::Reopen)
+    }
+
+    fn refuse_suppressed(&self) -> Result<(), Refused> {
+        if !self.journey.lead.suppressed {
+            return Ok(());
+        }
+        let message = "this person asked not to be contacted; no cycle opens again";
+        Err(Refused::new(RefusalCode::Suppressed, message))
+    }
+
+    /// The date itself opens the next cycle; that a machine sees it a moment later breaks no promise.
+    fn meet_requalify(&mut self) {
+        let date = self.requalify_clock().map(|clock| clock.due_at);
+        let at = self.scene.at;
+        self.meet_clocks_at(ClockKind::Requalify, date.map_or(at, |date| date.min(at)));
+    }
+
+    fn requalify_clock(&self) -> Option<&SlaClock> {
+        let (lead, clocks) = (&self.journey.lead, &self.journey.clocks);
+        let waits =
+            |clock: &&SlaClock| clock.kind == ClockKind::Requalify && clock.state == ClockState::Running;
+        clocks.iter().find(|clock| waits(clock) && clock.cycle == lead.cycle)
+    }
+
+    /// What the passing of time does: the date of a re-qualification opens the next cycle, promises are broken, and a
+    /// hand-off that nobody answered goes to the fallback queue.
+    pub fn tick(&mut self) {
+        let now = self.scene.now;
+        if let Some(date) = self.requalify_clock().map(|clock| clock.due_at).filter(|date| *date <= now) {
+            self.scene.at = date;
+            // Refused only for a suppressed person, whose clocks were cancelled.
+            if self.requalify(CycleOpenedBy::Requalify).is_err() {
+                self.cancel_clocks(|_| false);
+            }
+        }
+        self.scene.at = now;
+        self.catch_up_clocks();
+        let Some(pending) = self.journey.pending_handoff() else { return };
+        // Earlier hand-offs of the cycle had clocks of their own.
+        let mut accepts = self.journey.clocks.iter().rev().filter(|clock| clock.kind == ClockKind::Accept);
+        let clock = accepts.next().filter(|clock| clock.started_at >= pending.offered_at);
+        let expires_at = clock.and_then(|clock| clock.step_at(200, self.hours_of(clock)));
+        if expires_at.is_some_and(|at| at <= now) {
+            let handoff = pending.id;
+            self.emit(Fact::HandoffExpired { handoff });
+            self.cancel_clocks(|clock| clock.level == ClockLevel::Lead);
+            self.hand_to_queue(self.scene.charter.body.fallback_queue.clone());
+            self.start_clock(ClockKind::FirstTouch, ClockLevel::Owner);
+        }
+    }
+}

@@ -1,0 +1,496 @@
+//! Any sequence of verbs, sensible or not, at any times: the invariants hold after each step.
+
+use std::collections::BTreeSet;
+
+use handfast_domain::clock::ClockKind;
+use handfast_domain::disposition::{Disposal, default_reasons};
+use handfast_domain::evaluation::{Composition, GateResult};
+use handfast_domain::event::{ActivityKind, Direction, Fact, GreyTrigger};
+use handfast_domain::qualify::Capture;
+use handfast_domain::refused::{RefusalCode, Refused};
+use handfast_domain::sales::Activity;
+use handfast_domain::stage::{Cause, Channel, CycleOpenedBy, CycleOutcome, StageKind, WorkState};
+use handfast_domain::time::{DAY, HOUR, Instant, MINUTE};
+use handfast_domain::verdict::{Outcome, Status};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
+use proptest::sample::select;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use uuid::Uuid;
+
+use crate::invariants;
+use crate::world::{Funnel, IVO, MIA, PEOPLE, SUE, Step, Vote, World, copy, destination, packet};
+
+const LEADS: usize = 3;
+
+#[derive(Clone, Debug)]
+struct Op {
+    lead: usize,
+    wait: i64,
+    urgent: bool,
+    verb: Verb,
+}
+
+#[derive(Clone, Debug)]
+enum Verb {
+    Capture,
+    /// The votes of the slots; the lead is routed at once if it reached MQL and `route` says so.
+    Evaluate {
+        votes: Vec<Vote>,
+        route: Option<Target>,
+    },
+    /// Gate results as no host would compute them.
+    Forged {
+        gates: Vec<(StageKind, Outcome)>,
+        votes: Vec<Vote>,
+    },
+    Route(Target),
+    Accept(usize),
+    Reject(usize, Answer),
+    Log {
+        kind: ActivityKind,
+        direction: Direction,
+        automated: bool,
+        ago: i64,
+    },
+    Qualify,
+    Opportunity {
+        amount: i64,
+        foreign: bool,
+    },
+    Won {
+        amount: i64,
+    },
+    Lost(Answer),
+    Close(CycleOutcome, Answer),
+    Requalify(CycleOpenedBy),
+    Reopen,
+    Tick,
+    Advocate,
+    /// What usually comes next, whatever it is: so that sequences get far.
+    Ahead,
+    Profile {
+        employees: i64,
+        grade: i64,
+    },
+    Import {
+        ago: i64,
+        steps: Vec<Past>,
+    },
+}
+
+#[derive(Clone, Debug)]
+enum Target {
+    Owner(usize),
+    Queue(&'static str),
+    Nobody,
+}
+
+/// A disposition as a person gives it.
+#[derive(Clone, Debug)]
+struct Answer {
+    reason: String,
+    in_days: Option<i64>,
+    on: Option<&'static str>,
+    competitor: bool,
+}
+
+/// A row of an import.
+#[derive(Clone, Debug)]
+enum Past {
+    Stage(StageKind),
+    Won(Option<i64>),
+    Ended(CycleOutcome, Answer),
+    Requalified,
+    Reopened,
+    Called,
+}
+
+fn reasons() -> Vec<String> {
+    let known = default_reasons().into_iter().map(|reason| reason.key);
+    known.chain(["NO_SUCH_REASON".to_owned(), String::new()]).collect()
+}
+
+fn reason() -> impl Strategy<Value = String> {
+    select(reasons())
+}
+
+fn answer() -> impl Strategy<Value = Answer> {
+    let on = prop_oneof![6 => Just(None), 2 => Just(Some("feature-sso")), 1 => Just(Some("no-such-signal"))];
+    (reason(), option::of(-1..200i64), on, any::<bool>())
+        .prop_map(|(reason, in_days, on, competitor)| Answer { reason, in_days, on, competitor })
+}
+
+fn vote() -> impl Strategy<Value = Vote> {
+    let failed = select(vec![
+        Status::Fault,
+        Status::Trapped,
+        Status::Stack,
+        Status::OutOfFuel,
+        Status::Timeout,
+        Status::Memory,
+        Status::InvalidOutput,
+        Status::Busy,
+    ]);
+    prop_oneof![
+        8 => Just(Vote::Advance),
+        2 => option::of(-1..60i64).prop_map(Vote::Hold),
+        1 => Just(Vote::Review),
+        1 => (reason(), option::of(-1..60i64)).prop_map(|(reason, days)| Vote::Recycle(reason, days)),
+        1 => reason().prop_map(Vote::Disqualify),
+        2 => failed.prop_map(Vote::Failed),
+    ]
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    select(vec![Outcome::Advance, Outcome::Hold, Outcome::Review, Outcome::Recycle, Outcome::Disqualify])
+}
+
+fn target() -> impl Strategy<Value = Target> {
+    prop_oneof![
+        // One more than there are: a person who left.
+        4 => (0..PEOPLE.len() + 1).prop_map(Target::Owner),
+        2 => select(vec!["inside", "fallback", "marketing", "no-such-queue"]).prop_map(Target::Queue),
+        1 => Just(Target::Nobody),
+    ]
+}
+
+fn past() -> impl Strategy<Value = Past> {
+    prop_oneof![
+        4 => select(StageKind::ALL).prop_map(Past::Stage),
+        1 => option::of(1..1_000_000i64).prop_map(Past::Won),
+        2 => (select(CycleOutcome::ALL), answer()).prop_map(|(outcome, answer)| Past::Ended(outcome, answer)),
+        1 => Just(Past::Requalified),
+        1 => Just(Past::Reopened),
+        1 => Just(Past::Called),
+    ]
+}
+
+fn verb() -> impl Strategy<Value = Verb> {
+    let user = || 0..PEOPLE.len();
+    prop_oneof![
+        3 => Just(Verb::Capture),
+        6 => (vec(vote(), 1..4), option::of(target())).prop_map(|(votes, route)| Verb::Evaluate { votes, route }),
+        1 => (vec((select(StageKind::ALL), outcome()), 0..3), vec(vote(), 0..3))
+            .prop_map(|(gates, votes)| Verb::Forged { gates, votes }),
+        3 => target().prop_map(Verb::Route),
+        3 => user().prop_map(Verb::Accept),
+        4 => (user(), answer()).prop_map(|(user, answer)| Verb::Reject(user, answer)),
+        6 => (select(ActivityKind::ALL), select(Direction::ALL), any::<bool>(), -2 * DAY..10 * DAY)
+            .prop_map(|(kind, direction, automated, ago)| Verb::Log { kind, direction, automated, ago }),
+        3 => Just(Verb::Qualify),
+        2 => (-1..1_000_000i64, any::<bool>()).prop_map(|(amount, foreign)| Verb::Opportunity { amount, foreign }),
+        2 => (-1..1_000_000i64).prop_map(|amount| Verb::Won { amount }),
+        2 => answer().prop_map(Verb::Lost),
+        4 => (select(CycleOutcome::ALL), answer()).prop_map(|(outcome, answer)| Verb::Close(outcome, answer)),
+        3 => select(CycleOpenedBy::ALL).prop_map(Verb::Requalify),
+        2 => Just(Verb::Reopen),
+        8 => Just(Verb::Tick),
+        1 => Just(Verb::Advocate),
+        20 => Just(Verb::Ahead),
+        2 => (0..200i64, 0..5i64).prop_map(|(employees, grade)| Verb::Profile { employees, grade }),
+        2 => (1..400i64, vec(past(), 0..6)).prop_map(|(ago, steps)| Verb::Import { ago, steps }),
+    ]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let wait = prop_oneof![
+        4 => Just(0),
+        4 => 0..10 * MINUTE,
+        4 => 0..10 * HOUR,
+        2 => 0..20 * DAY,
+        1 => 0..400 * DAY,
+    ];
+    (0..LEADS, wait, any::<bool>(), verb()).prop_map(|(lead, wait, urgent, verb)| Op {
+        lead,
+        wait,
+        urgent,
+        verb,
+    })
+}
+
+fn funnel() -> impl Strategy<Value = Funnel> {
+    (
+        0..2usize,
+        0..3usize,
+        select(Composition::ALL),
+        option::of(0..100i64),
+        option::of(0..4i64),
+        any::<bool>(),
+    )
+        .prop_map(|(iql_slots, mql_slots, composition, employees, grade, strict_attempts)| Funnel {
+            iql_slots,
+            mql_slots,
+            composition,
+            employees,
+            grade,
+            strict_attempts,
+        })
+}
+
+impl Answer {
+    fn disposal(&self, at: Instant) -> Disposal {
+        Disposal {
+            reason: self.reason.clone(),
+            competitor: self.competitor.then(|| "Acme".to_owned()),
+            recycle_at: self.in_days.map(|days| at.plus(days * DAY)),
+            recycle_on: self.on.map(str::to_owned),
+        }
+    }
+}
+
+impl Target {
+    fn destination(&self) -> handfast_domain::qualify::Destination {
+        match self {
+            Target::Owner(n) => {
+                destination(Some(PEOPLE.get(*n).copied().unwrap_or(Uuid::from_u128(99))), None)
+            }
+            Target::Queue(queue) => destination(None, Some(queue)),
+            Target::Nobody => destination(None, None),
+        }
+    }
+}
+
+/// What usually comes next for this lead.
+fn ahead(world: &World, lead: usize) -> Verb {
+    let journey = &world.leads[lead].journey;
+    let user = match (journey.lead.owner, journey.lead.queue.as_deref()) {
+        (Some(owner), _) => owner,
+        (None, Some("inside")) => IVO,
+        (None, Some("marketing")) => MIA,
+        (None, _) => SUE,
+    };
+    let user = PEOPLE.iter().position(|known| *known == user).unwrap_or(0);
+    let called =
+        Verb::Log { kind: ActivityKind::Call, direction: Direction::TwoWay, automated: false, ago: 0 };
+    match (journey.lead.outcome, journey.lead.stage) {
+        _ if journey.lead.cycle == 0 => Verb::Capture,
+        (CycleOutcome::Open, StageKind::Inquiry | StageKind::Iql) => {
+            Verb::Evaluate { votes: vec![Vote::Advance], route: Some(Target::Owner(1)) }
+        }
+        (CycleOutcome::Open, StageKind::Mql) => match &journey.handoff {
+            Some(handoff) if handoff.answered_at.is_none() => Verb::Accept(user),
+            _ => Verb::Route(Target::Owner(2)),
+        },
+        (CycleOutcome::Open, StageKind::Sal) if journey.cycle.conversations == 0 => called,
+        (CycleOutcome::Open, StageKind::Sal) => Verb::Qualify,
+        (CycleOutcome::Open, StageKind::Sql) => Verb::Opportunity { amount: 100, foreign: false },
+        (CycleOutcome::Open, _) => Verb::Won { amount: 100 },
+        (CycleOutcome::Won, _) => Verb::Requalify(CycleOpenedBy::Expansion),
+        (CycleOutcome::Disqualified, _) => Verb::Reopen,
+        _ => Verb::Requalify(CycleOpenedBy::Requalify),
+    }
+}
+
+/// Runs one step and checks what it left.
+fn run(world: &mut World, op: &Op) -> Vec<Step> {
+    world.wait(op.wait);
+    let (lead, now) = (op.lead, world.now);
+    let verb = if matches!(op.verb, Verb::Ahead) { ahead(world, lead) } else { op.verb.clone() };
+    let steps = match &verb {
+        Verb::Import { ago, steps } => import(world, lead, now.plus(-ago * DAY), steps),
+        Verb::Profile { employees, grade } => {
+            let profile = &mut world.leads[lead].profile;
+            profile.company.employees = Some(*employees);
+            profile.answers.insert("need".into(), *grade);
+            vec![]
+        }
+        Verb::Evaluate { votes, route } => {
+            let judgement = world.judgement(lead, votes);
+            vec![world.step(lead, Cause::Evaluation, now, true, |draft| {
+                draft.urgent = op.urgent;
+                draft.evaluated(copy(&judgement))?;
+                match route {
+                    Some(target) if draft.journey.is_open() && draft.journey.lead.stage == StageKind::Mql => {
+                        draft.route(target.destination(), packet())
+                    }
+                    _ => Ok(()),
+                }
+            })]
+        }
+        Verb::Forged { gates, votes } => {
+            let mut judgement = world.judgement(lead, votes);
+            let gates = gates.iter().map(|(gate, result)| GateResult {
+                gate: (*gate).min(StageKind::Mql),
+                composition: Composition::All,
+                result: *result,
+                criteria: vec![],
+                missing: vec![],
+            });
+            judgement.evaluation.gates = gates.collect();
+            vec![world.step(lead, Cause::Evaluation, now, true, |draft| draft.evaluated(copy(&judgement)))]
+        }
+        Verb::Qualify => {
+            let before = world.leads[lead].journey.clone();
+            let result = world.qualify(lead);
+            if before.cycle.conversations == 0 {
+                assert!(result.is_err(), "no SQL without a conversation");
+            }
+            vec![Step { result, change: None }]
+        }
+        verb => vec![world.step(lead, Cause::Sales, now, true, |draft| simple(draft, verb, op.urgent, now))],
+    };
+    for step in &steps {
+        invariants::check(world, &world.leads[lead], step);
+    }
+    if steps.is_empty() {
+        invariants::check(world, &world.leads[lead], &Step { result: Ok(()), change: None });
+    }
+    steps
+}
+
+fn simple(
+    draft: &mut handfast_domain::change::Draft<'_>,
+    verb: &Verb,
+    urgent: bool,
+    now: Instant,
+) -> Result<(), Refused> {
+    draft.urgent = urgent;
+    match verb {
+        Verb::Capture => draft.capture(capture()),
+        Verb::Route(target) => draft.route(target.destination(), packet()),
+        Verb::Accept(user) => draft.accept_handoff(PEOPLE[*user]),
+        Verb::Reject(user, answer) => draft.reject_handoff(PEOPLE[*user], answer.disposal(now)),
+        Verb::Log { kind, direction, automated, ago } => draft.log_activity(&Activity {
+            kind: *kind,
+            direction: *direction,
+            automated: *automated,
+            occurred_at: now.plus(-ago),
+            note: Some("a note".into()),
+        }),
+        Verb::Opportunity { amount, foreign } => {
+            draft.record_opportunity(*amount, if *foreign { "USD" } else { "EUR" }, None).map(|_| ())
+        }
+        Verb::Won { amount } => draft.close_won(*amount, "EUR"),
+        Verb::Lost(answer) => draft.close_lost(answer.disposal(now)),
+        Verb::Close(outcome, answer) => draft.close(*outcome, answer.disposal(now), None),
+        Verb::Requalify(by) => draft.requalify(*by),
+        Verb::Reopen => draft.reopen(),
+        Verb::Advocate => draft.advance(StageKind::Advocate, None, false),
+        _ => {
+            draft.tick();
+            Ok(())
+        }
+    }
+}
+
+fn capture() -> Capture {
+    let (source, channel) = ("organic_search".to_owned(), Channel::OrganicSearch);
+    Capture { account: None, campaign: None, source, channel }
+}
+
+/// The past of a lead that nobody knows yet, a row after the other; what does not fit is refused and skipped.
+fn import(world: &mut World, lead: usize, start: Instant, rows: &[Past]) -> Vec<Step> {
+    if world.lead(lead).cycle > 0 {
+        return vec![];
+    }
+    let mut at = start;
+    let mut steps = vec![world.step(lead, Cause::Import, at, false, |draft| draft.capture(capture()))];
+    for row in rows {
+        at = at.plus((world.now.since(at) / 4).min(30 * DAY));
+        steps.push(world.step(lead, Cause::Import, at, false, |draft| match row {
+            Past::Stage(stage) => draft.advance(*stage, None, true),
+            Past::Won(amount) => draft.assert_won(*amount),
+            Past::Ended(outcome, answer) => draft.close(*outcome, answer.disposal(at), None),
+            Past::Requalified => draft.requalify(CycleOpenedBy::Requalify),
+            Past::Reopened => draft.reopen(),
+            Past::Called => draft.log_activity(&Activity {
+                kind: ActivityKind::Call,
+                direction: Direction::TwoWay,
+                automated: false,
+                occurred_at: at,
+                note: None,
+            }),
+        }));
+    }
+    let now = world.now;
+    let clocks = &world.leads[lead].journey.clocks;
+    assert!(
+        clocks.iter().all(|clock| clock.kind == ClockKind::Requalify && clock.due_at > now),
+        "the past starts no clock, but for a date that still lies ahead"
+    );
+    steps
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::default())]
+
+    #[test]
+    fn the_invariants_hold_under_any_sequence_of_verbs(funnel in funnel(), ops in vec(op(), 1..70)) {
+        let mut world = World::new(&funnel, LEADS);
+        for op in &ops {
+            run(&mut world, op);
+        }
+        invariants::ledger_balances(&world);
+    }
+}
+
+/// What the generated sequences ran into: a machine that only ever refuses would prove nothing.
+#[test]
+fn the_sequences_reach_every_corner_of_the_machine() {
+    let mut runner = TestRunner::deterministic();
+    let strategy = (funnel(), vec(op(), 70));
+    let (mut facts, mut refusals, mut ends) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut openings, mut stages, mut work, mut greys) =
+        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for _ in 0..150 {
+        let (funnel, ops) = strategy.new_tree(&mut runner).unwrap().current();
+        let mut world = World::new(&funnel, LEADS);
+        for op in &ops {
+            refusals.extend(
+                run(&mut world, op).into_iter().filter_map(|step| step.result.err()).map(|no| no.code),
+            );
+            work.insert(world.lead(op.lead).work_state);
+        }
+        for event in world.leads.iter().flat_map(|lead| &lead.events) {
+            facts.insert(event.body.fact.kind());
+            match &event.body.fact {
+                Fact::CycleClosed { outcome, .. } => _ = ends.insert(*outcome),
+                Fact::CycleOpened { by, .. } => _ = openings.insert(*by),
+                Fact::StageChanged { to, .. } => _ = stages.insert(*to),
+                Fact::GreyCaseOpened { trigger, .. } => _ = greys.insert(*trigger),
+                _ => {}
+            }
+        }
+    }
+    let expected = [
+        "ACTIVITY_LOGGED",
+        "CLOCK_CHANGED",
+        "CYCLE_CLOSED",
+        "CYCLE_OPENED",
+        "GREY_CASE_OPENED",
+        "HANDOFF_ACCEPTED",
+        "HANDOFF_CANCELLED",
+        "HANDOFF_EXPIRED",
+        "HANDOFF_OFFERED",
+        "HANDOFF_REJECTED",
+        "LEAD_ASSIGNED",
+        "LEAD_CAPTURED",
+        "LEAD_EVALUATED",
+        "OPPORTUNITY_RECORDED",
+        "STAGE_CHANGED",
+        "WORK_STATE_CHANGED",
+    ];
+    assert_eq!(facts.into_iter().collect::<Vec<_>>(), expected);
+    use CycleOutcome::{Disqualified, Lost, Recycled, Won};
+    assert_eq!(ends, BTreeSet::from([Won, Lost, Recycled, Disqualified]));
+    assert_eq!(openings, BTreeSet::from_iter(CycleOpenedBy::ALL.iter().copied()));
+    assert_eq!(stages, StageKind::ALL[1..].iter().copied().collect());
+    assert_eq!(work, WorkState::ALL.iter().copied().collect());
+    assert_eq!(greys, GreyTrigger::ALL.iter().copied().collect());
+    for code in [
+        RefusalCode::IllegalTransition,
+        RefusalCode::GateNotMet,
+        RefusalCode::ReasonNotAllowed,
+        RefusalCode::AttemptsMissing,
+        RefusalCode::CurrencyMismatch,
+        RefusalCode::Suppressed,
+        RefusalCode::Forbidden,
+        RefusalCode::AlreadyExists,
+        RefusalCode::Validation,
+    ] {
+        assert!(refusals.contains(&code), "{code} was never reached");
+    }
+}

@@ -1,0 +1,127 @@
+//! The running product: store, rules host, time, and the workspace as it stands. Flows take an `App` and decide.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use handfast_domain::time::{Clock, Ids, Instant};
+use handfast_rules::{Compiler, Host, HostConfig};
+use handfast_store::secret::Purpose;
+use handfast_store::{OpenOptions, Store};
+use uuid::Uuid;
+
+use crate::flows::{Error, setup};
+use crate::workspace::Workspace;
+
+/// Cheap to clone: one for the whole process.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+pub struct Inner {
+    pub store: Store,
+    pub host: Host,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<dyn Ids>,
+    workspace: ArcSwap<Workspace>,
+    /// Reloads happen one after the other, so that an older one never overwrites a newer one.
+    reloading: tokio::sync::Mutex<()>,
+}
+
+impl std::ops::Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl App {
+    /// Opens the data directory, brings its schema up to date and loads the rules that are live.
+    pub async fn open(
+        dir: &Path,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn Ids>,
+        threads: usize,
+    ) -> Result<App, Error> {
+        let store = Store::open(OpenOptions::new(dir)).await?;
+        let mut config = HostConfig::new();
+        config.cache_dir = Some(dir.join("compiled-rules"));
+        config.cache_key = store.secret().subkey(Purpose::RulesCache);
+        config.threads = threads;
+        // Imports and re-evaluations wait for their turn; only a real flood is answered with BUSY.
+        config.queue = 256;
+        if let Ok(program) = std::env::current_exe() {
+            config.compiler = Compiler::Child { program, args: vec!["compile-rule".to_owned()] };
+        }
+        let host = Host::new(config).map_err(|error| Error::fault(error.to_string()))?;
+        setup::ensure_workspace(&store, clock.as_ref(), ids.as_ref()).await?;
+        let workspace = Workspace::load(&store, &host).await?;
+        let inner = Inner {
+            store,
+            host,
+            clock,
+            ids,
+            workspace: ArcSwap::from_pointee(workspace),
+            reloading: tokio::sync::Mutex::new(()),
+        };
+        Ok(App(Arc::new(inner)))
+    }
+
+    /// The workspace as it stands. A request takes it once and uses it to the end.
+    pub fn workspace(&self) -> Arc<Workspace> {
+        self.workspace.load_full()
+    }
+
+    /// Takes up what a set-up, charter or deployment change wrote. If that fails, the old workspace stays.
+    pub async fn reload(&self) -> Result<(), Error> {
+        let _turn = self.reloading.lock().await;
+        let workspace = Workspace::load(&self.store, &self.host).await?;
+        self.workspace.store(Arc::new(workspace));
+        Ok(())
+    }
+
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    pub fn id(&self) -> Uuid {
+        self.ids.next()
+    }
+}
+
+/// The machine's clock.
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    fn now(&self) -> Instant {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Instant(i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+/// A clock that an operator, or a demo that replays months in minutes, can put ahead of the machine's.
+pub struct ShiftedClock {
+    pub shift_ms: std::sync::atomic::AtomicI64,
+}
+
+impl Clock for ShiftedClock {
+    fn now(&self) -> Instant {
+        SystemClock.now().plus(self.shift_ms.load(Ordering::Relaxed))
+    }
+}
+
+/// Random UUIDv7s that rise within the process.
+#[derive(Default)]
+pub struct RandomIds {
+    drawn: AtomicU64,
+}
+
+impl Ids for RandomIds {
+    #[expect(clippy::disallowed_methods, reason = "the one place that draws identities")]
+    fn next(&self) -> Uuid {
+        self.drawn.fetch_add(1, Ordering::Relaxed);
+        Uuid::now_v7()
+    }
+}

@@ -1,0 +1,642 @@
+//! Capture: people become leads. Any number of them in one command: found by identity or created, their touches and
+//! traits recorded, judged by the rules, routed.
+
+use std::collections::BTreeMap;
+
+use handfast_domain::change::{Change, Draft};
+use handfast_domain::digest::Digest;
+use handfast_domain::field::{Kind, Value, is_key};
+use handfast_domain::lead::Journey;
+use handfast_domain::profile::{Company, Contact, Profile, Source};
+use handfast_domain::qualify::Capture;
+use handfast_domain::refused::{RefusalCode, Refused};
+use handfast_domain::stage::{Cause, Channel, CycleOpenedBy, CycleOutcome, StageKind};
+use handfast_domain::time::{DAY, Instant};
+use handfast_store::change::NewLead;
+use handfast_store::person::{Account, ExternalRef, Person, Trait, accounts_by_domain, identities};
+use handfast_store::touchpoint::Touchpoint;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::commit::{Committed, Once, Plan};
+use super::evaluate::{self, Subject};
+use super::{Error, Viewer, lead, scope};
+use crate::app::App;
+use crate::workspace::Workspace;
+
+/// The most leads that one request may capture.
+pub const BATCH: usize = 200;
+
+/// What is known of somebody who becomes a lead.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Intake {
+    pub email: Option<String>,
+    pub phone: Option<String>,
+    pub external: Option<(String, String)>,
+    pub anonymous_id: Option<String>,
+    pub name: Option<String>,
+    pub title: Option<String>,
+    pub seniority: Option<String>,
+    pub department: Option<String>,
+    pub country: Option<String>,
+    pub consent: Option<bool>,
+    pub company: Option<IntakeCompany>,
+    pub source: Option<String>,
+    pub channel: Option<Channel>,
+    /// Key of a campaign.
+    pub campaign: Option<String>,
+    /// Content that the form belonged to, for example `demo-request`.
+    pub content: Option<String>,
+    pub traits: Vec<(String, String)>,
+    pub occurred_at: Option<Instant>,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct IntakeCompany {
+    pub name: Option<String>,
+    pub domain: Option<String>,
+    pub industry: Option<String>,
+    pub employees: Option<i64>,
+    pub annual_revenue: Option<i64>,
+    pub country: Option<String>,
+    pub region: Option<String>,
+    pub incumbent: Option<String>,
+}
+
+/// What became of one intake: its lead, and whether it is new.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Captured {
+    pub lead: Uuid,
+    pub created: bool,
+}
+
+/// The result for each intake, in order; a refusal of one does not stop the others.
+pub type Results = Vec<Result<Captured, Refused>>;
+
+/// Captures leads as they come in: they are judged and routed at once.
+pub async fn capture(
+    app: &App,
+    viewer: &Viewer,
+    once: Option<Once>,
+    intakes: &[Intake],
+    dry_run: bool,
+) -> Result<Results, Error> {
+    viewer.require(scope::LEADS_WRITE)?;
+    if intakes.is_empty() || intakes.len() > BATCH {
+        let message = format!("1 to {BATCH} leads in one request, found {}", intakes.len());
+        return Err(Refused::invalid("input/leads", message).into());
+    }
+    if let Some(answer) = Once::answered(once.as_ref(), app).await? {
+        return read_answer(&answer);
+    }
+    for _ in 0..lead::ATTEMPTS {
+        let workspace = app.workspace();
+        let scene = lead::scene(app, &workspace, viewer.actor(), Cause::Capture, None);
+        let prepared = prepare(app, &workspace, intakes, scene.now).await?;
+        let (plan, results) = plan(app, &workspace, scene, prepared).await?;
+        if dry_run {
+            return Ok(results);
+        }
+        let answer = write_answer(&results);
+        match app.commit(plan, once.as_ref(), answer).await? {
+            Committed::Done => return Ok(results),
+            Committed::Before(answer) => return read_answer(&answer),
+            Committed::Overtaken(_) => {}
+        }
+    }
+    let message = "the same people were changed by others again and again meanwhile; repeat the request";
+    Err(Refused::new(RefusalCode::VersionConflict, message).into())
+}
+
+type Answer = Vec<Result<Captured, Refused>>;
+
+fn write_answer(results: &Answer) -> String {
+    serde_json::to_string(results).unwrap_or_default()
+}
+
+fn read_answer(answer: &str) -> Result<Results, Error> {
+    serde_json::from_str(answer)
+        .map_err(|error| Error::fault(format!("a stored answer cannot be read: {error}")))
+}
+
+/// An intake that was checked, and the lead that it belongs to.
+pub struct Prepared {
+    pub results: Vec<Result<Place, Refused>>,
+    pub people: Vec<Intaken>,
+}
+
+/// Which of the people an intake became.
+#[derive(Clone, Copy)]
+pub struct Place(pub usize);
+
+/// One person with everything that the request says of it; several intakes may belong to the same person.
+pub struct Intaken {
+    pub lead: Uuid,
+    pub known: bool,
+    pub person: Person,
+    pub account: Option<(Account, bool)>,
+    pub campaign: Option<Uuid>,
+    pub source: String,
+    pub channel: Channel,
+    pub refs: Vec<ExternalRef>,
+    pub anonymous: Vec<String>,
+    pub traits: BTreeMap<String, Value>,
+    pub touches: Vec<Touchpoint>,
+    pub at: Instant,
+    pub high_intent: bool,
+}
+
+/// Checks the intakes and finds out who is known, in three statements for any number of them.
+pub async fn prepare(
+    app: &App,
+    workspace: &Workspace,
+    intakes: &[Intake],
+    now: Instant,
+) -> Result<Prepared, Error> {
+    let checked: Vec<Result<Intake, Refused>> =
+        intakes.iter().map(|intake| check(workspace, intake, now)).collect();
+    let good = || checked.iter().filter_map(|result| result.as_ref().ok());
+    let emails: Vec<String> = good().filter_map(|intake| intake.email.clone()).collect();
+    let phones: Vec<String> = good().filter_map(|intake| intake.phone.clone()).collect();
+    let refs: Vec<ExternalRef> =
+        good().filter_map(|intake| intake.external.clone()).map(external_ref).collect();
+    let domains: Vec<String> = good().filter_map(account_domain).collect();
+    let db = app.store.read();
+    let mut known = identities(db, &emails, &phones, &refs).await?;
+    let accounts = if domains.is_empty() { vec![] } else { accounts_by_domain(db, &domains).await? };
+    let mut accounts: BTreeMap<String, (Account, bool)> =
+        accounts.into_iter().filter_map(|a| Some((a.domain.clone()?, (a, false)))).collect();
+    let mut people: Vec<Intaken> = vec![];
+    let mut places: BTreeMap<Uuid, usize> = BTreeMap::new();
+    let mut results = Vec::with_capacity(checked.len());
+    for (index, intake) in checked.into_iter().enumerate() {
+        let intake = match intake {
+            Ok(intake) => intake,
+            Err(refused) => {
+                results.push(Err(refused.at(&format!("input/leads/{index}"))));
+                continue;
+            }
+        };
+        let external = intake.external.clone().map(external_ref);
+        let by_email = intake.email.as_ref().and_then(|email| known.emails.get(email));
+        let by_phone = intake.phone.as_ref().and_then(|phone| known.phones.get(phone));
+        let by_ref = external.as_ref().and_then(|at| known.refs.get(at));
+        let found = by_ref.or(by_email).or(by_phone).copied();
+        let lead = found.unwrap_or_else(|| app.id());
+        // Later intakes of the same request find this one.
+        intake.email.iter().for_each(|email| _ = known.emails.entry(email.clone()).or_insert(lead));
+        intake.phone.iter().for_each(|phone| _ = known.phones.entry(phone.clone()).or_insert(lead));
+        external.iter().for_each(|at| _ = known.refs.entry(at.clone()).or_insert(lead));
+        let place = *places.entry(lead).or_insert_with(|| {
+            people.push(blank(app, lead, found.is_some(), &intake, now));
+            people.len() - 1
+        });
+        let account = account(app, &intake, &mut accounts, now);
+        absorb(app, workspace, &mut people[place], intake, external, account, now);
+        results.push(Ok(Place(place)));
+    }
+    Ok(Prepared { results, people })
+}
+
+fn blank(app: &App, lead: Uuid, known: bool, intake: &Intake, now: Instant) -> Intaken {
+    let at = intake.occurred_at.unwrap_or(now);
+    let person = Person { id: app.id(), created_at: now.ms(), ..Person::default() };
+    Intaken {
+        lead,
+        known,
+        person,
+        account: None,
+        campaign: None,
+        source: intake.source.clone().unwrap_or_default(),
+        channel: intake.channel.unwrap_or(Channel::Other),
+        refs: vec![],
+        anonymous: vec![],
+        traits: BTreeMap::new(),
+        touches: vec![],
+        at,
+        high_intent: false,
+    }
+}
+
+fn absorb(
+    app: &App,
+    workspace: &Workspace,
+    one: &mut Intaken,
+    intake: Intake,
+    external: Option<ExternalRef>,
+    account: Option<(Account, bool)>,
+    now: Instant,
+) {
+    let campaign = intake.campaign.as_deref().and_then(|key| workspace.campaign_by_key(key));
+    let person = &mut one.person;
+    let newer = |new: Option<String>, old: &mut Option<String>| {
+        if new.is_some() {
+            *old = new;
+        }
+    };
+    newer(intake.email, &mut person.email);
+    newer(intake.phone, &mut person.phone);
+    newer(intake.name, &mut person.name);
+    newer(intake.title, &mut person.title);
+    newer(intake.seniority, &mut person.seniority);
+    newer(intake.department, &mut person.department);
+    newer(intake.country, &mut person.country);
+    person.consent = intake.consent.or(person.consent);
+    if account.is_some() {
+        one.account = account;
+    }
+    one.campaign = one.campaign.or(campaign.map(|campaign| campaign.id));
+    one.refs.extend(external.clone());
+    one.anonymous.extend(intake.anonymous_id);
+    for (key, text) in intake.traits {
+        if let Some(value) = trait_value(workspace, &key, &text) {
+            one.traits.insert(key, value);
+        }
+    }
+    let channel = intake.channel.or(campaign.map(|campaign| campaign.channel)).unwrap_or(Channel::Other);
+    let occurred_at = intake.occurred_at.unwrap_or(now);
+    if !one.known && one.touches.is_empty() {
+        one.channel = channel;
+    }
+    one.high_intent |=
+        intake.content.as_ref().is_some_and(|content| workspace.charter.body.high_intent.contains(content));
+    one.touches.push(Touchpoint {
+        id: app.id(),
+        lead: Some(one.lead),
+        anonymous_id: None,
+        campaign: campaign.map(|campaign| campaign.id),
+        channel,
+        source: intake.source,
+        medium: None,
+        content: intake.content,
+        occurred_at,
+        received_at: now,
+        external: None,
+    });
+}
+
+fn account(
+    app: &App,
+    intake: &Intake,
+    accounts: &mut BTreeMap<String, (Account, bool)>,
+    now: Instant,
+) -> Option<(Account, bool)> {
+    let domain = account_domain(intake);
+    let company = intake.company.clone().unwrap_or_default();
+    let name = company.name.clone().or_else(|| domain.clone())?;
+    let blank = || Account {
+        id: app.id(),
+        name: name.clone(),
+        domain: domain.clone(),
+        created_at: now.ms(),
+        ..Account::default()
+    };
+    let known = domain.as_ref().and_then(|domain| accounts.get(domain).cloned());
+    let (mut account, _) = known.unwrap_or_else(|| (blank(), true));
+    let before = account.clone();
+    account.name = company.name.unwrap_or(account.name);
+    account.industry = company.industry.or(account.industry);
+    account.employees = company.employees.or(account.employees);
+    account.annual_revenue = company.annual_revenue.or(account.annual_revenue);
+    account.country = company.country.or(account.country);
+    account.region = company.region.or(account.region);
+    account.incumbent = company.incumbent.or(account.incumbent);
+    let changed = account != before
+        || domain.as_ref().is_none_or(|domain| accounts.get(domain).is_none_or(|known| known.1));
+    if let Some(domain) = &domain {
+        accounts.insert(domain.clone(), (account.clone(), changed));
+    }
+    Some((account, changed))
+}
+
+/// The account is recognised by its own domain; a mailbox at a free provider says nothing about a company.
+fn account_domain(intake: &Intake) -> Option<String> {
+    let named = intake.company.as_ref().and_then(|company| company.domain.clone());
+    let mail = || {
+        intake.email.as_ref().and_then(|email| email.rsplit_once('@')).map(|(_, domain)| domain.to_owned())
+    };
+    let named = named.map(|domain| domain.trim().trim_start_matches("www.").to_lowercase());
+    named.or_else(|| mail().filter(|domain| !FREE_MAIL.contains(&domain.as_str())))
+}
+
+const FREE_MAIL: [&str; 12] = [
+    "gmail.com",
+    "googlemail.com",
+    "outlook.com",
+    "hotmail.com",
+    "live.com",
+    "yahoo.com",
+    "icloud.com",
+    "gmx.de",
+    "gmx.net",
+    "web.de",
+    "proton.me",
+    "aol.com",
+];
+
+/// From prepared people to one plan: new leads are captured, known ones enriched, and all are judged together.
+pub async fn plan(
+    app: &App,
+    workspace: &Workspace,
+    scene: handfast_domain::change::Scene<'_>,
+    prepared: Prepared,
+) -> Result<(Plan, Results), Error> {
+    let Prepared { results, people } = prepared;
+    let known: Vec<Uuid> = people.iter().filter(|one| one.known).map(|one| one.lead).collect();
+    let db = app.store.read();
+    let mut journeys = handfast_store::lead::journeys(db, &known).await?;
+    let stored = handfast_store::lead::leads(db, &known).await?;
+    let persons: BTreeMap<Uuid, Uuid> =
+        stored.into_iter().map(|stored| (stored.lead.id, stored.person)).collect();
+    let mut profiles = handfast_store::profile::profiles(db, &known, &workspace.readable_traits()).await?;
+    let mut plan = Plan::default();
+    let (mut subjects, mut drafts) = (vec![], vec![]);
+    let mut created = vec![];
+    let mut refused: BTreeMap<usize, Refused> = BTreeMap::new();
+    for (place, one) in people.iter().enumerate() {
+        created.push(!one.known);
+        let journey = match journeys.remove(&one.lead) {
+            Some(journey) => journey,
+            None => Journey::blank(one.lead, one.at),
+        };
+        let scene =
+            handfast_domain::change::Scene { at: if scene.live { scene.at } else { one.at }, ..scene };
+        let mut draft = Draft::new(journey, scene);
+        let started = start(&mut draft, one);
+        if let Err(why) = started {
+            refused.insert(place, why);
+            continue;
+        }
+        let mut profile = profiles.remove(&one.lead).unwrap_or_default();
+        describe(app, workspace, one, &mut profile);
+        write_records(&mut plan, one, &profile, persons.get(&one.lead).copied(), scene.now);
+        if draft.journey.is_open() && draft.journey.lead.stage < StageKind::Mql {
+            let (journey, high_intent, as_of) = (draft.journey.clone(), one.high_intent, scene.at);
+            subjects.push(Subject { journey, profile, high_intent, as_of });
+            drafts.push((place, draft));
+        } else if !draft.is_empty() {
+            plan.changes.push(draft.finish());
+        }
+    }
+    let cause = scene.cause;
+    let judged = evaluate::judge(app, workspace, cause, &subjects).await;
+    let (places, drafts): (Vec<usize>, Vec<Draft<'_>>) = drafts.into_iter().unzip();
+    let changes = evaluate::changes(app, workspace, scene, subjects, judged, drafts).await?;
+    for (place, change) in places.into_iter().zip(changes) {
+        match change {
+            Ok(change) => plan.changes.push(change),
+            Err(why) => drop(refused.insert(place, why)),
+        }
+    }
+    let answers = results.into_iter().map(|result| {
+        let Place(place) = result?;
+        match refused.get(&place) {
+            Some(why) => Err(why.clone()),
+            None => Ok(Captured { lead: people[place].lead, created: created[place] }),
+        }
+    });
+    Ok((plan, answers.collect()))
+}
+
+/// A new person is captured; a known one comes back if it may.
+fn start(draft: &mut Draft<'_>, one: &Intaken) -> Result<(), Refused> {
+    if !one.known {
+        return draft.capture(Capture {
+            account: one.account.as_ref().map(|(account, _)| account.id),
+            campaign: one.campaign,
+            source: one.source.clone(),
+            channel: one.channel,
+        });
+    }
+    if draft.journey.lead.suppressed {
+        let message = "this person asked not to be contacted; nothing was recorded";
+        return Err(Refused::new(RefusalCode::Suppressed, message));
+    }
+    match draft.journey.lead.outcome {
+        CycleOutcome::Recycled | CycleOutcome::Lost if one.high_intent => {
+            draft.requalify(CycleOpenedBy::Requalify)
+        }
+        CycleOutcome::Won if one.high_intent => draft.requalify(CycleOpenedBy::Expansion),
+        _ => Ok(()),
+    }
+}
+
+/// Puts what this request says into the profile that the rules will see.
+fn describe(app: &App, workspace: &Workspace, one: &Intaken, profile: &mut Profile) {
+    if profile.salt.is_empty() {
+        profile.salt = salt(app);
+    }
+    let person = &one.person;
+    let Contact { title, seniority, department, country, email_domain, consent } = &mut profile.contact;
+    let newer = |new: &Option<String>, old: &mut Option<String>| {
+        if new.is_some() {
+            old.clone_from(new);
+        }
+    };
+    newer(&person.title, title);
+    newer(&person.seniority, seniority);
+    newer(&person.department, department);
+    newer(&person.country, country);
+    let domain =
+        person.email.as_deref().and_then(|email| email.rsplit_once('@')).map(|(_, domain)| domain.to_owned());
+    newer(&domain, email_domain);
+    *consent = person.consent.or(*consent);
+    if let Some((account, _)) = &one.account {
+        profile.company = Company {
+            industry: account.industry.clone(),
+            employees: account.employees,
+            annual_revenue: account.annual_revenue,
+            country: account.country.clone(),
+            region: account.region.clone(),
+            incumbent: account.incumbent.clone(),
+        };
+    }
+    if profile.campaign.is_none() {
+        let campaign = one.campaign.and_then(|id| workspace.campaign(id));
+        profile.campaign =
+            campaign.map(|c| Source { key: c.key.clone(), kind: c.kind.clone(), channel: c.channel });
+    }
+    for touch in &one.touches {
+        profile.engagement.record(touch.channel, touch.content.as_deref(), touch.occurred_at);
+    }
+    let readable = workspace.trait_kinds();
+    for (key, value) in one.traits.iter().filter(|(key, _)| readable.contains_key(*key)) {
+        profile.traits.insert(key.clone(), value.clone());
+    }
+}
+
+fn write_records(plan: &mut Plan, one: &Intaken, profile: &Profile, person: Option<Uuid>, now: Instant) {
+    match person {
+        Some(person) => plan.enriched.push(Person { id: person, ..one.person.clone() }),
+        None => {
+            plan.people.push(one.person.clone());
+            let salt = profile.salt.clone();
+            plan.created.push(NewLead { id: one.lead, person: one.person.id, salt });
+        }
+    }
+    if let Some((account, changed)) = &one.account {
+        let known = plan.accounts.iter_mut().find(|other| other.id == account.id);
+        match known {
+            Some(known) => known.clone_from(account),
+            None if *changed => plan.accounts.push(account.clone()),
+            None => {}
+        }
+    }
+    plan.refs.extend(one.refs.iter().map(|at| (at.clone(), one.lead)));
+    plan.adopted.extend(one.anonymous.iter().map(|visitor| (visitor.clone(), one.lead)));
+    plan.touches.extend(one.touches.iter().cloned());
+    plan.traits.extend(one.traits.iter().map(|(key, value)| Trait {
+        lead: one.lead,
+        key: key.clone(),
+        value: value.clone(),
+        source: one.source.clone(),
+        observed_at: one.at.min(now),
+    }));
+}
+
+/// Random per lead; from the id source, so that tests can repeat it.
+fn salt(app: &App) -> String {
+    Digest::of("salt", 1, &(app.id(), app.id())).to_string()[..32].to_owned()
+}
+
+fn external_ref((system, id): (String, String)) -> ExternalRef {
+    ExternalRef { system, id }
+}
+
+/// A checked intake: identities in their normal form, texts within their limits, keys that exist.
+pub fn check(workspace: &Workspace, intake: &Intake, now: Instant) -> Result<Intake, Refused> {
+    let mut intake = intake.clone();
+    for (path, text) in [
+        ("name", &intake.name),
+        ("title", &intake.title),
+        ("seniority", &intake.seniority),
+        ("department", &intake.department),
+        ("country", &intake.country),
+        ("source", &intake.source),
+        ("content", &intake.content),
+        ("anonymousId", &intake.anonymous_id),
+    ] {
+        check_text(path, text.as_deref())?;
+    }
+    intake.email = intake.email.as_deref().map(normal_email).transpose()?;
+    intake.phone = intake.phone.as_deref().map(normal_phone).transpose()?;
+    if let Some((system, id)) = &intake.external {
+        if !is_key(system) {
+            return Err(Refused::invalid(
+                "external/system",
+                format!("{system:?} is no key: a-z, 0-9, - and _, 1 to 64"),
+            ));
+        }
+        check_text("external/id", Some(id))?;
+    }
+    if intake.email.is_none() && intake.phone.is_none() && intake.external.is_none() {
+        return Err(Refused::invalid("", "a lead needs an identity: an e-mail, a phone or an external id"));
+    }
+    if let Some(key) = &intake.campaign
+        && workspace.campaign_by_key(key).is_none()
+    {
+        return Err(Refused::invalid("campaign", format!("no campaign {key:?}; create it first")));
+    }
+    for (key, text) in &intake.traits {
+        if trait_value(workspace, key, text).is_none() {
+            return Err(trait_problem(workspace, key, text));
+        }
+    }
+    if intake.occurred_at.is_some_and(|at| at > now.plus(DAY)) {
+        return Err(Refused::invalid("occurredAt", "a capture cannot lie more than a day ahead"));
+    }
+    Ok(intake)
+}
+
+fn check_text(path: &str, text: Option<&str>) -> Result<(), Refused> {
+    let Some(text) = text else { return Ok(()) };
+    if text.is_empty() || text.chars().count() > 256 {
+        return Err(Refused::invalid(path, format!("1 to 256 characters, found {}", text.chars().count())));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Refused::invalid(path, "control characters are not allowed"));
+    }
+    Ok(())
+}
+
+/// Lower case, one @, a domain with a dot; without opinions on the rest.
+pub fn normal_email(text: &str) -> Result<String, Refused> {
+    let email = text.trim().to_lowercase();
+    let refused = |why: &str| Err(Refused::invalid("email", why.to_owned()));
+    if email.len() > 254 {
+        return refused("an e-mail address has at most 254 characters");
+    }
+    let Some((local, domain)) = email.rsplit_once('@') else { return refused("an e-mail address has an @") };
+    let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '<' | '>' | ',' | ';' | '@');
+    if local.is_empty() || local.len() > 64 || local.contains(odd) {
+        return refused("the part before the @ is empty, too long or has characters that are not allowed");
+    }
+    let labels: Vec<&str> = domain.split('.').collect();
+    let good = |label: &&str| {
+        !label.is_empty() && label.len() <= 63 && !label.contains(odd) && !label.starts_with('-')
+    };
+    if labels.len() < 2 || !labels.iter().all(good) {
+        return refused("the part after the @ is no domain, for example example.com");
+    }
+    Ok(email)
+}
+
+/// E.164: a plus sign and 7 to 15 digits; blanks and punctuation are dropped.
+pub fn normal_phone(text: &str) -> Result<String, Refused> {
+    let kept: String = text.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')' | '.' | '/')).collect();
+    let digits = kept.strip_prefix('+').or_else(|| kept.strip_prefix("00")).unwrap_or_default();
+    if (7..=15).contains(&digits.len()) && digits.bytes().all(|c| c.is_ascii_digit()) {
+        return Ok(format!("+{digits}"));
+    }
+    Err(Refused::invalid(
+        "phone",
+        "a phone number is +, the country code and the number, for example +49 30 901820",
+    ))
+}
+
+/// A trait's value from its text, if the trait is defined and the text fits its kind.
+pub fn trait_value(workspace: &Workspace, key: &str, text: &str) -> Option<Value> {
+    let definition = workspace.traits.iter().find(|definition| definition.key == key)?;
+    if text.len() > 1024 || text.chars().any(|c| c.is_control()) {
+        return None;
+    }
+    match definition.kind {
+        Kind::Boolean => match text.to_lowercase().as_str() {
+            "true" | "yes" | "1" => Some(Value::Boolean(true)),
+            "false" | "no" | "0" => Some(Value::Boolean(false)),
+            _ => None,
+        },
+        Kind::Integer => text.parse().ok().filter(|n: &i64| n.unsigned_abs() < 1 << 53).map(Value::Integer),
+        Kind::Text => (!text.is_empty()).then(|| Value::Text(text.to_owned())),
+        Kind::IntegerList => {
+            let list: Result<Vec<i64>, _> = text.split(',').map(|part| part.trim().parse()).collect();
+            list.ok().map(Value::IntegerList)
+        }
+        Kind::TextList => Some(Value::TextList(text.split(',').map(|part| part.trim().to_owned()).collect())),
+    }
+}
+
+pub fn trait_problem(workspace: &Workspace, key: &str, text: &str) -> Refused {
+    let shown: String = text.chars().take(80).collect();
+    match workspace.traits.iter().find(|definition| definition.key == key) {
+        Some(definition) => Refused::invalid(
+            &format!("traits/{key}"),
+            format!("{shown:?} is no value of {key}, which is {}", definition.kind),
+        ),
+        None => {
+            let known = workspace.traits.iter().map(|definition| definition.key.clone());
+            let nearest = handfast_domain::field::nearest(key, known);
+            let hint =
+                if nearest.is_empty() { String::new() } else { format!("; nearest: {}", nearest.join(", ")) };
+            Refused::invalid(
+                &format!("traits/{key}"),
+                format!("no trait {key:?} is defined{hint}; define it first"),
+            )
+        }
+    }
+}
+
+/// The changes of a plan, for callers that add facts of their own.
+pub fn change_of(plan: &Plan, lead: Uuid) -> Option<&Change> {
+    plan.changes.iter().find(|change| change.after.lead.id == lead)
+}

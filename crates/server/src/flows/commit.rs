@@ -1,0 +1,131 @@
+//! The one way in which leads are written: a plan with everything that belongs together, in one transaction, once.
+
+use handfast_domain::change::Change;
+use handfast_domain::digest::Digest;
+use handfast_domain::event::Event;
+use handfast_store::change::{Conflict, NewLead};
+use handfast_store::idempotency::{self, IdempotencyKey, Reservation};
+use handfast_store::person::{Account, ExternalRef, Person, Trait};
+use handfast_store::touchpoint::Touchpoint;
+use handfast_store::{StoreError, Tx, change, person, touchpoint};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{Error, Viewer};
+use crate::app::App;
+
+/// What one command writes.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    pub changes: Vec<Change>,
+    pub created: Vec<NewLead>,
+    pub people: Vec<Person>,
+    /// Known people of whom more is known now.
+    pub enriched: Vec<Person>,
+    pub accounts: Vec<Account>,
+    pub refs: Vec<(ExternalRef, Uuid)>,
+    pub traits: Vec<Trait>,
+    pub touches: Vec<Touchpoint>,
+    /// Visitors who got a name: their earlier touches join the lead.
+    pub adopted: Vec<(String, Uuid)>,
+    pub answers: Vec<handfast_store::answer::Answer>,
+    /// Facts of other streams.
+    pub facts: Vec<Event>,
+}
+
+/// A request that must have its effect once, however often it is sent.
+#[derive(Clone, Debug)]
+pub struct Once {
+    key: IdempotencyKey,
+    input: Digest,
+}
+
+impl Once {
+    /// `field` is the mutation's name, `input` everything that the request asks for besides the key.
+    pub fn new(viewer: &Viewer, field: &str, key: Option<String>, input: &impl Serialize) -> Option<Once> {
+        let key = IdempotencyKey { user: viewer.id(), field: field.to_owned(), key: key? };
+        Some(Once { key, input: Digest::of("request", 1, input) })
+    }
+
+    /// The answer, if the request was carried out before.
+    pub async fn answered(once: Option<&Once>, app: &App) -> Result<Option<String>, Error> {
+        match once {
+            Some(once) => Ok(idempotency::lookup(app.store.read(), &once.key, once.input).await?),
+            None => Ok(None),
+        }
+    }
+}
+
+/// How a commit ended.
+#[derive(Debug)]
+pub enum Committed {
+    Done,
+    /// The same request was carried out meanwhile; this was its answer.
+    Before(String),
+    /// Somebody else was faster: load again and repeat.
+    Overtaken(Conflict),
+}
+
+enum Stop {
+    Store(StoreError),
+    Overtaken(Conflict),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Stop {
+        Stop::Store(error)
+    }
+}
+
+impl App {
+    /// Writes the plan, or nothing of it. `answer` is what a repetition of the request will be told.
+    pub async fn commit(&self, plan: Plan, once: Option<&Once>, answer: String) -> Result<Committed, Error> {
+        let (once, now, day_of) = (once.cloned(), self.now(), self.workspace().day_of());
+        let written = self.store.try_write(move |tx| {
+            Box::pin(async move {
+                if let Some(once) = &once {
+                    match idempotency::reserve(tx, &once.key, once.input, now).await? {
+                        Reservation::Answered(answer) => return Ok(Committed::Before(answer)),
+                        Reservation::New => {}
+                    }
+                }
+                write(tx, plan, day_of.as_ref()).await?;
+                if let Some(once) = &once {
+                    idempotency::answer(tx, &once.key, &answer).await?;
+                }
+                Ok(Committed::Done)
+            })
+        });
+        match written.await {
+            Ok(committed) => Ok(committed),
+            Err(Stop::Overtaken(conflict)) => Ok(Committed::Overtaken(conflict)),
+            // Two requests made the same person or account: the second finds the first's now.
+            Err(Stop::Store(StoreError::Conflict { constraint })) => {
+                Ok(Committed::Overtaken(Conflict::Pool { key: constraint }))
+            }
+            Err(Stop::Store(error)) => Err(error.into()),
+        }
+    }
+}
+
+async fn write(tx: &Tx, plan: Plan, day_of: &change::DayOf) -> Result<(), Stop> {
+    let Plan { changes, created, people, enriched, accounts, refs, traits, touches, adopted, answers, facts } =
+        plan;
+    person::upsert_accounts(tx, accounts).await?;
+    person::insert_people(tx, people).await?;
+    for known in &enriched {
+        person::enrich_person(tx, known).await?;
+    }
+    change::commit(tx, &changes, &created, day_of).await?.map_err(Stop::Overtaken)?;
+    person::insert_refs(tx, refs).await?;
+    person::put_traits(tx, traits).await?;
+    handfast_store::answer::put(tx, answers).await?;
+    touchpoint::record(tx, &touches).await?;
+    for (anonymous_id, lead) in adopted {
+        touchpoint::adopt(tx, &anonymous_id, lead).await?;
+    }
+    for fact in facts {
+        change::append_fact(tx, fact).await?;
+    }
+    Ok(())
+}

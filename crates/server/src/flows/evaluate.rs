@@ -1,0 +1,321 @@
+//! Evaluation: gate by gate, all leads of a batch together, every rule slot asked once for all of them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+use handfast_domain::change::{Change, Draft, Scene};
+use handfast_domain::charter::RuleSlot;
+use handfast_domain::digest::Digest;
+use handfast_domain::evaluation::{
+    Decision, DeploymentMode, Evaluation, RULED_GATES, furthest_met, is_guarded, judge_gate,
+};
+use handfast_domain::event::{Actor, ActorKind};
+use handfast_domain::lead::Journey;
+use handfast_domain::persona::PersonaMatch;
+use handfast_domain::profile::Profile;
+use handfast_domain::qualify::Judgement;
+use handfast_domain::refused::Refused;
+use handfast_domain::snapshot::Snapshot;
+use handfast_domain::stage::{Cause, StageKind};
+use handfast_domain::time::Instant;
+use handfast_domain::verdict::{Outcome, Verdict};
+use handfast_rules::{Context, Descriptor, Judged, NativeRule, Rule, Settings};
+use uuid::Uuid;
+
+use super::commit::{Committed, Once, Plan};
+use super::route::{self, Pools};
+use super::{Error, Viewer, lead, scope};
+use crate::app::App;
+use crate::workspace::{LiveRule, Workspace};
+
+/// A lead to be judged: where it stands and what is known of it.
+pub struct Subject {
+    pub journey: Journey,
+    pub profile: Profile,
+    /// Caused by an act of high intent.
+    pub high_intent: bool,
+    pub as_of: Instant,
+}
+
+/// A judged lead: its evaluation so far, and the snapshot that it was judged by.
+pub struct Judgment {
+    pub evaluation: Evaluation,
+    pub snapshot: Arc<Snapshot>,
+    pub persona: Option<PersonaMatch>,
+}
+
+/// Judges all subjects at the gates that rules may open, each up to its first closed gate.
+pub async fn judge(app: &App, workspace: &Workspace, cause: Cause, subjects: &[Subject]) -> Vec<Judgment> {
+    judge_gates(app, workspace, cause, subjects, &RULED_GATES).await
+}
+
+/// Judges all subjects at the given gates, in order.
+pub async fn judge_gates(
+    app: &App,
+    workspace: &Workspace,
+    cause: Cause,
+    subjects: &[Subject],
+    gates: &[StageKind],
+) -> Vec<Judgment> {
+    let charter = &workspace.charter;
+    let mut judged: Vec<Judgment> = subjects
+        .iter()
+        .map(|subject| {
+            let (snapshot, persona) =
+                subject.profile.snapshot(&subject.journey, charter, subject.high_intent);
+            let lead = &subject.journey.lead;
+            let evaluation = Evaluation {
+                id: app.id(),
+                lead: lead.id,
+                cycle: lead.cycle,
+                as_of: subject.as_of,
+                charter: charter.number,
+                snapshot: snapshot.digest(),
+                cause,
+                gates: vec![],
+                decisions: vec![],
+            };
+            Judgment { evaluation, snapshot: Arc::new(snapshot), persona }
+        })
+        .collect();
+    for gate in gates.iter().copied().filter(|gate| is_guarded(&charter.body, *gate)) {
+        let waits = |place: &usize| {
+            let below = subjects[*place].journey.lead.stage < gate;
+            below && judged[*place].evaluation.gates.last().is_none_or(|last| last.result == Outcome::Advance)
+        };
+        let asked: Vec<usize> = (0..subjects.len()).filter(waits).collect();
+        for slot in charter.body.slots_of(gate) {
+            ask(app, workspace, slot, gate, subjects, &asked, &mut judged).await;
+        }
+        for place in asked {
+            let Judgment { evaluation, snapshot, .. } = &mut judged[place];
+            let result = judge_gate(&charter.body, gate, snapshot, &evaluation.decisions);
+            evaluation.gates.push(result);
+        }
+    }
+    judged
+}
+
+/// Asks one slot for all leads that wait at its gate. Leads of one call share the instant, since it is an input.
+async fn ask(
+    app: &App,
+    workspace: &Workspace,
+    slot: &RuleSlot,
+    gate: StageKind,
+    subjects: &[Subject],
+    asked: &[usize],
+    judged: &mut [Judgment],
+) {
+    let live = live_rule(workspace, slot);
+    let mut by_instant: BTreeMap<Instant, Vec<usize>> = BTreeMap::new();
+    for place in asked {
+        by_instant.entry(subjects[*place].as_of).or_default().push(*place);
+    }
+    for (as_of, places) in by_instant {
+        let context = Context { as_of, charter: workspace.charter.number, explain: false };
+        let leads = places.iter().map(|place| judged[*place].snapshot.clone()).collect();
+        let answers = app.host.evaluate(&live.rule, &live.settings, context, leads).await;
+        for (place, answer) in places.into_iter().zip(answers) {
+            let evaluation = &mut judged[place].evaluation;
+            evaluation.decisions.push(decision(app, slot, gate, &live, evaluation.snapshot, answer));
+        }
+    }
+}
+
+fn decision(
+    app: &App,
+    slot: &RuleSlot,
+    gate: StageKind,
+    live: &LiveRule,
+    snapshot: Digest,
+    answer: Judged,
+) -> Decision {
+    let Judged { status, verdict, input_digest, output_digest, fuel, batch_size, message } = answer;
+    let verdict = verdict.as_ref();
+    Decision {
+        id: app.id(),
+        slot: slot.key.clone(),
+        gate: Some(gate),
+        deployment: live.deployment,
+        version: live.rule.digest(),
+        settings: live.settings.digest(),
+        snapshot,
+        input: input_digest,
+        output: output_digest,
+        mode: DeploymentMode::Live,
+        status,
+        outcome: verdict.map(|verdict| verdict.outcome),
+        text: verdict.and_then(|verdict| verdict.text.clone()),
+        target: verdict.and_then(|verdict| verdict.disposition.clone()),
+        fit: verdict.map_or(0, |verdict| verdict.fit),
+        engagement: verdict.map_or(0, |verdict| verdict.engagement),
+        confidence: verdict.map_or(0, |verdict| verdict.confidence),
+        reasons: verdict.map(|verdict| verdict.reasons.clone()).unwrap_or_default(),
+        missing: verdict.map(|verdict| verdict.missing.clone()).unwrap_or_default(),
+        review_at: verdict.and_then(|verdict| verdict.review_at),
+        fuel,
+        batch_size,
+        engine: app.host.fingerprint().to_owned(),
+        message,
+    }
+}
+
+/// The rule that answers for a slot: the live one, or the built-in rule that holds every lead.
+pub fn live_rule(workspace: &Workspace, slot: &RuleSlot) -> LiveRule {
+    match workspace.rules.get(&slot.key) {
+        Some(live) => live.clone(),
+        None => {
+            LiveRule { deployment: None, rule: HOLD.clone(), settings: Settings::from(serde_json::json!({})) }
+        }
+    }
+}
+
+/// The built-in rule of a slot without a deployment: nothing passes a gate that nobody guards.
+static HOLD: LazyLock<Rule> = LazyLock::new(|| {
+    let descriptor = Descriptor {
+        name: "built-in/hold".into(),
+        version: "1".into(),
+        summary: "Holds every lead until a rule is deployed to the slot.".into(),
+        settings_schema: serde_json::json!({}),
+        reason_codes: vec![],
+        reads: vec![],
+    };
+    let hold = |_: &serde_json::Value, _: &Context, _: &Snapshot| Verdict {
+        outcome: Outcome::Hold,
+        text: None,
+        disposition: None,
+        fit: 0,
+        engagement: 0,
+        confidence: 0,
+        reasons: vec![],
+        missing: vec![],
+        review_at: None,
+        trace: vec![],
+    };
+    Rule::Native(Arc::new(NativeRule::qualifier(descriptor, hold)))
+});
+
+/// From judgments to changes: what the domain makes of each, and a route for those that reached MQL. `prepare` does to
+/// each draft what belongs before the evaluation: a capture, an activity, nothing.
+pub async fn changes(
+    app: &App,
+    workspace: &Workspace,
+    scene: Scene<'_>,
+    subjects: Vec<Subject>,
+    judged: Vec<Judgment>,
+    prepared: Vec<Draft<'_>>,
+) -> Result<Vec<Result<Change, Refused>>, Error> {
+    let mut pools = Pools::default();
+    let mut done = Vec::with_capacity(judged.len());
+    for ((mut draft, subject), mut judgment) in prepared.into_iter().zip(subjects).zip(judged) {
+        draft.urgent = subject.high_intent;
+        let reached = furthest_met(&judgment.evaluation.gates);
+        let routes =
+            scene.live && reached == Some(StageKind::Mql) && subject.journey.lead.stage < StageKind::Mql;
+        let mut snapshots = vec![judgment.snapshot.clone()];
+        let routed = match routes {
+            true => {
+                Some(route::decide(app, workspace, &scene, &mut judgment, &mut snapshots, &mut pools).await?)
+            }
+            false => None,
+        };
+        let Judgment { evaluation, snapshot, persona } = judgment;
+        let packet =
+            routed.as_ref().map(|_| route::packet(workspace, &evaluation, &snapshot, persona.as_ref()));
+        let result =
+            draft.evaluated(Judgement { evaluation, snapshots, persona }).and_then(|()| {
+                match routed.zip(packet) {
+                    Some((destination, packet)) => draft.route(destination, packet),
+                    None => Ok(()),
+                }
+            });
+        done.push(result.map(|()| draft.finish()));
+    }
+    Ok(done)
+}
+
+/// Evaluates known leads as of now. Leads that are closed, or past the ruled gates, are left alone.
+pub async fn evaluate(
+    app: &App,
+    actor: Actor,
+    cause: Cause,
+    leads: &[Uuid],
+    high_intent: bool,
+) -> Result<usize, Error> {
+    evaluate_once(app, actor, cause, leads, high_intent, None, None).await
+}
+
+/// The mutation: one lead, by a person.
+pub async fn by_hand(app: &App, target: &lead::Target<'_>) -> Result<(), Error> {
+    target.viewer.require(scope::LEADS_WRITE)?;
+    if Once::answered(target.once.as_ref(), app).await?.is_some() {
+        return Ok(());
+    }
+    let journey = lead::load(app, target.lead).await?;
+    if target.expected_version.is_some_and(|expected| expected != journey.lead.version) {
+        return Err(Refused::version(journey.lead.version).into());
+    }
+    if !journey.is_open() || journey.lead.stage >= StageKind::Mql {
+        let allowed = handfast_domain::sales::allowed_from(journey.lead.stage);
+        return Err(Refused::illegal(journey.lead.stage, "evaluate", &allowed).into());
+    }
+    let actor = actor_of(target.viewer);
+    let (once, expected) = (target.once.as_ref(), target.expected_version);
+    evaluate_once(app, actor, Cause::Evaluation, &[target.lead], false, once, expected).await?;
+    Ok(())
+}
+
+fn actor_of(viewer: &Viewer) -> Actor {
+    viewer.actor()
+}
+
+async fn evaluate_once(
+    app: &App,
+    actor: Actor,
+    cause: Cause,
+    leads: &[Uuid],
+    high_intent: bool,
+    once: Option<&Once>,
+    expected: Option<i64>,
+) -> Result<usize, Error> {
+    let mut conflict = None;
+    for _ in 0..lead::ATTEMPTS {
+        let workspace = app.workspace();
+        let mut journeys = handfast_store::lead::journeys(app.store.read(), leads).await?;
+        journeys.retain(|_, journey| journey.is_open() && journey.lead.stage < StageKind::Mql);
+        if let Some((expected, journey)) = expected.zip(journeys.values().next())
+            && journey.lead.version != expected
+        {
+            return Err(Refused::version(journey.lead.version).into());
+        }
+        let ids: Vec<Uuid> = journeys.keys().copied().collect();
+        let mut profiles =
+            handfast_store::profile::profiles(app.store.read(), &ids, &workspace.readable_traits()).await?;
+        let scene = lead::scene(app, &workspace, actor, cause, None);
+        let subjects: Vec<Subject> = journeys
+            .into_iter()
+            .filter_map(|(id, journey)| {
+                let profile = profiles.remove(&id)?;
+                Some(Subject { journey, profile, high_intent, as_of: scene.at })
+            })
+            .collect();
+        let judged = judge(app, &workspace, cause, &subjects).await;
+        let drafts = subjects.iter().map(|subject| Draft::new(subject.journey.clone(), scene)).collect();
+        let changes = changes(app, &workspace, scene, subjects, judged, drafts).await?;
+        let changes: Vec<Change> = changes.into_iter().collect::<Result<_, _>>()?;
+        let count = changes.len();
+        if count == 0 {
+            return Ok(0);
+        }
+        let plan = Plan { changes, ..Plan::default() };
+        let answer = leads.first().map(Uuid::to_string).unwrap_or_default();
+        match app.commit(plan, once, answer).await? {
+            Committed::Done | Committed::Before(_) => return Ok(count),
+            Committed::Overtaken(with) => conflict = Some(with),
+        }
+    }
+    Err(conflict.as_ref().map_or_else(|| Refused::version(0), lead::conflict).into())
+}
+
+/// The actor of what rules do by themselves.
+pub const RULE: Actor = Actor::of(ActorKind::Rule);

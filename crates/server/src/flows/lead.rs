@@ -1,0 +1,132 @@
+//! Verbs that change one lead and need no rule: load it, let the domain decide, write, and repeat if overtaken.
+
+use handfast_domain::change::{Draft, Scene};
+use handfast_domain::event::Actor;
+use handfast_domain::lead::Journey;
+use handfast_domain::refused::{RefusalCode, Refused};
+use handfast_domain::stage::Cause;
+use handfast_domain::time::Instant;
+use handfast_store::change::Conflict;
+use uuid::Uuid;
+
+use super::commit::{Committed, Once, Plan};
+use super::{Error, Viewer, scope};
+use crate::app::App;
+use crate::workspace::Workspace;
+
+/// How often a flow starts over when somebody else changed the lead meanwhile.
+pub const ATTEMPTS: usize = 4;
+
+/// Which lead, as whom, and whether it may have changed.
+pub struct Target<'a> {
+    pub viewer: &'a Viewer,
+    pub lead: Uuid,
+    pub expected_version: Option<i64>,
+    pub once: Option<Once>,
+    /// Refuses or accepts without writing.
+    pub dry_run: bool,
+}
+
+/// Changes one lead by a verb of the domain. `at` is when it happened.
+pub async fn change(
+    app: &App,
+    target: &Target<'_>,
+    cause: Cause,
+    at: Option<Instant>,
+    verb: impl Fn(&mut Draft<'_>) -> Result<(), Refused>,
+) -> Result<(), Error> {
+    target.viewer.require(scope::LEADS_WRITE)?;
+    if Once::answered(target.once.as_ref(), app).await?.is_some() {
+        return Ok(());
+    }
+    for _ in 0..ATTEMPTS {
+        let workspace = app.workspace();
+        let journey = load(app, target.lead).await?;
+        let scene = scene(app, &workspace, target.viewer.actor(), cause, at);
+        let mut draft = Draft::new(journey, scene);
+        draft.expect_version(target.expected_version)?;
+        verb(&mut draft)?;
+        if target.dry_run || draft.is_empty() {
+            return Ok(());
+        }
+        let plan = Plan { changes: vec![draft.finish()], ..Plan::default() };
+        match app.commit(plan, target.once.as_ref(), target.lead.to_string()).await? {
+            Committed::Done | Committed::Before(_) => return Ok(()),
+            Committed::Overtaken(_) => {}
+        }
+    }
+    Err(overtaken(app, target.lead).await)
+}
+
+/// The scene of a change that happens now.
+pub fn scene<'a>(
+    app: &'a App,
+    workspace: &'a Workspace,
+    actor: Actor,
+    cause: Cause,
+    at: Option<Instant>,
+) -> Scene<'a> {
+    let now = app.now();
+    Scene {
+        now,
+        at: at.unwrap_or(now),
+        actor,
+        cause,
+        charter: &workspace.charter,
+        directory: &workspace.directory,
+        ids: app.ids.as_ref(),
+        live: true,
+    }
+}
+
+pub async fn load(app: &App, lead: Uuid) -> Result<Journey, Error> {
+    let mut found = handfast_store::lead::journeys(app.store.read(), &[lead]).await?;
+    found.remove(&lead).ok_or_else(|| Refused::not_found("lead").at("input/lead").into())
+}
+
+/// After too many attempts the caller learns where the lead stands now.
+pub async fn overtaken(app: &App, lead: Uuid) -> Error {
+    match load(app, lead).await {
+        Ok(journey) => Refused::version(journey.lead.version).into(),
+        Err(error) => error,
+    }
+}
+
+/// A lead by its id, its e-mail or its id in another system.
+pub async fn find(app: &App, by: &LeadKey) -> Result<Uuid, Error> {
+    use handfast_store::person::{ExternalRef, identities};
+    let db = app.store.read();
+    let found = match by {
+        LeadKey::Id(id) => {
+            handfast_store::lead::leads(db, &[*id]).await?.first().map(|stored| stored.lead.id)
+        }
+        LeadKey::Email(email) => {
+            let email = super::capture::normal_email(email)?;
+            identities(db, std::slice::from_ref(&email), &[], &[]).await?.emails.get(&email).copied()
+        }
+        LeadKey::External { system, id } => {
+            let at = ExternalRef { system: system.clone(), id: id.clone() };
+            identities(db, &[], &[], std::slice::from_ref(&at)).await?.refs.get(&at).copied()
+        }
+    };
+    found.ok_or_else(|| Refused::not_found("lead").at("input/lead").into())
+}
+
+#[derive(Clone, Debug)]
+pub enum LeadKey {
+    Id(Uuid),
+    Email(String),
+    External { system: String, id: String },
+}
+
+/// What a conflict says when it cannot be solved by repeating.
+pub fn conflict(conflict: &Conflict) -> Refused {
+    match conflict {
+        Conflict::Lead { current, .. } => Refused::version(*current),
+        Conflict::Pool { key } => {
+            let message =
+                format!("{key} was changed by others again and again meanwhile; repeat the request");
+            Refused::new(RefusalCode::VersionConflict, message)
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Use cases: load values from the store, ask the rules, call the domain, write one change. A flow's name is a verb;
+//! nothing here knows GraphQL.
+
+pub mod capture;
+pub mod commit;
+pub mod evaluate;
+pub mod lead;
+pub mod qualify;
+pub mod route;
+pub mod setup;
+pub mod touch;
+pub mod verify;
+
+use handfast_domain::directory::User;
+use handfast_domain::event::Actor;
+use handfast_domain::refused::{RefusalCode, Refused};
+use handfast_domain::stage::Side;
+use handfast_store::StoreError;
+use uuid::Uuid;
+
+/// Why a flow did not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// Expected, and part of the answer's payload.
+    #[error("{}", .0.iter().map(|refused| refused.message.as_str()).collect::<Vec<_>>().join("; "))]
+    Refused(Vec<Refused>),
+    #[error(transparent)]
+    Store(StoreError),
+    /// Our own failure: logged whole, told in short.
+    #[error("{0}")]
+    Fault(String),
+}
+
+impl Error {
+    pub fn fault(message: impl Into<String>) -> Error {
+        Error::Fault(message.into())
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Error {
+        Error::Refused(vec![refused])
+    }
+}
+
+impl From<Vec<Refused>> for Error {
+    fn from(refused: Vec<Refused>) -> Error {
+        Error::Refused(refused)
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Error {
+        match error {
+            StoreError::VersionConflict { current } => Refused::version(current).into(),
+            StoreError::NotFound(what) => Refused::not_found(&what).into(),
+            StoreError::IdempotencyKeyReused { .. } => {
+                Refused::new(RefusalCode::IdempotencyKeyReused, error.to_string())
+                    .at("input/idempotencyKey")
+                    .into()
+            }
+            other => Error::Store(other),
+        }
+    }
+}
+
+/// Who asks: a user with the scopes of the token. Side and team come from the user alone.
+#[derive(Clone, Debug)]
+pub struct Viewer {
+    pub user: User,
+    pub scopes: Vec<String>,
+}
+
+/// What a token may do. Reading is open to both sides; writing needs a scope and often a side.
+pub mod scope {
+    pub const LEADS_READ: &str = "leads:read";
+    pub const LEADS_WRITE: &str = "leads:write";
+    pub const CHARTER_SIGN: &str = "charter:sign";
+    pub const PLUGINS_DEPLOY: &str = "plugins:deploy";
+    pub const IMPORT: &str = "import";
+    pub const ADMIN: &str = "admin";
+    pub const ALL: [&str; 6] = [LEADS_READ, LEADS_WRITE, CHARTER_SIGN, PLUGINS_DEPLOY, IMPORT, ADMIN];
+}
+
+impl Viewer {
+    pub fn actor(&self) -> Actor {
+        Actor::user(self.user.id)
+    }
+
+    pub fn id(&self) -> Uuid {
+        self.user.id
+    }
+
+    pub fn may(&self, scope: &str) -> bool {
+        self.scopes.iter().any(|held| held == scope || held == scope::ADMIN)
+    }
+
+    pub fn require(&self, scope: &str) -> Result<(), Refused> {
+        if self.may(scope) {
+            return Ok(());
+        }
+        Err(Refused::new(RefusalCode::Forbidden, format!("your token lacks the scope {scope}")))
+    }
+
+    /// Some verbs belong to one side; OPS and INTEGRATION act for neither.
+    pub fn require_side(&self, side: Side, verb: &str) -> Result<(), Refused> {
+        if self.user.side == side || self.may(scope::ADMIN) {
+            return Ok(());
+        }
+        let message = format!("only {side} can {verb}; you are {}", self.user.side);
+        Err(Refused::new(RefusalCode::Forbidden, message))
+    }
+}

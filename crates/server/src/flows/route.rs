@@ -1,0 +1,237 @@
+//! Routing: one lead at a time, against the pool as the lead before left it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use handfast_domain::change::{Draft, Scene};
+use handfast_domain::directory::Territory;
+use handfast_domain::evaluation::{Decision, DeploymentMode, Evaluation};
+use handfast_domain::field::Value;
+use handfast_domain::handoff::Packet;
+use handfast_domain::persona::PersonaMatch;
+use handfast_domain::qualify::Destination;
+use handfast_domain::refused::Refused;
+use handfast_domain::snapshot::{OwnerState, PoolState, Snapshot};
+use handfast_domain::stage::{Cause, Side, StageKind};
+use handfast_domain::verdict::{Reason, Status, Target};
+use handfast_rules::{Context, Routed};
+
+use super::commit::{Committed, Once, Plan};
+use super::evaluate::Judgment;
+use super::{Error, lead, scope};
+use crate::app::App;
+use crate::workspace::Workspace;
+
+/// The pools as they stand within one command: every routing moves them.
+#[derive(Default)]
+pub struct Pools(BTreeMap<String, (u64, Vec<OwnerState>)>);
+
+impl Pools {
+    async fn state(&mut self, app: &App, workspace: &Workspace, key: &str) -> Result<PoolState, Error> {
+        if !self.0.contains_key(key) {
+            let Some(pool) = workspace.directory.pool(key) else {
+                return Ok(PoolState { key: key.to_owned(), revision: 0, owners: vec![] });
+            };
+            let state = handfast_store::directory::pool_state(
+                app.store.read(),
+                &workspace.directory,
+                pool,
+                app.now(),
+            )
+            .await?;
+            self.0.insert(key.to_owned(), state);
+        }
+        let (revision, owners) = self.0.get(key).cloned().unwrap_or_default();
+        Ok(PoolState { key: key.to_owned(), revision, owners })
+    }
+
+    fn moved(&mut self, key: &str, owner: Option<uuid::Uuid>, at: i64) {
+        let Some((revision, owners)) = self.0.get_mut(key) else { return };
+        *revision += 1;
+        if let Some(owner) = owners.iter_mut().find(|state| Some(state.id) == owner) {
+            owner.assigned += 1;
+            owner.open_leads += 1;
+            owner.last_assigned = Some(at);
+            owner.available = owner.available && owner.open_leads < owner.capacity;
+        }
+    }
+}
+
+/// Asks the charter's router and adds its decision to the evaluation. Without a router the fallback queue serves.
+pub async fn decide(
+    app: &App,
+    workspace: &Workspace,
+    scene: &Scene<'_>,
+    judgment: &mut Judgment,
+    snapshots: &mut Vec<Arc<Snapshot>>,
+    pools: &mut Pools,
+) -> Result<Destination, Error> {
+    let fallback = |decision| Destination {
+        owner: None,
+        queue: Some(workspace.charter.body.fallback_queue.clone()),
+        priority: 0,
+        decision,
+        pool: None,
+    };
+    let Some(slot) = workspace.charter.body.route_slot() else { return Ok(fallback(None)) };
+    let Some(live) = workspace.rules.get(&slot.key) else { return Ok(fallback(None)) };
+    let key = slot.pool.clone().unwrap_or_default();
+    let pool = pools.state(app, workspace, &key).await?;
+    let mut snapshot = (*judgment.snapshot).clone();
+    add_verdict(&mut snapshot, workspace, &judgment.evaluation);
+    add_territories(&mut snapshot, &workspace.directory.territories);
+    snapshot.pool = Some(pool.clone());
+    let snapshot = Arc::new(snapshot);
+    let context = Context { as_of: scene.at, charter: workspace.charter.number, explain: false };
+    let answer = app.host.assign(&live.rule, &live.settings, context, snapshot.clone()).await;
+    let Routed { status, assignment, input_digest, output_digest, fuel, message } = answer;
+    let (owner, queue) = match assignment.as_ref().map(|assignment| &assignment.target) {
+        Some(Target::Owner(owner)) => (Some(*owner), None),
+        Some(Target::Queue(queue)) => (None, Some(queue.clone())),
+        None => (None, Some(workspace.charter.body.fallback_queue.clone())),
+    };
+    let decision = Decision {
+        id: app.id(),
+        slot: slot.key.clone(),
+        gate: None,
+        deployment: live.deployment,
+        version: live.rule.digest(),
+        settings: live.settings.digest(),
+        snapshot: snapshot.digest(),
+        input: input_digest,
+        output: output_digest,
+        mode: DeploymentMode::Live,
+        status,
+        outcome: None,
+        text: None,
+        target: assignment.as_ref().map(|assignment| match &assignment.target {
+            Target::Owner(owner) => format!("owner:{owner}"),
+            Target::Queue(queue) => format!("queue:{queue}"),
+        }),
+        fit: 0,
+        engagement: 0,
+        confidence: 0,
+        reasons: assignment.as_ref().map(|assignment| assignment.reasons.clone()).unwrap_or_default(),
+        missing: vec![],
+        review_at: None,
+        fuel,
+        batch_size: 1,
+        engine: app.host.fingerprint().to_owned(),
+        message,
+    };
+    let priority = assignment.map_or(0, |assignment| assignment.priority);
+    let id = decision.id;
+    judgment.evaluation.decisions.push(decision);
+    snapshots.push(snapshot);
+    if status != Status::Ok {
+        return Ok(fallback(Some(id)));
+    }
+    pools.moved(&key, owner, scene.at.ms());
+    Ok(Destination { owner, queue, priority, decision: Some(id), pool: Some((key, pool.revision)) })
+}
+
+/// The qualification as a router may read it.
+fn add_verdict(snapshot: &mut Snapshot, workspace: &Workspace, evaluation: &Evaluation) {
+    let slots: Vec<_> =
+        evaluation.gates.iter().rev().flat_map(|gate| workspace.charter.body.slots_of(gate.gate)).collect();
+    let scores = handfast_domain::evaluation::scoring(&slots, &evaluation.decisions);
+    let codes =
+        evaluation.decisions.iter().flat_map(|decision| &decision.reasons).map(|reason| reason.code.clone());
+    let codes: Vec<String> = codes.take(32).collect();
+    let fields = &mut snapshot.fields;
+    if let Some(scores) = scores {
+        fields.insert("verdict.fit".into(), Value::Integer(i64::from(scores.fit)));
+        fields.insert("verdict.engagement".into(), Value::Integer(i64::from(scores.engagement)));
+    }
+    if !codes.is_empty() {
+        fields.insert("verdict.reasons".into(), Value::TextList(codes));
+    }
+}
+
+/// Territories are tests on the lead; the router compares those that hold with those that an owner works.
+fn add_territories(snapshot: &mut Snapshot, territories: &[Territory]) {
+    let here = territories.iter().filter(|territory| territory.test.holds(&snapshot.fields));
+    let keys: Vec<String> = here.map(|territory| territory.key.clone()).collect();
+    if !keys.is_empty() {
+        snapshot.fields.insert("lead.territories".into(), Value::TextList(keys));
+    }
+}
+
+/// What sales gets with the lead: the snapshot, the rules' reasons, and what the persona cares about.
+pub fn packet(
+    workspace: &Workspace,
+    evaluation: &Evaluation,
+    snapshot: &Snapshot,
+    persona: Option<&PersonaMatch>,
+) -> Packet {
+    let reasons: Vec<Reason> = evaluation
+        .decisions
+        .iter()
+        .filter(|decision| decision.gate.is_some())
+        .flat_map(|decision| decision.reasons.clone())
+        .filter(|reason| reason.weight != 0)
+        .collect();
+    let found =
+        persona.and_then(|found| workspace.charter.body.personas.iter().find(|one| one.key == found.key));
+    let pains = found.map(|persona| persona.pains.clone()).unwrap_or_default();
+    let promises = workspace
+        .campaigns
+        .iter()
+        .filter(|campaign| snapshot.text("campaign.key") == Some(&campaign.key))
+        .map(|campaign| format!("Answered to: {}", campaign.name))
+        .collect();
+    Packet::of(snapshot, &reasons, &pains, promises)
+}
+
+/// The mutation: marketing sends an MQL again, for example after it added the context that sales asked for.
+pub async fn by_hand(app: &App, target: &lead::Target<'_>) -> Result<(), Error> {
+    target.viewer.require(scope::LEADS_WRITE)?;
+    target.viewer.require_side(Side::Marketing, "route a lead")?;
+    if Once::answered(target.once.as_ref(), app).await?.is_some() {
+        return Ok(());
+    }
+    for _ in 0..lead::ATTEMPTS {
+        let workspace = app.workspace();
+        let journey = lead::load(app, target.lead).await?;
+        let scene = lead::scene(app, &workspace, target.viewer.actor(), Cause::Routing, None);
+        let mut draft = Draft::new(journey.clone(), scene);
+        draft.expect_version(target.expected_version)?;
+        if !journey.is_open() || journey.lead.stage != StageKind::Mql {
+            let allowed = handfast_domain::sales::allowed_from(journey.lead.stage);
+            return Err(Refused::illegal(journey.lead.stage, "route", &allowed).into());
+        }
+        let ids = [target.lead];
+        let profiles =
+            handfast_store::profile::profiles(app.store.read(), &ids, &workspace.readable_traits()).await?;
+        let Some(profile) = profiles.into_values().next() else {
+            return Err(Refused::not_found("lead").into());
+        };
+        let subject = super::evaluate::Subject { journey, profile, high_intent: false, as_of: scene.at };
+        // No gate is asked again: the lead is an MQL, only its owner is in question.
+        let judged = super::evaluate::judge_gates(
+            app,
+            &workspace,
+            Cause::Routing,
+            std::slice::from_ref(&subject),
+            &[],
+        )
+        .await;
+        let Some(mut judgment) = judged.into_iter().next() else { return Ok(()) };
+        let mut snapshots = vec![judgment.snapshot.clone()];
+        let mut pools = Pools::default();
+        let destination = decide(app, &workspace, &scene, &mut judgment, &mut snapshots, &mut pools).await?;
+        let packet = packet(&workspace, &judgment.evaluation, &judgment.snapshot, judgment.persona.as_ref());
+        let evaluation = judgment.evaluation;
+        draft.records.push(handfast_domain::change::Record::Evaluation { evaluation, snapshots });
+        draft.route(destination, packet)?;
+        if target.dry_run {
+            return Ok(());
+        }
+        let plan = Plan { changes: vec![draft.finish()], ..Plan::default() };
+        match app.commit(plan, target.once.as_ref(), target.lead.to_string()).await? {
+            Committed::Done | Committed::Before(_) => return Ok(()),
+            Committed::Overtaken(_) => {}
+        }
+    }
+    Err(lead::overtaken(app, target.lead).await)
+}

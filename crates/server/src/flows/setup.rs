@@ -1,0 +1,81 @@
+//! Setting up a workspace: the first start, and the nouns that leads move between.
+
+use handfast_domain::charter::{Charter, CharterBody, CharterStatus};
+use handfast_domain::directory::{Pool, Queue, Team, User};
+use handfast_domain::stage::Side;
+use handfast_domain::time::{Clock, Ids};
+use handfast_store::{Store, charter, directory};
+
+use super::Error;
+
+/// Key of the user that the first start makes; its token is printed once.
+pub const ADMIN: &str = "admin";
+
+/// Makes what a workspace cannot live without: charter 0, a team of each side, their queues, an empty pool, an admin.
+pub async fn ensure_workspace(store: &Store, clock: &dyn Clock, ids: &dyn Ids) -> Result<(), Error> {
+    if !charter::all(store.read()).await?.is_empty() {
+        return Ok(());
+    }
+    let now = clock.now();
+    let body = CharterBody::unsigned("EUR", "Europe/Berlin");
+    let charter = Charter {
+        number: 0,
+        digest: body.digest(),
+        status: CharterStatus::Active,
+        body,
+        signatures: vec![],
+        proposed_by: None,
+        proposed_at: now,
+        activated_at: Some(now),
+    };
+    let team = |key: &str, name: &str, side, queue: Option<&str>| Team {
+        id: ids.next(),
+        key: key.into(),
+        name: name.into(),
+        side,
+        calendar: None,
+        fallback_queue: queue.map(str::to_owned),
+    };
+    let queue = |key: &str, name: &str, team: &str| Queue {
+        id: ids.next(),
+        key: key.into(),
+        name: name.into(),
+        team: team.into(),
+    };
+    let teams = [
+        team("marketing", "Marketing", Side::Marketing, Some("marketing")),
+        team("sales", "Sales", Side::Sales, Some("fallback")),
+        team("ops", "Operations", Side::Ops, None),
+    ];
+    let queues =
+        [queue("fallback", "Nobody was free", "sales"), queue("marketing", "Back to marketing", "marketing")];
+    let pool = Pool { id: ids.next(), key: "sales".into(), queue: "fallback".into(), members: vec![] };
+    let admin = User {
+        id: ids.next(),
+        key: ADMIN.into(),
+        name: "Administrator".into(),
+        side: Side::Ops,
+        team: "ops".into(),
+        service: true,
+        calendar: None,
+        capacity: 0,
+        territories: vec![],
+        absences: vec![],
+    };
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                charter::put(tx, &charter).await?;
+                for team in &teams {
+                    directory::put(tx, team).await?;
+                }
+                for queue in &queues {
+                    directory::put(tx, queue).await?;
+                }
+                directory::put(tx, &pool).await?;
+                directory::put(tx, &admin).await
+            })
+        })
+        .await?;
+    Ok(())
+}

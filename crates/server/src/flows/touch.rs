@@ -1,0 +1,151 @@
+//! Touchpoints: recorded in batches, once each by their external id; an act of high intent is judged at once.
+
+use std::collections::BTreeSet;
+
+use handfast_domain::refused::Refused;
+use handfast_domain::stage::{Cause, Channel, CycleOpenedBy, CycleOutcome};
+use handfast_domain::time::{DAY, Instant};
+use handfast_store::person::ExternalRef;
+use handfast_store::touchpoint::Touchpoint;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::commit::{Committed, Once, Plan};
+use super::lead::LeadKey;
+use super::{Error, Viewer, evaluate, lead, scope};
+use crate::app::App;
+
+pub const BATCH: usize = 500;
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Touch {
+    /// Of a known lead, or of a visitor.
+    pub lead: Option<Uuid>,
+    pub anonymous_id: Option<String>,
+    /// Key of a campaign.
+    pub campaign: Option<String>,
+    pub channel: Channel,
+    pub source: Option<String>,
+    pub medium: Option<String>,
+    pub content: Option<String>,
+    pub occurred_at: Option<Instant>,
+    pub external: Option<(String, String)>,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, Default, Serialize, serde::Deserialize)]
+pub struct Recorded {
+    /// Leads that were touched.
+    pub leads: Vec<Uuid>,
+    /// Leads that an act of high intent brought to the rules at once.
+    pub evaluated: usize,
+}
+
+/// Records the touches, then evaluates the leads that showed high intent; recycled and lost ones come back first.
+/// The others wait for their next evaluation, which a touch brings forward to now.
+pub async fn record(
+    app: &App,
+    viewer: &Viewer,
+    once: Option<Once>,
+    touches: Vec<Touch>,
+) -> Result<Recorded, Error> {
+    viewer.require(scope::LEADS_WRITE)?;
+    if touches.is_empty() || touches.len() > BATCH {
+        let message = format!("1 to {BATCH} touchpoints in one request, found {}", touches.len());
+        return Err(Refused::invalid("input/touchpoints", message).into());
+    }
+    if let Some(answer) = Once::answered(once.as_ref(), app).await? {
+        return serde_json::from_str(&answer).map_err(|error| Error::fault(error.to_string()));
+    }
+    let (workspace, now) = (app.workspace(), app.now());
+    let mut rows = vec![];
+    let (mut touched, mut high) = (BTreeSet::new(), BTreeSet::new());
+    for (index, touch) in touches.into_iter().enumerate() {
+        let at = |path: &str| format!("input/touchpoints/{index}/{path}");
+        if touch.lead.is_some() == touch.anonymous_id.is_some() {
+            return Err(Refused::invalid(
+                &at(""),
+                "a touchpoint belongs to a lead or to an anonymous visitor",
+            )
+            .into());
+        }
+        let campaign = match &touch.campaign {
+            Some(key) => {
+                Some(workspace.campaign_by_key(key).map(|campaign| campaign.id).ok_or_else(|| {
+                    Refused::invalid(&at("campaign"), format!("no campaign {key:?}; create it first"))
+                })?)
+            }
+            None => None,
+        };
+        let occurred_at = touch.occurred_at.unwrap_or(now);
+        if occurred_at > now.plus(DAY) {
+            return Err(
+                Refused::invalid(&at("occurredAt"), "a touch cannot lie more than a day ahead").into()
+            );
+        }
+        if let Some(lead) = touch.lead {
+            touched.insert(lead);
+            if touch
+                .content
+                .as_ref()
+                .is_some_and(|content| workspace.charter.body.high_intent.contains(content))
+            {
+                high.insert(lead);
+            }
+        }
+        rows.push(Touchpoint {
+            id: app.id(),
+            lead: touch.lead,
+            anonymous_id: touch.anonymous_id,
+            campaign,
+            channel: touch.channel,
+            source: touch.source,
+            medium: touch.medium,
+            content: touch.content,
+            occurred_at,
+            received_at: now,
+            external: touch.external.map(|(system, id)| ExternalRef { system, id }),
+        });
+    }
+    let leads: Vec<Uuid> = touched.into_iter().collect();
+    let known = handfast_store::lead::leads(app.store.read(), &leads).await?;
+    if let Some(unknown) = leads.iter().find(|id| !known.iter().any(|stored| stored.lead.id == **id)) {
+        let message = format!("no lead {unknown}; touchpoints of visitors carry an anonymousId");
+        return Err(Refused::invalid("input/touchpoints", message).into());
+    }
+    let recorded = Recorded { leads: leads.clone(), evaluated: high.len() };
+    let answer = serde_json::to_string(&recorded).unwrap_or_default();
+    let plan = Plan { touches: rows, ..Plan::default() };
+    match app.commit(plan, once.as_ref(), answer).await? {
+        Committed::Before(answer) => {
+            return serde_json::from_str(&answer).map_err(|error| Error::fault(error.to_string()));
+        }
+        Committed::Done | Committed::Overtaken(_) => {}
+    }
+    let high: Vec<Uuid> = high.into_iter().collect();
+    for id in &high {
+        come_back(app, viewer, *id).await?;
+    }
+    evaluate::evaluate(app, viewer.actor(), Cause::Evaluation, &high, true).await?;
+    let rest: Vec<Uuid> = leads.into_iter().filter(|id| !high.contains(id)).collect();
+    evaluate::evaluate(app, evaluate::RULE, Cause::Evaluation, &rest, false).await?;
+    Ok(recorded)
+}
+
+/// A closed lead that shows high intent opens its next cycle, unless it asked never to be contacted.
+async fn come_back(app: &App, viewer: &Viewer, id: Uuid) -> Result<(), Error> {
+    let journey = lead::load(app, id).await?;
+    let by = match journey.lead.outcome {
+        _ if journey.lead.suppressed => return Ok(()),
+        CycleOutcome::Recycled | CycleOutcome::Lost => CycleOpenedBy::Requalify,
+        CycleOutcome::Won => CycleOpenedBy::Expansion,
+        _ => return Ok(()),
+    };
+    let target = lead::Target { viewer, lead: id, expected_version: None, once: None, dry_run: false };
+    lead::change(app, &target, Cause::Requalify, None, |draft| draft.requalify(by)).await
+}
+
+/// Finds the lead that a touch names.
+pub async fn resolve(app: &App, key: &LeadKey) -> Result<Uuid, Error> {
+    lead::find(app, key).await
+}

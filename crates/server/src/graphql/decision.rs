@@ -1,0 +1,114 @@
+//! Decisions of rules, and running them again.
+
+use async_graphql::{Context, ID, Object, SimpleObject};
+use handfast_domain::digest::Digest;
+use handfast_domain::evaluation::{Decision as Made, DeploymentMode};
+use handfast_domain::stage::StageKind;
+use handfast_domain::time::Instant;
+use handfast_domain::verdict::{Missing, Outcome, Reason, Status};
+
+use super::lead::{Lead, lead_by, want};
+use super::scalar::{Long, Uuid, global};
+use super::{app, read_viewer};
+
+/// What one rule said of one lead, with everything that it takes to run it again.
+#[derive(Clone, SimpleObject)]
+#[graphql(complex)]
+pub struct Decision {
+    pub id: ID,
+    uuid: Uuid,
+    /// Key of the rule slot.
+    slot: String,
+    /// The stage that the slot guards; null for a router.
+    gate: Option<StageKind>,
+    as_of: Instant,
+    /// Number of the charter in force.
+    charter: i32,
+    /// sha-256 of the plugin's bytes, or of the built-in rule's name when nothing was deployed.
+    version: Digest,
+    settings: Digest,
+    snapshot: Digest,
+    input: Digest,
+    /// Null unless the status is OK.
+    output: Option<Digest>,
+    mode: DeploymentMode,
+    status: Status,
+    /// Null for a router, and when the rule failed.
+    outcome: Option<Outcome>,
+    /// What is unclear, with REVIEW.
+    text: Option<String>,
+    /// Disposition reason of RECYCLE and DISQUALIFY; `owner:…` or `queue:…` of a routing.
+    target: Option<String>,
+    fit: i32,
+    engagement: i32,
+    /// Basis points.
+    confidence: i32,
+    reasons: Vec<Reason>,
+    missing: Vec<Missing>,
+    review_at: Option<Instant>,
+    fuel: Long,
+    batch_size: i32,
+    /// Fingerprint of the engine that ran the rule.
+    engine: String,
+    /// What went wrong, for the rule's team.
+    message: Option<String>,
+    #[graphql(skip)]
+    lead: uuid::Uuid,
+}
+
+impl Decision {
+    pub fn wrap(made: Made, lead: uuid::Uuid, as_of: Instant, charter: u32) -> Decision {
+        Decision {
+            id: global("Decision", made.id),
+            uuid: Uuid(made.id),
+            slot: made.slot,
+            gate: made.gate,
+            as_of,
+            charter: super::small(charter),
+            version: made.version,
+            settings: made.settings,
+            snapshot: made.snapshot,
+            input: made.input,
+            output: made.output,
+            mode: made.mode,
+            status: made.status,
+            outcome: made.outcome,
+            text: made.text,
+            target: made.target,
+            fit: made.fit,
+            engagement: made.engagement,
+            confidence: i32::from(made.confidence),
+            reasons: made.reasons,
+            missing: made.missing,
+            review_at: made.review_at,
+            fuel: Long(i64::try_from(made.fuel).unwrap_or(i64::MAX)),
+            batch_size: super::small(made.batch_size),
+            engine: made.engine,
+            message: made.message,
+            lead,
+        }
+    }
+}
+
+#[async_graphql::ComplexObject]
+impl Decision {
+    /// The lead that was judged.
+    async fn lead(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Lead>> {
+        lead_by(app(ctx)?, self.lead, &want(ctx.look_ahead())).await
+    }
+}
+
+#[derive(Default)]
+pub struct DecisionQuery;
+
+#[Object]
+impl DecisionQuery {
+    /// One decision; null if there is none.
+    async fn decision(&self, ctx: &Context<'_>, id: ID) -> async_graphql::Result<Option<Decision>> {
+        read_viewer(ctx)?;
+        let id = super::scalar::local("Decision", &id, "id").map_err(|refused| super::problem::failure(refused.into()))?;
+        let stored = handfast_store::evaluation::decision(app(ctx)?.store.read(), id).await;
+        let stored = stored.map_err(|error| super::problem::failure(error.into()))?;
+        Ok(stored.map(|one| Decision::wrap(one.decision, one.lead, one.as_of, one.charter)))
+    }
+}

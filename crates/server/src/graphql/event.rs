@@ -1,0 +1,341 @@
+//! Events: the log as a query by cursor and as subscriptions. Everything is read from the feed; nothing is published
+//! by a resolver.
+
+use std::time::Duration;
+
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject, Subscription};
+use futures_util::{Stream, StreamExt};
+use handfast_domain::event::{ActorKind, Body, Fact, StreamKind};
+use handfast_domain::stage::{Cause, StageKind};
+use handfast_domain::time::Instant;
+use handfast_store::cursor::CursorError;
+use handfast_store::feed::{EventFilter, EventRow};
+
+use super::directory::User;
+use super::funnel::FunnelStage;
+use super::lead::{Lead, lead_by, want};
+use super::problem::{coded, failure};
+use super::scalar::{FeedCursor, Uuid, global, local};
+use super::{app, read_viewer};
+use crate::app::App;
+use crate::http::LastEventId;
+
+/// A fact of the log. It carries ids, enum values, digests and amounts, never personal data.
+#[derive(Clone, SimpleObject)]
+#[graphql(complex)]
+pub struct Event {
+    /// Unique; use it to tell a repetition.
+    id: Uuid,
+    /// Place in the feed: give it as `after` to go on from here.
+    cursor: FeedCursor,
+    kind: String,
+    stream: StreamKind,
+    /// Rises by one with each change of the stream; the ordinal numbers the events of a change.
+    version: i32,
+    ordinal: i32,
+    cause: Cause,
+    actor: ActorKind,
+    /// Number of the charter in force.
+    charter: i32,
+    cycle: Option<i32>,
+    occurred_at: Instant,
+    recorded_at: Instant,
+    /// The whole fact as JSON, in the shape of `schema/events.json`.
+    payload: String,
+    #[graphql(skip)]
+    stream_id: uuid::Uuid,
+    #[graphql(skip)]
+    user: Option<uuid::Uuid>,
+}
+
+impl Event {
+    fn wrap(app: &App, row: &EventRow) -> async_graphql::Result<Event> {
+        let body = body(row)?;
+        let event = &row.event;
+        Ok(Event {
+            id: Uuid(event.id),
+            cursor: FeedCursor(app.store.cursors().feed(row.position)),
+            kind: event.kind.clone(),
+            stream: StreamKind::parse(&event.stream_kind).unwrap_or(StreamKind::Lead),
+            version: i32::try_from(event.version).unwrap_or(i32::MAX),
+            ordinal: i32::try_from(event.ordinal).unwrap_or(i32::MAX),
+            cause: body.cause,
+            actor: body.actor.kind,
+            charter: super::small(body.charter),
+            cycle: body.cycle.map(super::small),
+            occurred_at: event.occurred_at,
+            recorded_at: event.recorded_at,
+            payload: event.payload.clone(),
+            stream_id: event.stream_id,
+            user: body.actor.user,
+        })
+    }
+}
+
+#[async_graphql::ComplexObject]
+impl Event {
+    /// Id of the lead, for events of a lead.
+    async fn lead_id(&self) -> Option<ID> {
+        (self.stream == StreamKind::Lead).then(|| global("Lead", self.stream_id))
+    }
+
+    /// The lead as it is now, for events of a lead.
+    async fn lead(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Lead>> {
+        match self.stream {
+            StreamKind::Lead => lead_by(app(ctx)?, self.stream_id, &want(ctx.look_ahead())).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// Who did it, if a person or service did.
+    async fn user(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<User>> {
+        let workspace = app(ctx)?.workspace();
+        Ok(self.user.and_then(|id| workspace.directory.user(id)).map(User::wrap))
+    }
+}
+
+/// A lead moved to another stage.
+#[derive(Clone, SimpleObject)]
+#[graphql(complex)]
+pub struct LeadStageChange {
+    /// Unique; use it to tell a repetition.
+    id: Uuid,
+    /// Give it as `after` to go on from here.
+    cursor: FeedCursor,
+    lead_id: ID,
+    lead_uuid: Uuid,
+    /// 1..n over the lead's life, without gaps: a missing number is a missed change.
+    stage_version: i32,
+    /// Version of the lead after the change.
+    lead_version: i32,
+    cycle: i32,
+    /// Null for a new lead.
+    from: Option<StageKind>,
+    to: StageKind,
+    /// Stages whose criteria were met in the same decision.
+    skipped: Vec<StageKind>,
+    cause: Cause,
+    /// Number of the charter in force.
+    charter: i32,
+    occurred_at: Instant,
+    recorded_at: Instant,
+    #[graphql(skip)]
+    uuid: uuid::Uuid,
+}
+
+#[async_graphql::ComplexObject]
+impl LeadStageChange {
+    /// The lead as it is now, which may be further on.
+    async fn lead(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Lead>> {
+        lead_by(app(ctx)?, self.uuid, &want(ctx.look_ahead())).await
+    }
+}
+
+/// A page of the log.
+#[derive(SimpleObject)]
+pub struct EventPage {
+    events: Vec<Event>,
+    /// Read on after this cursor, also when the page is empty.
+    cursor: FeedCursor,
+    /// Whether the page reached the newest event.
+    at_head: bool,
+}
+
+/// All given conditions hold together.
+#[derive(Clone, Debug, Default, InputObject)]
+pub struct StageChangeFilter {
+    /// Only changes to one of these stages.
+    to: Option<Vec<StageKind>>,
+    /// Only this lead.
+    lead: Option<ID>,
+}
+
+/// All given conditions hold together.
+#[derive(Clone, Debug, Default, InputObject)]
+pub struct EventFilterInput {
+    /// Only these kinds, for example `STAGE_CHANGED`, `CLOCK_CHANGED`.
+    kinds: Option<Vec<String>>,
+    /// Only this lead.
+    lead: Option<ID>,
+}
+
+#[derive(Default)]
+pub struct EventQuery;
+
+#[Object]
+impl EventQuery {
+    /// The log after a cursor; from the beginning without one.
+    async fn events(
+        &self,
+        ctx: &Context<'_>,
+        after: Option<FeedCursor>,
+        filter: Option<EventFilterInput>,
+        #[graphql(desc = "1 to 500", default = 100)] first: i32,
+    ) -> async_graphql::Result<EventPage> {
+        read_viewer(ctx)?;
+        let app = app(ctx)?;
+        let limit = usize::try_from(super::bounded("first", first, 500)?).unwrap_or(1);
+        let position = match &after {
+            Some(cursor) => position(app, cursor)?,
+            None => 0,
+        };
+        let filter = read_filter(filter.unwrap_or_default())?;
+        let page = app.store.events_after(position, limit, &filter).await.map_err(|error| failure(error.into()))?;
+        let events = page.events.iter().map(|row| Event::wrap(app, row)).collect::<async_graphql::Result<_>>()?;
+        let cursor = FeedCursor(app.store.cursors().feed(page.next));
+        Ok(EventPage { events, cursor, at_head: page.next >= page.head })
+    }
+
+    /// Where the log ends now: subscribe after it to see everything that follows.
+    async fn feed_head(&self, ctx: &Context<'_>) -> async_graphql::Result<FeedCursor> {
+        read_viewer(ctx)?;
+        let app = app(ctx)?;
+        let head = *app.store.head().borrow();
+        Ok(FeedCursor(app.store.cursors().feed(head)))
+    }
+}
+
+#[derive(Default)]
+pub struct EventSubscription;
+
+#[Subscription]
+impl EventSubscription {
+    /// Every stage change, once and in the order of each lead. Without `after` it begins now; with the cursor of the
+    /// last event that you saw it goes on from there, however long ago that was.
+    async fn lead_stage_changed(
+        &self,
+        ctx: &Context<'_>,
+        after: Option<FeedCursor>,
+        filter: Option<StageChangeFilter>,
+    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<LeadStageChange>> + use<>> {
+        let filter = filter.unwrap_or_default();
+        let lead = filter.lead.map(|id| local("Lead", &id, "filter/lead")).transpose();
+        let lead = lead.map_err(|refused| failure(refused.into()))?;
+        let stream = lead.map(|id| (StreamKind::Lead.as_str().to_owned(), id));
+        let rows = follow(ctx, after, EventFilter { kinds: vec!["STAGE_CHANGED".to_owned()], stream })?;
+        let app = app(ctx)?.clone();
+        Ok(rows.filter_map(move |row| {
+            let change = row.and_then(|row| stage_change(&app, &row));
+            let wanted = match (&change, &filter.to) {
+                (Ok(Some(change)), Some(to)) => to.contains(&change.to),
+                (Ok(None), _) => false,
+                _ => true,
+            };
+            std::future::ready(if wanted { change.transpose() } else { None })
+        }))
+    }
+
+    /// Every event of the log, or those of one lead or some kinds.
+    async fn lead_events(
+        &self,
+        ctx: &Context<'_>,
+        after: Option<FeedCursor>,
+        filter: Option<EventFilterInput>,
+    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Event>> + use<>> {
+        let rows = follow(ctx, after, read_filter(filter.unwrap_or_default())?)?;
+        let app = app(ctx)?.clone();
+        Ok(rows.map(move |row| row.and_then(|row| Event::wrap(&app, &row))))
+    }
+
+    /// How many leads stand at each stage, whenever that changed, at most once in `intervalMs`.
+    async fn funnel_counts(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "250 to 60000", default = 1000)] interval_ms: i32,
+    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Vec<FunnelStage>>> + use<>> {
+        read_viewer(ctx)?;
+        let interval = u64::try_from(interval_ms).ok().filter(|ms| (250..=60_000).contains(ms));
+        let interval = interval.ok_or_else(|| coded("VALIDATION", "intervalMs must be 250 to 60000", false))?;
+        let app = app(ctx)?.clone();
+        let mut head = app.store.head();
+        head.mark_changed();
+        Ok(futures_util::stream::unfold((app, head), move |(app, mut head)| async move {
+            head.changed().await.ok()?;
+            // Changes of the last moment are told together.
+            tokio::time::sleep(Duration::from_millis(interval)).await;
+            head.mark_unchanged();
+            let counts = super::funnel::stages(&app).await;
+            Some((counts, (app, head)))
+        }))
+    }
+}
+
+/// Follows the feed from a cursor: pages while it is behind, then a wake-up for every commit. Each subscriber reads the
+/// log at its own pace, so a slow one costs a page and never a growing buffer.
+fn follow(
+    ctx: &Context<'_>,
+    after: Option<FeedCursor>,
+    filter: EventFilter,
+) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<EventRow>> + use<>> {
+    read_viewer(ctx)?;
+    let app = app(ctx)?.clone();
+    let resumed = ctx.data_opt::<LastEventId>().map(|last| FeedCursor(last.0.clone()));
+    let start = match resumed.or(after) {
+        Some(cursor) => position(&app, &cursor)?,
+        None => *app.store.head().borrow(),
+    };
+    let head = app.store.head();
+    let pages = futures_util::stream::unfold(Some((app, head, start)), move |state| {
+        let filter = filter.clone();
+        async move {
+            let (app, mut head, position) = state?;
+            loop {
+                let known = *head.borrow_and_update();
+                if position < known {
+                    match app.store.events_after(position, 200, &filter).await {
+                        Ok(page) if page.events.is_empty() && page.next > position => {
+                            return Some((vec![], Some((app, head, page.next))));
+                        }
+                        Ok(page) => {
+                            let rows = page.events.into_iter().map(Ok).collect();
+                            return Some((rows, Some((app, head, page.next))));
+                        }
+                        Err(error) => return Some((vec![Err(failure(error.into()))], None)),
+                    }
+                }
+                head.changed().await.ok()?;
+            }
+        }
+    });
+    Ok(pages.flat_map(futures_util::stream::iter))
+}
+
+fn position(app: &App, cursor: &FeedCursor) -> async_graphql::Result<i64> {
+    let head = *app.store.head().borrow();
+    app.store.cursors().read_feed(&cursor.0, head).map_err(|error: CursorError| coded(error.code(), error.to_string(), false))
+}
+
+fn read_filter(filter: EventFilterInput) -> async_graphql::Result<EventFilter> {
+    let lead = filter.lead.map(|id| local("Lead", &id, "filter/lead")).transpose();
+    let lead = lead.map_err(|refused| failure(refused.into()))?;
+    let stream = lead.map(|id| (StreamKind::Lead.as_str().to_owned(), id));
+    Ok(EventFilter { kinds: filter.kinds.unwrap_or_default(), stream })
+}
+
+fn body(row: &EventRow) -> async_graphql::Result<Body> {
+    serde_json::from_str(&row.event.payload)
+        .map_err(|error| failure(crate::flows::Error::fault(format!("event {}: {error}", row.event.id))))
+}
+
+fn stage_change(app: &App, row: &EventRow) -> async_graphql::Result<Option<LeadStageChange>> {
+    let body = body(row)?;
+    let Fact::StageChanged { from, to, skipped, stage_version, .. } = body.fact else { return Ok(None) };
+    let event = &row.event;
+    Ok(Some(LeadStageChange {
+        id: Uuid(event.id),
+        cursor: FeedCursor(app.store.cursors().feed(row.position)),
+        lead_id: global("Lead", event.stream_id),
+        lead_uuid: Uuid(event.stream_id),
+        stage_version: super::small(stage_version),
+        lead_version: i32::try_from(event.version).unwrap_or(i32::MAX),
+        cycle: body.cycle.map_or(0, super::small),
+        from,
+        to,
+        skipped,
+        cause: body.cause,
+        charter: super::small(body.charter),
+        occurred_at: event.occurred_at,
+        recorded_at: event.recorded_at,
+        uuid: event.stream_id,
+    }))
+}

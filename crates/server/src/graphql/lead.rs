@@ -1,0 +1,612 @@
+//! Leads: the type with everything around it, pages and the work queue. Children come with the page that was read;
+//! look-ahead says which, so that a query costs one statement for each level.
+
+use std::sync::Arc;
+
+use async_graphql::{ComplexObject, Context, Enum, InputObject, Lookahead, ID, Object, OneofObject, SimpleObject};
+use handfast_domain::clock::{ClockKind, ClockLevel, ClockState, Party};
+use handfast_domain::digest::Digest;
+use handfast_domain::evaluation::{Evaluation as Judged, GateResult};
+use handfast_domain::handoff::{Handoff as DomainHandoff, Packet};
+use handfast_domain::lead::{Cycle, Lead as DomainLead};
+use handfast_domain::stage::{Cause, Channel, CycleOutcome, StageKind};
+use handfast_domain::time::Instant;
+use handfast_store::lead::{LeadFilter, LeadPage, LeadSort};
+use handfast_store::loaded::{LoadedLead, Want};
+use handfast_store::person::{Account as AccountRow, Person as PersonRow};
+use handfast_store::timeline::{Entry, EntryKind};
+
+use super::campaign::Campaign;
+use super::decision::Decision;
+use super::directory::{Queue, User};
+use super::page::{Page, PageArgs};
+use super::problem::failure;
+use super::scalar::{Long, Uuid, global, local};
+use super::{app, read_viewer};
+use crate::app::App;
+use crate::flows::lead::LeadKey;
+
+/// A person on the way to becoming a customer, and back.
+#[derive(Clone, SimpleObject)]
+#[graphql(complex)]
+pub struct Lead {
+    pub id: ID,
+    pub uuid: Uuid,
+    /// Rises by one with each change; send it back as `expectedVersion` to change only what you saw.
+    pub version: i32,
+    #[graphql(flatten)]
+    state: DomainLead,
+    #[graphql(skip)]
+    loaded: Arc<LoadedLead>,
+}
+
+impl Lead {
+    pub fn wrap(loaded: LoadedLead) -> Lead {
+        let state = loaded.stored.lead.clone();
+        Lead {
+            id: global("Lead", state.id),
+            uuid: Uuid(state.id),
+            version: i32::try_from(state.version).unwrap_or(i32::MAX),
+            state,
+            loaded: Arc::new(loaded),
+        }
+    }
+
+    /// Children that the look-ahead did not see are read now.
+    async fn fill(&self, ctx: &Context<'_>, want: Want) -> async_graphql::Result<LoadedLead> {
+        let app = app(ctx)?;
+        let loaded = handfast_store::loaded::load(app.store.read(), vec![self.loaded.stored.clone()], &want).await;
+        let loaded = loaded.map_err(|error| failure(error.into()))?;
+        loaded.into_iter().next().ok_or_else(|| failure(crate::flows::Error::fault("a lead vanished while it was read")))
+    }
+}
+
+/// Contact data of a person. It stands nowhere else but in sealed packets.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct Contact {
+    name: Option<String>,
+    email: Option<String>,
+    /// E.164.
+    phone: Option<String>,
+    title: Option<String>,
+    seniority: Option<String>,
+    department: Option<String>,
+    /// ISO 3166 alpha-2.
+    country: Option<String>,
+    /// Whether the person may be marketed to; null is unknown.
+    consent: Option<bool>,
+}
+
+impl From<&PersonRow> for Contact {
+    fn from(person: &PersonRow) -> Contact {
+        let PersonRow { id: _, name, email, phone, title, seniority, department, country, consent, created_at: _ } =
+            person.clone();
+        Contact { name, email, phone, title, seniority, department, country, consent }
+    }
+}
+
+/// A company that buys; several leads may belong to it.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct Account {
+    pub id: ID,
+    name: String,
+    domain: Option<String>,
+    industry: Option<String>,
+    employees: Option<Long>,
+    /// In minor units of the workspace's currency.
+    annual_revenue: Option<Long>,
+    country: Option<String>,
+    region: Option<String>,
+    /// The product that the company uses today.
+    incumbent: Option<String>,
+}
+
+impl From<&AccountRow> for Account {
+    fn from(account: &AccountRow) -> Account {
+        let AccountRow {
+            id,
+            name,
+            domain,
+            industry,
+            employees,
+            annual_revenue,
+            country,
+            region,
+            incumbent,
+            created_at: _,
+        } = account.clone();
+        let (employees, annual_revenue) = (employees.map(Long), annual_revenue.map(Long));
+        Account { id: global("Account", id), name, domain, industry, employees, annual_revenue, country, region, incumbent }
+    }
+}
+
+/// One touch in a channel.
+#[derive(Clone, SimpleObject)]
+pub struct Touchpoint {
+    pub id: ID,
+    channel: Channel,
+    source: Option<String>,
+    medium: Option<String>,
+    content: Option<String>,
+    occurred_at: Instant,
+    campaign: Option<Campaign>,
+}
+
+/// A service level that runs, or how it ended.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct Clock {
+    pub id: ID,
+    kind: ClockKind,
+    /// Who owes.
+    party: Party,
+    level: ClockLevel,
+    state: ClockState,
+    cycle: i32,
+    started_at: Instant,
+    due_at: Instant,
+    /// When what it waits for happened, in time or not.
+    met_at: Option<Instant>,
+    /// When the due time passed unmet; it stays even if a late report corrected the breach.
+    breached_at: Option<Instant>,
+    /// Number of the charter whose policy it keeps to its end.
+    charter: i32,
+}
+
+/// A trait of a lead: an open set of defined keys.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct Trait {
+    key: String,
+    /// The value as text.
+    value: String,
+    source: String,
+    observed_at: Instant,
+}
+
+/// One look at a lead: what each gate and each rule said.
+#[derive(Clone, SimpleObject)]
+pub struct Evaluation {
+    pub id: ID,
+    cycle: i32,
+    /// "Now" for the rules.
+    as_of: Instant,
+    /// Number of the charter in force.
+    charter: i32,
+    cause: Cause,
+    /// Seal of everything that a rule could have read.
+    snapshot: Digest,
+    gates: Vec<GateResult>,
+    decisions: Vec<Decision>,
+}
+
+impl Evaluation {
+    fn wrap(evaluation: &Judged) -> Evaluation {
+        let decisions = evaluation.decisions.iter();
+        Evaluation {
+            id: global("Evaluation", evaluation.id),
+            cycle: super::small(evaluation.cycle),
+            as_of: evaluation.as_of,
+            charter: super::small(evaluation.charter),
+            cause: evaluation.cause,
+            snapshot: evaluation.snapshot,
+            gates: evaluation.gates.clone(),
+            decisions: decisions
+                .map(|decision| Decision::wrap(decision.clone(), evaluation.lead, evaluation.as_of, evaluation.charter))
+                .collect(),
+        }
+    }
+}
+
+/// A hand-off from marketing to sales.
+#[derive(Clone, SimpleObject)]
+pub struct Handoff {
+    pub id: ID,
+    #[graphql(flatten)]
+    state: DomainHandoff,
+    /// What sales was told, sealed by `packetDigest`.
+    packet: Option<Packet>,
+    /// Whether the packet still has the digest that it was sealed with.
+    intact: bool,
+}
+
+impl Handoff {
+    fn wrap(state: &DomainHandoff, packet: Option<&Packet>) -> Handoff {
+        let intact = packet.is_none_or(|packet| packet.digest() == state.packet_digest);
+        Handoff { id: global("Handoff", state.id), state: state.clone(), packet: packet.cloned(), intact }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub enum TimelineKind {
+    Touchpoint,
+    Activity,
+    Stage,
+    Evaluation,
+    Handoff,
+}
+
+/// One line of the unified timeline: marketing's touches and sales' work in one list.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct TimelineEntry {
+    at: Instant,
+    kind: TimelineKind,
+    /// The entry in a few words, for example `INQUIRY to MQL` or `CALL OUTBOUND`.
+    summary: String,
+    /// Channel, content, note or reason, as the kind has it.
+    detail: Option<String>,
+}
+
+impl From<Entry> for TimelineEntry {
+    fn from(entry: Entry) -> TimelineEntry {
+        let kind = match entry.kind {
+            EntryKind::Touchpoint => TimelineKind::Touchpoint,
+            EntryKind::Activity => TimelineKind::Activity,
+            EntryKind::Stage => TimelineKind::Stage,
+            EntryKind::Evaluation => TimelineKind::Evaluation,
+            EntryKind::Handoff => TimelineKind::Handoff,
+        };
+        TimelineEntry { at: entry.at, kind, summary: entry.summary, detail: entry.detail }
+    }
+}
+
+#[ComplexObject]
+impl Lead {
+    /// Who it is. Contact data is shown to whoever may read leads.
+    async fn contact(&self, ctx: &Context<'_>) -> async_graphql::Result<Contact> {
+        match &self.loaded.person {
+            Some(person) => Ok(person.into()),
+            None => {
+                let filled = self.fill(ctx, Want { person: true, ..Want::default() }).await?;
+                filled.person.as_ref().map(Contact::from).ok_or_else(|| super::not_found("person"))
+            }
+        }
+    }
+
+    /// The company of the person.
+    async fn account(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Account>> {
+        if self.state.account.is_none() {
+            return Ok(None);
+        }
+        match &self.loaded.account {
+            Some(account) => Ok(Some(account.into())),
+            None => {
+                let filled = self.fill(ctx, Want { account: true, ..Want::default() }).await?;
+                Ok(filled.account.as_ref().map(Account::from))
+            }
+        }
+    }
+
+    /// The campaign that the lead came from.
+    async fn campaign(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Campaign>> {
+        let workspace = app(ctx)?.workspace();
+        Ok(self.state.campaign.and_then(|id| workspace.campaign(id)).map(Campaign::wrap))
+    }
+
+    /// Who works it.
+    async fn owner(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<User>> {
+        let workspace = app(ctx)?.workspace();
+        Ok(self.state.owner.and_then(|id| workspace.directory.user(id)).map(User::wrap))
+    }
+
+    /// The queue in which it waits.
+    async fn queue(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Queue>> {
+        let workspace = app(ctx)?.workspace();
+        Ok(self.state.queue.as_ref().and_then(|key| workspace.directory.queue(key)).map(Queue::wrap))
+    }
+
+    /// The persona that matches best, as the active charter describes it.
+    async fn persona(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<handfast_domain::persona::Persona>> {
+        let workspace = app(ctx)?.workspace();
+        let key = self.state.persona.as_ref();
+        Ok(key.and_then(|key| workspace.charter.body.personas.iter().find(|persona| persona.key == *key)).cloned())
+    }
+
+    /// The newest touches, newest first.
+    async fn touchpoints(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "1 to 50", default = 5)] first: i32,
+    ) -> async_graphql::Result<Vec<Touchpoint>> {
+        let first = super::bounded("first", first, 50)?;
+        let filled;
+        let touches = match &self.loaded.touches {
+            Some(touches) if self.loaded.touch_limit >= first => touches,
+            _ => {
+                filled = self.fill(ctx, Want { touches: first, ..Want::default() }).await?;
+                filled.touches.as_ref().ok_or_else(|| super::not_found("touchpoints"))?
+            }
+        };
+        let workspace = app(ctx)?.workspace();
+        let wrap = |touch: &handfast_store::touchpoint::Touchpoint| Touchpoint {
+            id: global("Touchpoint", touch.id),
+            channel: touch.channel,
+            source: touch.source.clone(),
+            medium: touch.medium.clone(),
+            content: touch.content.clone(),
+            occurred_at: touch.occurred_at,
+            campaign: touch.campaign.and_then(|id| workspace.campaign(id)).map(Campaign::wrap),
+        };
+        Ok(touches.iter().take(usize::try_from(first).unwrap_or(0)).map(wrap).collect())
+    }
+
+    /// All cycles, the first one first.
+    async fn cycles(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Cycle>> {
+        match &self.loaded.cycles {
+            Some(cycles) => Ok(cycles.clone()),
+            None => Ok(self.fill(ctx, Want { cycles: true, ..Want::default() }).await?.cycles.unwrap_or_default()),
+        }
+    }
+
+    /// All service levels, the oldest first.
+    async fn clocks(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Clock>> {
+        let filled;
+        let clocks = match &self.loaded.clocks {
+            Some(clocks) => clocks,
+            None => {
+                filled = self.fill(ctx, Want { clocks: true, ..Want::default() }).await?;
+                filled.clocks.as_ref().ok_or_else(|| super::not_found("clocks"))?
+            }
+        };
+        let wrap = |clock: &handfast_domain::clock::SlaClock| Clock {
+            id: global("Clock", clock.id),
+            kind: clock.kind,
+            party: clock.party,
+            level: clock.level,
+            state: clock.state,
+            cycle: super::small(clock.cycle),
+            started_at: clock.started_at,
+            due_at: clock.due_at,
+            met_at: clock.met_at,
+            breached_at: clock.breached_at,
+            charter: super::small(clock.policy_charter),
+        };
+        Ok(clocks.iter().map(wrap).collect())
+    }
+
+    /// Traits, by key. Traits that were defined as personal are shown, but no rule can read them.
+    async fn traits(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Trait>> {
+        let filled;
+        let traits = match &self.loaded.traits {
+            Some(traits) => traits,
+            None => {
+                filled = self.fill(ctx, Want { traits: true, ..Want::default() }).await?;
+                filled.traits.as_ref().ok_or_else(|| super::not_found("traits"))?
+            }
+        };
+        let wrap = |one: &handfast_store::person::Trait| Trait {
+            key: one.key.clone(),
+            value: handfast_domain::handoff::text_of(&one.value),
+            source: one.source.clone(),
+            observed_at: one.observed_at,
+        };
+        Ok(traits.iter().map(wrap).collect())
+    }
+
+    /// The newest hand-off.
+    async fn handoff(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Handoff>> {
+        let filled;
+        let handoff = match &self.loaded.handoff {
+            Some(handoff) => handoff,
+            None => {
+                filled = self.fill(ctx, Want { handoff: true, ..Want::default() }).await?;
+                filled.handoff.as_ref().ok_or_else(|| super::not_found("hand-off"))?
+            }
+        };
+        Ok(handoff.as_ref().map(|(state, packet)| Handoff::wrap(state, packet.as_ref())))
+    }
+
+    /// The newest evaluations, newest first.
+    async fn evaluations(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "1 to 20", default = 3)] first: i32,
+    ) -> async_graphql::Result<Vec<Evaluation>> {
+        let first = super::bounded("first", first, 20)?;
+        let filled;
+        let evaluations = match &self.loaded.evaluations {
+            Some(evaluations) if self.loaded.evaluation_limit >= first => evaluations,
+            _ => {
+                filled = self.fill(ctx, Want { evaluations: first, ..Want::default() }).await?;
+                filled.evaluations.as_ref().ok_or_else(|| super::not_found("evaluations"))?
+            }
+        };
+        Ok(evaluations.iter().take(usize::try_from(first).unwrap_or(0)).map(Evaluation::wrap).collect())
+    }
+
+    /// Marketing's touches and sales' work in one list, newest first.
+    async fn timeline(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "1 to 200", default = 50)] first: i32,
+    ) -> async_graphql::Result<Vec<TimelineEntry>> {
+        let first = super::bounded("first", first, 200)?;
+        let entries = handfast_store::timeline::of(app(ctx)?.store.read(), self.state.id, first).await;
+        Ok(entries.map_err(|error| failure(error.into()))?.into_iter().map(TimelineEntry::from).collect())
+    }
+}
+
+/// Exactly one way to name a lead.
+#[derive(Clone, Debug, OneofObject)]
+pub enum LeadRef {
+    Id(ID),
+    Email(String),
+    External(ExternalRefInput),
+}
+
+#[derive(Clone, Debug, InputObject)]
+pub struct ExternalRefInput {
+    /// The other system, for example `hubspot`.
+    pub system: String,
+    /// The id there.
+    pub id: String,
+}
+
+impl LeadRef {
+    pub fn key(&self) -> Result<LeadKey, handfast_domain::refused::Refused> {
+        Ok(match self {
+            LeadRef::Id(id) => LeadKey::Id(local("Lead", id, "input/lead/id")?),
+            LeadRef::Email(email) => LeadKey::Email(email.clone()),
+            LeadRef::External(at) => LeadKey::External { system: at.system.clone(), id: at.id.clone() },
+        })
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum)]
+pub enum LeadOrder {
+    /// Newest capture first.
+    #[default]
+    Captured,
+    /// Whoever entered its stage last first; made for the columns of a board.
+    Board,
+}
+
+/// All given conditions hold together.
+#[derive(Clone, Debug, Default, InputObject)]
+pub struct LeadFilterInput {
+    /// In one of these stages.
+    stages: Option<Vec<StageKind>>,
+    /// With one of these outcomes; OPEN are the leads at work.
+    outcomes: Option<Vec<CycleOutcome>>,
+    owner: Option<ID>,
+    /// Key of a queue.
+    queue: Option<String>,
+    campaign: Option<ID>,
+    /// Lead source, exactly.
+    source: Option<String>,
+    /// Key of a persona.
+    persona: Option<String>,
+}
+
+impl LeadFilterInput {
+    fn read(self) -> Result<LeadFilter, handfast_domain::refused::Refused> {
+        Ok(LeadFilter {
+            stages: self.stages.unwrap_or_default(),
+            outcomes: self.outcomes.unwrap_or_default(),
+            owner: self.owner.map(|id| local("User", &id, "filter/owner")).transpose()?,
+            queue: self.queue,
+            campaign: self.campaign.map(|id| local("Campaign", &id, "filter/campaign")).transpose()?,
+            source: self.source,
+            persona: self.persona,
+        })
+    }
+}
+
+/// What the selection below a lead will ask for.
+pub fn want(look: Lookahead<'_>) -> Want {
+    let limit = |name: &str, default: i64| {
+        look.field(name).selection_fields().iter().map(|field| {
+            let arguments = field.arguments().unwrap_or_default();
+            let given = arguments.iter().find(|(name, _)| name.as_str() == "first");
+            match given.map(|(_, value)| value) {
+                Some(async_graphql::Value::Number(number)) => number.as_i64().unwrap_or(default),
+                _ => default,
+            }
+        })
+        .max()
+        .unwrap_or(0)
+        .clamp(0, 50)
+    };
+    Want {
+        person: look.field("contact").exists(),
+        account: look.field("account").exists(),
+        touches: limit("touchpoints", 5),
+        cycles: look.field("cycles").exists(),
+        clocks: look.field("clocks").exists(),
+        traits: look.field("traits").exists(),
+        handoff: look.field("handoff").exists(),
+        evaluations: limit("evaluations", 3),
+    }
+}
+
+/// Reads a lead with the children that the selection asks for.
+pub async fn lead_by(app: &App, id: uuid::Uuid, want: &Want) -> async_graphql::Result<Option<Lead>> {
+    let stored = handfast_store::lead::leads(app.store.read(), &[id]).await.map_err(|error| failure(error.into()))?;
+    let loaded = handfast_store::loaded::load(app.store.read(), stored, want).await;
+    Ok(loaded.map_err(|error| failure(error.into()))?.into_iter().next().map(Lead::wrap))
+}
+
+#[derive(Default)]
+pub struct LeadQuery;
+
+#[Object]
+impl LeadQuery {
+    /// One lead; null if there is none.
+    async fn lead(&self, ctx: &Context<'_>, by: LeadRef) -> async_graphql::Result<Option<Lead>> {
+        read_viewer(ctx)?;
+        let app = app(ctx)?;
+        let key = by.key().map_err(|refused| failure(refused.into()))?;
+        match crate::flows::lead::find(app, &key).await {
+            Ok(id) => lead_by(app, id, &want(ctx.look_ahead())).await,
+            Err(crate::flows::Error::Refused(refused)) if super::is_absent(&refused) => Ok(None),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    /// Leads, newest first, or in the order of a board.
+    #[expect(clippy::too_many_arguments, reason = "the four arguments of a connection, a filter and an order")]
+    async fn leads(
+        &self,
+        ctx: &Context<'_>,
+        filter: Option<LeadFilterInput>,
+        #[graphql(default)] order: LeadOrder,
+        #[graphql(desc = "1 to 200, 50 without")] first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
+    ) -> async_graphql::Result<Page<Lead>> {
+        read_viewer(ctx)?;
+        let app = app(ctx)?;
+        let digest = Digest::of("filter", 1, &format!("{filter:?}"));
+        let (name, sort) = match order {
+            LeadOrder::Captured => ("captured", LeadSort::Captured),
+            LeadOrder::Board => ("board", LeadSort::Board),
+        };
+        let window = PageArgs { first, after, last, before }.window(app, name, digest)?;
+        let filter = filter.unwrap_or_default().read().map_err(|refused| failure(refused.into()))?;
+        let page = LeadPage { sort, filter, from: window.from, backward: window.backward, limit: window.limit };
+        let rows = handfast_store::lead::page(app.store.read(), &page).await.map_err(|error| failure(error.into()))?;
+        let want = want(ctx.look_ahead().field("edges").field("node"));
+        let rows = handfast_store::loaded::load(app.store.read(), rows, &want).await;
+        let place = |loaded: &LoadedLead| {
+            let lead = &loaded.stored.lead;
+            let at = if sort == LeadSort::Board { lead.entered_stage_at } else { lead.captured_at };
+            (at.ms(), lead.id)
+        };
+        Ok(window.page(app, rows.map_err(|error| failure(error.into()))?, place, Lead::wrap))
+    }
+
+    /// Open leads of an owner or in a queue, most important first. Without arguments: yours.
+    async fn work_queue(
+        &self,
+        ctx: &Context<'_>,
+        owner: Option<ID>,
+        #[graphql(desc = "Key of a queue.")] queue: Option<String>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> async_graphql::Result<Page<Lead>> {
+        let viewer = read_viewer(ctx)?;
+        let app = app(ctx)?;
+        let digest = Digest::of("filter", 1, &format!("{owner:?} {queue:?} {}", viewer.id()));
+        let window = PageArgs { first, after, ..PageArgs::default() }.window(app, "priority", digest)?;
+        let owner = owner.map(|id| local("User", &id, "owner")).transpose().map_err(|refused| failure(refused.into()))?;
+        let owner = if queue.is_none() { owner.or(Some(viewer.id())) } else { owner };
+        let db = app.store.read();
+        let rows = handfast_store::lead::work_queue(db, owner, queue.as_deref(), window.from, window.limit).await;
+        let want = want(ctx.look_ahead().field("edges").field("node"));
+        let rows = handfast_store::loaded::load(db, rows.map_err(|error| failure(error.into()))?, &want).await;
+        let place = |loaded: &LoadedLead| (i64::from(loaded.stored.lead.priority), loaded.stored.lead.id);
+        Ok(window.page(app, rows.map_err(|error| failure(error.into()))?, place, Lead::wrap))
+    }
+}
+
+
+/// Several leads at once, by id.
+pub async fn leads_by(
+    app: &App,
+    ids: &[uuid::Uuid],
+    want: &Want,
+) -> async_graphql::Result<std::collections::BTreeMap<uuid::Uuid, Lead>> {
+    let stored = handfast_store::lead::leads(app.store.read(), ids).await.map_err(|error| failure(error.into()))?;
+    let loaded = handfast_store::loaded::load(app.store.read(), stored, want).await;
+    let loaded = loaded.map_err(|error| failure(error.into()))?;
+    Ok(loaded.into_iter().map(|one| (one.stored.lead.id, Lead::wrap(one))).collect())
+}

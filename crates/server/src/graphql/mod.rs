@@ -1,0 +1,104 @@
+//! The API: types that wrap domain values, resolvers of five to ten lines that parse, call a flow and wrap. Nothing is
+//! decided here, and no statement is written here.
+
+pub mod campaign;
+pub mod decision;
+pub mod directory;
+pub mod event;
+pub mod funnel;
+pub mod intake;
+pub mod lead;
+pub mod page;
+pub mod problem;
+pub mod scalar;
+pub mod work;
+
+use async_graphql::{Context, MergedObject, MergedSubscription, SDLExportOptions, Schema};
+use handfast_domain::refused::{RefusalCode, Refused};
+
+use crate::app::App;
+use crate::flows::commit::Once;
+use crate::flows::{Viewer, scope};
+use problem::{coded, failure};
+
+#[derive(MergedObject, Default)]
+pub struct Query(lead::LeadQuery, decision::DecisionQuery, event::EventQuery);
+
+#[derive(MergedObject, Default)]
+pub struct Mutation(intake::IntakeMutation, work::WorkMutation);
+
+#[derive(MergedSubscription, Default)]
+pub struct Subscription(event::EventSubscription);
+
+pub type HandfastSchema = Schema<Query, Mutation, Subscription>;
+
+/// The schema over a running product. The gate of the edge has its own limits; these are the second fence.
+pub fn schema(app: App) -> HandfastSchema {
+    build().data(app).finish()
+}
+
+fn build() -> async_graphql::SchemaBuilder<Query, Mutation, Subscription> {
+    Schema::build(Query::default(), Mutation::default(), Subscription::default()).disable_suggestions()
+}
+
+/// The schema in its own language, sorted, as `schema/handfast.graphql` keeps it.
+pub fn sdl() -> String {
+    let options = SDLExportOptions::new()
+        .sorted_fields()
+        .sorted_arguments()
+        .sorted_enum_items()
+        .include_specified_by();
+    build().finish().sdl_with_options(options)
+}
+
+/// The running product.
+pub fn app<'c>(ctx: &Context<'c>) -> async_graphql::Result<&'c App> {
+    ctx.data::<App>()
+}
+
+/// Who asks. The edge lets nobody in without a valid token.
+pub fn viewer<'c>(ctx: &Context<'c>) -> async_graphql::Result<&'c Viewer> {
+    ctx.data::<Viewer>()
+}
+
+/// Who asks, if the token may read. Reading is open to both sides.
+pub fn read_viewer<'c>(ctx: &Context<'c>) -> async_graphql::Result<&'c Viewer> {
+    let viewer = viewer(ctx)?;
+    viewer.require(scope::LEADS_READ).map_err(|refused| failure(refused.into()))?;
+    Ok(viewer)
+}
+
+/// The request's idempotency: the input's key, else the header's. `input` is everything else that it asks for.
+pub fn once(ctx: &Context<'_>, field: &str, key: Option<String>, input: &impl std::fmt::Debug) -> async_graphql::Result<Option<Once>> {
+    let header = || ctx.data_opt::<crate::http::IdempotencyKey>().map(|key| key.0.clone());
+    let key = key.or_else(header);
+    if let Some(key) = &key
+        && !(1..=128).contains(&key.len())
+    {
+        let message = format!("an idempotency key has 1 to 128 characters, found {}", key.len());
+        return Err(coded("VALIDATION", message, false));
+    }
+    Ok(Once::new(viewer(ctx)?, field, key, &format!("{input:?}")))
+}
+
+/// A limit that an argument must keep.
+pub fn bounded(name: &str, value: i32, max: i32) -> async_graphql::Result<i64> {
+    if (1..=max).contains(&value) {
+        return Ok(i64::from(value));
+    }
+    Err(coded("PAGE_SIZE", format!("{name} must be 1 to {max}, found {value}"), false))
+}
+
+/// Counts and versions that never come near the limit of an `Int`.
+pub fn small(value: u32) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}
+
+pub fn not_found(what: &str) -> async_graphql::Error {
+    failure(Refused::not_found(what).into())
+}
+
+/// Whether a refusal only says that the thing does not exist.
+pub fn is_absent(refused: &[Refused]) -> bool {
+    refused.iter().any(|one| one.code == RefusalCode::NotFound)
+}

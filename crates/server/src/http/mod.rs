@@ -1,0 +1,157 @@
+//! The edge of the server: who is asking, what a request may cost, and the transports of GraphQL.
+//!
+//! Nothing here knows leads. A request passes `envelope` (id, host, origin), then a transport (`graphql`,
+//! `socket` or `sse`), which asks `Admission` who it is, sends the document through the `gate`, and only then
+//! executes.
+
+pub mod config;
+mod document;
+mod envelope;
+mod gate;
+mod graphql;
+mod json;
+mod lifecycle;
+pub mod media;
+pub mod problem;
+mod run;
+mod scan;
+mod serve;
+mod socket;
+mod sse;
+#[cfg(test)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use async_graphql::Executor;
+use axum::Router;
+use axum::http::{HeaderMap, header};
+use axum::routing::{any, get};
+use handfast_domain::time::{Clock, Instant};
+use tokio::sync::Semaphore;
+
+pub use config::EdgeConfig;
+pub use envelope::RequestId;
+pub use lifecycle::Lifecycle;
+pub use serve::serve;
+
+use config::SocketLimits;
+use problem::Problem;
+
+/// Decides who is asking.
+pub trait Admission: Clone + Send + Sync + 'static {
+    /// Resolvers find it in the request's data.
+    type Viewer: Clone + Send + Sync + 'static;
+
+    /// `bearer` is the token alone, `None` when none was sent.
+    fn admit(
+        &self,
+        bearer: Option<&str>,
+    ) -> impl Future<Output = Result<Admitted<Self::Viewer>, Denied>> + Send;
+}
+
+/// Somebody who may ask.
+#[derive(Clone, Debug)]
+pub struct Admitted<V> {
+    pub viewer: V,
+    /// Sockets and event streams end at this instant.
+    pub expires_at: Option<Instant>,
+}
+
+/// Somebody who may not. All get the same answer, so that it tells nothing about tokens; log the reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denied;
+
+/// The `Idempotency-Key` header, in the request's data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey(pub String);
+
+/// The `Last-Event-ID` header of an event stream, in the request's data: the cursor to resume after. It
+/// counts more than an `after` argument, because browsers repeat the first request unchanged when they
+/// reconnect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastEventId(pub String);
+
+/// `/graphql`, `/graphql/stream`, `/healthz` and `/readyz`, with `routes` beside them behind the same host,
+/// origin and request id checks.
+pub fn router<E: Executor, A: Admission>(
+    schema: E,
+    admission: A,
+    clock: Arc<dyn Clock>,
+    lifecycle: Lifecycle,
+    config: EdgeConfig,
+    routes: Router,
+) -> Router {
+    let envelope = Arc::new(envelope::Envelope::new(&config));
+    let edge = Arc::new(Edge {
+        schema,
+        admission,
+        clock,
+        gate: gate::Gate::new(config.limits),
+        slots: Arc::new(Semaphore::new(config.socket.streams)),
+        socket: config.socket,
+        lifecycle: lifecycle.clone(),
+        envelope: envelope.clone(),
+    });
+    Router::new()
+        .route("/graphql", any(graphql::handle::<E, A>))
+        .route("/graphql/stream", any(sse::handle::<E, A>))
+        .with_state(edge)
+        .route("/healthz", get(lifecycle::healthz))
+        .route("/readyz", get(lifecycle::readyz).with_state(lifecycle))
+        .merge(routes)
+        .layer(axum::middleware::from_fn_with_state(envelope, envelope::wrap))
+}
+
+/// The token of an `Authorization: Bearer` header: `Ok(None)` without the header, `Err` when it is something
+/// else.
+pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Denied> {
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    match (all.next(), all.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value.to_str().ok().and_then(bearer_text).map(Some).ok_or(Denied),
+        (Some(_), Some(_)) => Err(Denied),
+    }
+}
+
+/// What every transport shares.
+struct Edge<E, A> {
+    schema: E,
+    admission: A,
+    clock: Arc<dyn Clock>,
+    gate: gate::Gate,
+    socket: SocketLimits,
+    /// One for each open socket or event stream.
+    slots: Arc<Semaphore>,
+    lifecycle: Lifecycle,
+    envelope: Arc<envelope::Envelope>,
+}
+
+impl<E: Executor, A: Admission> Edge<E, A> {
+    async fn admit(&self, headers: &HeaderMap) -> Result<Admitted<A::Viewer>, Problem> {
+        let bearer = bearer(headers).map_err(|Denied| Problem::unauthenticated())?;
+        self.admission.admit(bearer).await.map_err(|Denied| Problem::unauthenticated())
+    }
+
+    /// How long a viewer may stay, in milliseconds.
+    fn time_left(&self, expires_at: Option<Instant>) -> Option<u64> {
+        expires_at.map(|at| u64::try_from(at.since(self.clock.now())).unwrap_or(0))
+    }
+}
+
+/// Tokens are short; anything longer than this is not worth a look.
+const TOKEN_BYTES: usize = 8 * 1024;
+
+fn bearer_text(text: &str) -> Option<&str> {
+    let (scheme, token) = text.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.len() <= TOKEN_BYTES)
+        .then_some(token)
+}
+
+/// The request id that the envelope gave; a request always has one.
+fn request_id(parts: &axum::http::request::Parts, envelope: &envelope::Envelope) -> RequestId {
+    parts.extensions.get::<RequestId>().cloned().unwrap_or_else(|| envelope.next_id())
+}

@@ -1,0 +1,82 @@
+//! Serving connections: a deadline for request heads, a cap on connections, and an end that lets requests
+//! finish.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use super::Lifecycle;
+use super::config::ConnectionLimits;
+
+/// Serves until the server drains, then waits for open requests as long as the limits allow.
+pub async fn serve(listener: TcpListener, app: Router, lifecycle: Lifecycle, limits: ConnectionLimits) {
+    let mut http = http1::Builder::new();
+    // The usual loop sets no timer, and without one a client may take forever over its headers.
+    http.timer(TokioTimer::new()).header_read_timeout(Duration::from_millis(limits.head_timeout_ms));
+    http.max_buf_size(limits.head_bytes.max(16 * 1024));
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    let accept = async {
+        loop {
+            // At the cap new connections wait in the kernel's queue instead of being refused.
+            let Ok(slot) = slots.clone().acquire_owned().await else { return };
+            let stream = accept(&listener).await;
+            let connection =
+                http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app.clone()));
+            let mut stay = lifecycle.stay();
+            tokio::spawn(async move {
+                let mut connection = pin!(connection.with_upgrades());
+                let ended = tokio::select! {
+                    ended = connection.as_mut() => ended,
+                    () = stay.over() => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
+                };
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "connection ended");
+                }
+                drop(slot);
+            });
+        }
+    };
+    tokio::select! {
+        () = accept => {}
+        () = lifecycle.drained() => {}
+    }
+    drop(listener);
+    let patience = Duration::from_millis(limits.drain_ms);
+    if tokio::time::timeout(patience, lifecycle.left()).await.is_err() {
+        tracing::warn!(ms = limits.drain_ms, "some connections did not end in time and are cut");
+    }
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Small answers must not wait for more to come; without this option they are only slower.
+                let _ = stream.set_nodelay(true);
+                return stream;
+            }
+            Err(error) if is_one_connections(&error) => {}
+            Err(error) => {
+                // For example too many open files: waiting for some to close is all that can be done.
+                tracing::error!(%error, "cannot accept connections");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+fn is_one_connections(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}

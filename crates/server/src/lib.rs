@@ -1,0 +1,8 @@
+//! Handfast, the funnel that marketing and sales own together: flows that decide, GraphQL that wraps, HTTP that admits.
+
+pub mod admission;
+pub mod app;
+pub mod flows;
+pub mod graphql;
+pub mod http;
+pub mod workspace;

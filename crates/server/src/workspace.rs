@@ -1,0 +1,116 @@
+//! The workspace as an immutable snapshot: charter in force, directory, defined traits and live rules. Small tables are
+//! read from here, never from the database, and a request keeps the snapshot that it began with.
+
+use std::collections::BTreeMap;
+
+use handfast_domain::calendar::TimeZone;
+use handfast_domain::charter::{Charter, CharterStatus, Known};
+use handfast_domain::digest::Digest;
+use handfast_domain::directory::Directory;
+use handfast_domain::field::TraitKinds;
+use handfast_domain::time::Instant;
+use handfast_rules::{Host, Rule, Settings};
+use handfast_store::campaign::Campaign;
+use handfast_store::directory::TraitDefinition;
+use handfast_store::{Store, directory};
+use uuid::Uuid;
+
+use crate::flows::Error;
+
+/// A rule that answers for a slot.
+#[derive(Clone)]
+pub struct LiveRule {
+    pub deployment: Option<Uuid>,
+    pub rule: Rule,
+    pub settings: Settings,
+}
+
+pub struct Workspace {
+    pub charter: Charter,
+    pub charters: Vec<Charter>,
+    pub directory: Directory,
+    pub traits: Vec<TraitDefinition>,
+    pub campaigns: Vec<Campaign>,
+    /// Slot key to the rule that is LIVE there. A slot without one is answered by the built-in rule.
+    pub rules: BTreeMap<String, LiveRule>,
+    zone: TimeZone,
+}
+
+impl Workspace {
+    pub async fn load(store: &Store, host: &Host) -> Result<Workspace, Error> {
+        let db = store.read();
+        let charters = handfast_store::charter::all(db).await?;
+        let active = charters.iter().find(|charter| charter.status == CharterStatus::Active).cloned();
+        let charter = active.ok_or_else(|| Error::fault("no charter is active; run `handfast doctor`"))?;
+        let zone = TimeZone::parse(&charter.body.time_zone).unwrap_or(TimeZone::UTC);
+        let traits = directory::all::<TraitDefinition>(db).await?;
+        let mut workspace = Workspace {
+            charter,
+            charters,
+            directory: directory::load(db).await?,
+            traits,
+            campaigns: handfast_store::campaign::all(db).await?,
+            rules: BTreeMap::new(),
+            zone,
+        };
+        for live in handfast_store::plugin::live(db).await? {
+            let wasm = store.blobs().read(live.version).await?;
+            let plugin =
+                host.load(&wasm, &workspace.trait_kinds()).await.map_err(|e| Error::fault(e.to_string()))?;
+            let settings =
+                Settings::parse(&live.settings).map_err(|error| Error::fault(error.to_string()))?;
+            let rule = LiveRule { deployment: Some(live.deployment), rule: plugin.into(), settings };
+            workspace.rules.insert(live.slot, rule);
+        }
+        Ok(workspace)
+    }
+
+    /// Traits that rules and criteria may read: all but the personal ones.
+    pub fn trait_kinds(&self) -> TraitKinds {
+        self.readable().map(|definition| (definition.key.clone(), definition.kind)).collect()
+    }
+
+    pub fn readable_traits(&self) -> Vec<String> {
+        self.readable().map(|definition| definition.key.clone()).collect()
+    }
+
+    fn readable(&self) -> impl Iterator<Item = &TraitDefinition> {
+        self.traits.iter().filter(|definition| !definition.personal)
+    }
+
+    /// What a charter must agree with.
+    pub fn known(&self) -> Known {
+        Known {
+            teams: self.directory.teams.iter().map(|team| team.key.clone()).collect(),
+            queues: self.directory.queues.iter().map(|queue| queue.key.clone()).collect(),
+            pools: self.directory.pools.iter().map(|pool| pool.key.clone()).collect(),
+            traits: self.trait_kinds(),
+        }
+    }
+
+    pub fn campaign(&self, id: Uuid) -> Option<&Campaign> {
+        self.campaigns.iter().find(|campaign| campaign.id == id)
+    }
+
+    pub fn campaign_by_key(&self, key: &str) -> Option<&Campaign> {
+        self.campaigns.iter().find(|campaign| campaign.key == key)
+    }
+
+    /// Days since 1970-01-01 in the charter's time zone.
+    pub fn day(&self, at: Instant) -> i32 {
+        day_in(self.zone, at)
+    }
+
+    pub fn day_of(&self) -> Box<dyn Fn(Instant) -> i32 + Send + Sync> {
+        let zone = self.zone;
+        Box::new(move |at| day_in(zone, at))
+    }
+
+    pub fn charter_digest(&self) -> Digest {
+        self.charter.digest
+    }
+}
+
+fn day_in(zone: TimeZone, at: Instant) -> i32 {
+    zone.date(at).days()
+}

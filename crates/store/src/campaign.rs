@@ -1,0 +1,84 @@
+//! Campaigns and their computed results.
+
+use handfast_domain::stage::Channel;
+use handfast_domain::time::Instant;
+use sea_orm::{ConnectionTrait, FromQueryResult};
+use uuid::Uuid;
+
+use crate::decode::{Place, closed};
+use crate::error::Result;
+use crate::rows::{fetch_all, upsert_rows};
+use crate::tx::Tx;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Campaign {
+    pub id: Uuid,
+    pub key: String,
+    pub name: String,
+    pub kind: String,
+    pub channel: Channel,
+    /// What was spent, in the workspace's currency.
+    pub cost_minor: i64,
+    pub starts_at: Option<Instant>,
+    pub ends_at: Option<Instant>,
+    pub created_at: Instant,
+}
+
+#[derive(FromQueryResult)]
+struct Row {
+    id: Uuid,
+    key: String,
+    name: String,
+    kind: String,
+    channel: String,
+    cost_minor: i64,
+    starts_at: Option<i64>,
+    ends_at: Option<i64>,
+    created_at: i64,
+}
+
+impl Row {
+    fn decode(self) -> Result<Campaign> {
+        Ok(Campaign {
+            channel: closed(Place("campaign", "channel", &self.id), &self.channel, Channel::parse)?,
+            id: self.id,
+            key: self.key,
+            name: self.name,
+            kind: self.kind,
+            cost_minor: self.cost_minor,
+            starts_at: self.starts_at.map(Instant),
+            ends_at: self.ends_at.map(Instant),
+            created_at: Instant(self.created_at),
+        })
+    }
+}
+
+const CAMPAIGN: &str = "id, key, name, kind, channel, cost_minor, starts_at, ends_at, created_at";
+
+/// All campaigns, the newest first.
+pub async fn all(db: &impl ConnectionTrait) -> Result<Vec<Campaign>> {
+    let sql = format!("SELECT {CAMPAIGN} FROM campaign ORDER BY created_at DESC, id DESC");
+    let rows: Vec<Row> = fetch_all(db, &sql, vec![]).await?;
+    rows.into_iter().map(Row::decode).collect()
+}
+
+pub async fn put(tx: &Tx, campaigns: &[Campaign]) -> Result<()> {
+    let rows = campaigns.iter().map(|campaign| {
+        let Campaign { id, key, name, kind, channel, cost_minor, starts_at, ends_at, created_at } = campaign;
+        vec![
+            (*id).into(),
+            key.as_str().into(),
+            name.as_str().into(),
+            kind.as_str().into(),
+            channel.as_str().into(),
+            (*cost_minor).into(),
+            starts_at.map(|at| at.ms()).into(),
+            ends_at.map(|at| at.ms()).into(),
+            created_at.ms().into(),
+        ]
+    });
+    let columns =
+        &["id", "key", "name", "kind", "channel", "cost_minor", "starts_at", "ends_at", "created_at"];
+    upsert_rows(tx, "campaign", columns, &["id"], rows.collect()).await?;
+    Ok(())
+}

@@ -1,0 +1,626 @@
+//! Writing changes of leads: projection, cycle, clocks, hand-off, transitions, records, counters and events of any
+//! number of changes in one command, with few statements. Nothing else writes these tables.
+
+use std::collections::BTreeMap;
+
+use handfast_domain::change::{Change, Record};
+use handfast_domain::clock::SlaClock;
+use handfast_domain::event::{Event, Fact, SCHEMA_VERSION};
+use handfast_domain::lead::{Journey, Lead};
+use handfast_domain::stage::{CycleOutcome, StageKind};
+use handfast_domain::time::Instant;
+use sea_orm::{FromQueryResult, Value};
+use uuid::Uuid;
+
+use crate::dialect;
+use crate::error::{Result, StoreError};
+use crate::feed::{NewEvent, append_events};
+use crate::rows::{execute, fetch_all, insert_new_rows, insert_rows, upsert_rows};
+use crate::tx::Tx;
+
+/// What a new lead needs beside its change: the row that is not a projection.
+#[derive(Clone, Debug)]
+pub struct NewLead {
+    pub id: Uuid,
+    pub person: Uuid,
+    pub salt: String,
+}
+
+/// The day of an instant, counted from 1970-01-01 in the workspace's time zone; the caller knows the zone.
+pub type DayOf = dyn Fn(Instant) -> i32 + Send + Sync;
+
+/// Why changes could not be committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// The lead moved on meanwhile; it is at this version.
+    Lead { id: Uuid, current: i64 },
+    /// The pool was used meanwhile; route again.
+    Pool { key: String },
+}
+
+/// Commits all of `changes` or none of them. `Ok(Err(..))` names the lead or pool that was overtaken.
+pub async fn commit(
+    tx: &Tx,
+    changes: &[Change],
+    created: &[NewLead],
+    day_of: &DayOf,
+) -> Result<std::result::Result<(), Conflict>> {
+    if let Some(conflict) = overtaken(tx, changes).await? {
+        return Ok(Err(conflict));
+    }
+    write_leads(tx, changes, created).await?;
+    write_cycles(tx, changes).await?;
+    write_clocks(tx, changes).await?;
+    write_handoffs(tx, changes).await?;
+    write_opportunities(tx, changes).await?;
+    write_facts(tx, changes).await?;
+    write_records(tx, changes).await?;
+    write_counters(tx, changes, day_of).await?;
+    write_pools(tx, changes).await?;
+    let events =
+        changes.iter().flat_map(|change| &change.events).map(new_event).collect::<Result<Vec<_>>>()?;
+    append_events(tx, events).await?;
+    Ok(Ok(()))
+}
+
+/// A fact of another stream: charter, slot, campaign. The stream's version is drawn here.
+pub async fn append_fact(tx: &Tx, mut event: Event) -> Result<()> {
+    let last = crate::rows::fetch_value::<i64>(
+        tx,
+        "SELECT coalesce(max(version), 0) FROM event WHERE stream_kind = $1 AND stream_id = $2",
+        vec![event.stream.as_str().into(), event.stream_id.into()],
+    );
+    event.version = last.await?.unwrap_or(0) + 1;
+    append_events(tx, vec![new_event(&event)?]).await
+}
+
+fn new_event(event: &Event) -> Result<NewEvent> {
+    Ok(NewEvent {
+        id: event.id,
+        stream_kind: event.stream.as_str().to_owned(),
+        stream_id: event.stream_id,
+        version: event.version,
+        ordinal: i64::from(event.ordinal),
+        kind: event.body.fact.kind().to_owned(),
+        schema_version: i64::from(SCHEMA_VERSION),
+        payload: json(&event.body)?,
+        occurred_at: event.occurred_at,
+        recorded_at: event.recorded_at,
+    })
+}
+
+#[derive(FromQueryResult)]
+struct VersionRow {
+    id: Uuid,
+    version: i64,
+}
+
+/// One statement for all leads, one for all pools. Inside the command nobody else writes.
+async fn overtaken(tx: &Tx, changes: &[Change]) -> Result<Option<Conflict>> {
+    let known: Vec<&Change> = changes.iter().filter(|change| change.expected > 0).collect();
+    if !known.is_empty() {
+        let sql = format!("SELECT id, version FROM lead WHERE id IN {}", tx.dialect().uuid_list("$1"));
+        let ids = dialect::uuids(known.iter().map(|change| &change.after.lead.id));
+        let rows: Vec<VersionRow> = fetch_all(tx, &sql, vec![ids]).await?;
+        let found: BTreeMap<Uuid, i64> = rows.into_iter().map(|row| (row.id, row.version)).collect();
+        for change in known {
+            let id = change.after.lead.id;
+            let current = found.get(&id).copied().unwrap_or(0);
+            if current != change.expected {
+                return Ok(Some(Conflict::Lead { id, current }));
+            }
+        }
+    }
+    // Routings of one command were decided one after the other: each expects the revision that the one before left.
+    let mut revisions: BTreeMap<&str, u64> = BTreeMap::new();
+    for routed in changes.iter().filter_map(|change| change.routed.as_ref()) {
+        let current = match revisions.get(routed.pool.as_str()) {
+            Some(revision) => *revision,
+            None => pool_revision(tx, &routed.pool).await?,
+        };
+        if current != routed.revision {
+            return Ok(Some(Conflict::Pool { key: routed.pool.clone() }));
+        }
+        revisions.insert(&routed.pool, current + 1);
+    }
+    Ok(None)
+}
+
+pub(crate) async fn pool_revision(db: &impl sea_orm::ConnectionTrait, pool: &str) -> Result<u64> {
+    let sql = "SELECT revision FROM pool_revision WHERE pool = $1";
+    let revision = crate::rows::fetch_value::<i64>(db, sql, vec![pool.into()]).await?.unwrap_or(0);
+    Ok(u64::try_from(revision).unwrap_or(0))
+}
+
+const LEAD_COLUMNS: &[&str] = &[
+    "id",
+    "version",
+    "person",
+    "account",
+    "campaign",
+    "source",
+    "channel",
+    "captured_at",
+    "cycle",
+    "outcome",
+    "stage",
+    "furthest_stage",
+    "stage_version",
+    "entered_stage_at",
+    "work_state",
+    "owner",
+    "queue",
+    "priority",
+    "persona",
+    "fit",
+    "engagement",
+    "next_evaluation_at",
+    "recycle_on",
+    "suppressed",
+    "grey_slots",
+    "salt",
+];
+
+async fn write_leads(tx: &Tx, changes: &[Change], created: &[NewLead]) -> Result<()> {
+    let new: BTreeMap<Uuid, &NewLead> = created.iter().map(|lead| (lead.id, lead)).collect();
+    let mut inserts = vec![];
+    for change in changes {
+        let Lead {
+            id,
+            version,
+            account,
+            campaign,
+            source,
+            channel,
+            captured_at,
+            cycle,
+            outcome,
+            stage,
+            furthest_stage,
+            stage_version,
+            entered_stage_at,
+            work_state,
+            owner,
+            queue,
+            priority,
+            persona,
+            fit,
+            engagement,
+            next_evaluation_at,
+            recycle_on,
+            suppressed,
+            grey_slots,
+        } = &change.after.lead;
+        let moving: Vec<Value> = vec![
+            i64::from(*cycle).into(),
+            outcome.as_str().into(),
+            stage.as_str().into(),
+            furthest_stage.as_str().into(),
+            i64::from(*stage_version).into(),
+            entered_stage_at.ms().into(),
+            work_state.as_str().into(),
+            (*owner).into(),
+            queue.clone().into(),
+            i64::from(*priority).into(),
+            persona.clone().into(),
+            i64::from(*fit).into(),
+            i64::from(*engagement).into(),
+            next_evaluation_at.map(|at| at.ms()).into(),
+            recycle_on.clone().into(),
+            (*suppressed).into(),
+            json(grey_slots)?.into(),
+        ];
+        match new.get(id) {
+            Some(new) => {
+                let mut row: Vec<Value> = vec![
+                    (*id).into(),
+                    (*version).into(),
+                    new.person.into(),
+                    (*account).into(),
+                    (*campaign).into(),
+                    source.as_str().into(),
+                    channel.as_str().into(),
+                    captured_at.ms().into(),
+                ];
+                row.extend(moving);
+                row.push(new.salt.as_str().into());
+                inserts.push(row);
+            }
+            None => {
+                let sql = "UPDATE lead SET cycle = $1, outcome = $2, stage = $3, furthest_stage = $4, \
+                    stage_version = $5, entered_stage_at = $6, work_state = $7, owner = $8, queue = $9, \
+                    priority = $10, persona = $11, fit = $12, engagement = $13, next_evaluation_at = $14, \
+                    recycle_on = $15, suppressed = $16, grey_slots = $17, version = $18 WHERE id = $19 AND version = $20";
+                let mut values = moving;
+                values.extend([(*version).into(), (*id).into(), change.expected.into()]);
+                if execute(tx, sql, values).await? != 1 {
+                    return Err(StoreError::VersionConflict { current: 0 });
+                }
+            }
+        }
+    }
+    insert_rows(tx, "lead", LEAD_COLUMNS, inserts).await?;
+    Ok(())
+}
+
+async fn write_cycles(tx: &Tx, changes: &[Change]) -> Result<()> {
+    let mut rows = vec![];
+    for change in changes.iter().filter(|change| change.before.cycle != change.after.cycle) {
+        let cycle = &change.after.cycle;
+        rows.push(vec![
+            change.after.lead.id.into(),
+            i64::from(cycle.number).into(),
+            cycle.opened_at.ms().into(),
+            cycle.opened_by.as_str().into(),
+            cycle.resumed_from.map(i64::from).into(),
+            cycle.closed_at.map(|at| at.ms()).into(),
+            cycle.outcome.as_str().into(),
+            cycle.furthest_stage.as_str().into(),
+            cycle.reason.clone().into(),
+            cycle.competitor.clone().into(),
+            i64::from(cycle.conversations).into(),
+            json(&cycle.attempts)?.into(),
+        ]);
+    }
+    let columns = &[
+        "lead",
+        "number",
+        "opened_at",
+        "opened_by",
+        "resumed_from",
+        "closed_at",
+        "outcome",
+        "furthest_stage",
+        "reason",
+        "competitor",
+        "conversations",
+        "attempts",
+    ];
+    upsert_rows(tx, "cycle", columns, &["lead", "number"], rows).await?;
+    Ok(())
+}
+
+async fn write_clocks(tx: &Tx, changes: &[Change]) -> Result<()> {
+    let mut rows = vec![];
+    for change in changes {
+        for clock in change.after.clocks.iter().filter(|clock| !change.before.clocks.contains(clock)) {
+            rows.push(clock_row(change.after.lead.id, clock, &change.after)?);
+        }
+    }
+    let columns = &["id", "lead", "cycle", "kind", "state", "due_at", "wake_at", "body"];
+    upsert_rows(tx, "clock", columns, &["id"], rows).await?;
+    Ok(())
+}
+
+fn clock_row(lead: Uuid, clock: &SlaClock, journey: &Journey) -> Result<Vec<Value>> {
+    // A breached ACCEPT wakes once more, when the hand-off expires.
+    let waiting =
+        journey.pending_handoff().is_some() && clock.kind == handfast_domain::clock::ClockKind::Accept;
+    let expiry =
+        || clock.breached_at.filter(|_| waiting && clock.met_at.is_none()).map(|at| at.plus(clock.target_ms));
+    let wake_at = clock.wake_at().or_else(expiry);
+    Ok(vec![
+        clock.id.into(),
+        lead.into(),
+        i64::from(clock.cycle).into(),
+        clock.kind.as_str().into(),
+        clock.state.as_str().into(),
+        clock.due_at.ms().into(),
+        wake_at.map(|at| at.ms()).into(),
+        json(clock)?.into(),
+    ])
+}
+
+async fn write_handoffs(tx: &Tx, changes: &[Change]) -> Result<()> {
+    let mut rows = vec![];
+    for change in changes {
+        let packets: BTreeMap<Uuid, String> = change
+            .records
+            .iter()
+            .filter_map(|record| match record {
+                Record::Packet { handoff, packet } => Some(json(packet).map(|text| (*handoff, text))),
+                _ => None,
+            })
+            .collect::<Result<_>>()?;
+        // A hand-off that another one replaced in the same change was answered too.
+        let replaced = change.before.handoff.as_ref().filter(|before| {
+            change.after.handoff.as_ref().is_some_and(|after| after.id != before.id)
+                && before.status == handfast_domain::handoff::HandoffStatus::Pending
+        });
+        if let Some(replaced) = replaced {
+            let sql = "UPDATE handoff SET status = 'CANCELLED', answered_at = $1 WHERE id = $2";
+            let at = change.after.handoff.as_ref().map_or(replaced.offered_at, |handoff| handoff.offered_at);
+            execute(tx, sql, vec![at.ms().into(), replaced.id.into()]).await?;
+        }
+        let Some(handoff) =
+            change.after.handoff.as_ref().filter(|after| change.before.handoff.as_ref() != Some(after))
+        else {
+            continue;
+        };
+        match packets.get(&handoff.id) {
+            Some(packet) => rows.push(vec![
+                handoff.id.into(),
+                change.after.lead.id.into(),
+                i64::from(change.after.lead.cycle).into(),
+                handoff.status.as_str().into(),
+                handoff.packet_digest.to_string().into(),
+                i64::from(handoff.completeness).into(),
+                handoff.offered_at.ms().into(),
+                handoff.answered_at.map(|at| at.ms()).into(),
+                handoff.reason.clone().into(),
+                packet.as_str().into(),
+            ]),
+            None => {
+                let sql = "UPDATE handoff SET status = $1, answered_at = $2, reason = $3 WHERE id = $4";
+                let answered = handoff.answered_at.map(|at| at.ms());
+                let values = vec![
+                    handoff.status.as_str().into(),
+                    answered.into(),
+                    handoff.reason.clone().into(),
+                    handoff.id.into(),
+                ];
+                execute(tx, sql, values).await?;
+            }
+        }
+    }
+    let columns = &[
+        "id",
+        "lead",
+        "cycle",
+        "status",
+        "packet_digest",
+        "completeness",
+        "offered_at",
+        "answered_at",
+        "reason",
+        "packet",
+    ];
+    insert_rows(tx, "handoff", columns, rows).await?;
+    Ok(())
+}
+
+async fn write_opportunities(tx: &Tx, changes: &[Change]) -> Result<()> {
+    let changed = changes.iter().filter(|change| change.before.opportunity != change.after.opportunity);
+    let rows = changed.filter_map(|change| change.after.opportunity.as_ref().map(|deal| (change, deal))).map(
+        |(change, deal)| {
+            vec![
+                deal.id.into(),
+                change.after.lead.id.into(),
+                i64::from(change.after.lead.cycle).into(),
+                deal.amount_minor.into(),
+                deal.currency.as_str().into(),
+                deal.expected_close.map(|at| at.ms()).into(),
+                deal.opened_at.ms().into(),
+            ]
+        },
+    );
+    let columns = &["id", "lead", "cycle", "amount_minor", "currency", "expected_close", "opened_at"];
+    upsert_rows(tx, "opportunity", columns, &["id"], rows.collect()).await?;
+    Ok(())
+}
+
+/// Tables that list facts one by one: transitions and activities.
+async fn write_facts(tx: &Tx, changes: &[Change]) -> Result<()> {
+    let (mut transitions, mut activities) = (vec![], vec![]);
+    for change in changes {
+        let notes: BTreeMap<Uuid, &str> = change
+            .records
+            .iter()
+            .filter_map(|record| match record {
+                Record::Note { about, text } => Some((*about, text.as_str())),
+                _ => None,
+            })
+            .collect();
+        for event in &change.events {
+            match &event.body.fact {
+                Fact::StageChanged { from, to, skipped, asserted, stage_version, evaluation } => transitions
+                    .push(vec![
+                        event.stream_id.into(),
+                        event.version.into(),
+                        i64::from(*stage_version).into(),
+                        i64::from(event.body.cycle.unwrap_or(0)).into(),
+                        from.map(|stage| stage.as_str()).into(),
+                        to.as_str().into(),
+                        json(skipped)?.into(),
+                        (*asserted).into(),
+                        event.occurred_at.ms().into(),
+                        event.body.cause.as_str().into(),
+                        (*evaluation).into(),
+                        i64::from(event.body.charter).into(),
+                        event.id.into(),
+                    ]),
+                Fact::ActivityLogged { activity, activity_kind, direction, automated, .. } => activities
+                    .push(vec![
+                        (*activity).into(),
+                        event.stream_id.into(),
+                        i64::from(event.body.cycle.unwrap_or(0)).into(),
+                        activity_kind.as_str().into(),
+                        direction.as_str().into(),
+                        (*automated).into(),
+                        event.body.actor.user.into(),
+                        event.occurred_at.ms().into(),
+                        notes.get(activity).copied().map(str::to_owned).into(),
+                    ]),
+                _ => {}
+            }
+        }
+    }
+    let columns = &[
+        "lead",
+        "lead_version",
+        "stage_version",
+        "cycle",
+        "from_stage",
+        "to_stage",
+        "skipped",
+        "asserted",
+        "at",
+        "cause",
+        "evaluation",
+        "charter",
+        "event",
+    ];
+    insert_rows(tx, "stage_transition", columns, transitions).await?;
+    let columns = &["id", "lead", "cycle", "kind", "direction", "automated", "actor", "at", "note"];
+    insert_rows(tx, "activity", columns, activities).await?;
+    Ok(())
+}
+
+async fn write_records(tx: &Tx, changes: &[Change]) -> Result<()> {
+    let (mut evaluations, mut decisions, mut snapshots, mut cases) = (vec![], vec![], vec![], vec![]);
+    for change in changes {
+        for record in &change.records {
+            match record {
+                Record::Evaluation { evaluation, snapshots: sealed } => {
+                    for snapshot in sealed {
+                        let digest = snapshot.digest().to_string();
+                        snapshots.push(vec![
+                            evaluation.lead.into(),
+                            digest.into(),
+                            json(snapshot.as_ref())?.into(),
+                        ]);
+                    }
+                    for decision in &evaluation.decisions {
+                        decisions.push(vec![
+                            decision.id.into(),
+                            evaluation.id.into(),
+                            evaluation.lead.into(),
+                            decision.slot.as_str().into(),
+                            decision.deployment.into(),
+                            decision.version.to_string().into(),
+                            text(&decision.status).into(),
+                            decision.outcome.as_ref().map(text).into(),
+                            evaluation.as_of.ms().into(),
+                            json(decision)?.into(),
+                        ]);
+                    }
+                    evaluations.push(vec![
+                        evaluation.id.into(),
+                        evaluation.lead.into(),
+                        i64::from(evaluation.cycle).into(),
+                        evaluation.as_of.ms().into(),
+                        i64::from(evaluation.charter).into(),
+                        evaluation.snapshot.to_string().into(),
+                        evaluation.cause.as_str().into(),
+                        json(&evaluation.gates)?.into(),
+                    ]);
+                }
+                Record::GreyCase { case, slot, decision, trigger, text } => cases.push(vec![
+                    (*case).into(),
+                    change.after.lead.id.into(),
+                    i64::from(change.after.lead.cycle).into(),
+                    slot.as_str().into(),
+                    (*decision).into(),
+                    trigger.as_str().into(),
+                    text.clone().into(),
+                    change.events.first().map_or(0, |event| event.occurred_at.ms()).into(),
+                ]),
+                Record::Packet { .. } | Record::Note { .. } => {}
+            }
+        }
+    }
+    insert_new_rows(tx, "snapshot", &["lead", "digest", "body"], &["lead", "digest"], snapshots).await?;
+    let columns = &["id", "lead", "cycle", "as_of", "charter", "snapshot", "cause", "gates"];
+    insert_rows(tx, "evaluation", columns, evaluations).await?;
+    let columns =
+        &["id", "evaluation", "lead", "slot", "deployment", "version", "status", "outcome", "at", "body"];
+    insert_rows(tx, "decision", columns, decisions).await?;
+    let columns = &["id", "lead", "cycle", "slot", "decision", "trigger_kind", "text", "opened_at"];
+    insert_rows(tx, "grey_case", columns, cases).await?;
+    Ok(())
+}
+
+/// What a change adds to the counters: family, subject, metric.
+type Deltas = BTreeMap<(&'static str, String, String), i64>;
+
+async fn write_counters(tx: &Tx, changes: &[Change], day_of: &DayOf) -> Result<()> {
+    let mut deltas = Deltas::new();
+    for change in changes {
+        count_change(&mut deltas, change, day_of);
+    }
+    add(tx, deltas).await
+}
+
+/// Counts the facts of one change. A rebuild from the log calls the same function, so both must agree.
+pub(crate) fn count_change(deltas: &mut Deltas, change: &Change, day_of: &DayOf) {
+    let (before, after) = (&change.before.lead, &change.after.lead);
+    let mut count = |family: &'static str, subject: String, metric: &str, by: i64| {
+        *deltas.entry((family, subject, metric.to_owned())).or_default() += by;
+    };
+    // Where leads stand now: stage and outcome of the newest cycle.
+    if change.expected > 0 {
+        count("funnel", before.stage.to_string(), before.outcome.as_str(), -1);
+        count("furthest", before.furthest_stage.to_string(), "leads", -1);
+    }
+    count("funnel", after.stage.to_string(), after.outcome.as_str(), 1);
+    count("furthest", after.furthest_stage.to_string(), "leads", 1);
+    let campaign = after.campaign.map(|campaign| campaign.simple().to_string());
+    for event in &change.events {
+        let day = day_of(event.occurred_at).to_string();
+        match &event.body.fact {
+            Fact::LeadCaptured { .. } => {
+                if let Some(campaign) = &campaign {
+                    count("campaign", campaign.clone(), "leads", 1);
+                }
+            }
+            Fact::CycleOpened { .. } => count("ledger", day, "OPENED", 1),
+            Fact::StageChanged { to, skipped, .. } => {
+                for stage in skipped.iter().chain([to]).filter(|stage| **stage > StageKind::Anonymous) {
+                    count("entered", stage.to_string(), "cycles", 1);
+                    if let Some(campaign) = &campaign {
+                        count("campaign", campaign.clone(), stage.as_str(), 1);
+                    }
+                }
+            }
+            Fact::CycleClosed { outcome, amount_minor, .. } => {
+                count("ledger", day, outcome.as_str(), 1);
+                if let Some(campaign) = campaign.as_ref().filter(|_| *outcome == CycleOutcome::Won) {
+                    count("campaign", campaign.clone(), "won", 1);
+                    count("campaign", campaign.clone(), "revenue", amount_minor.unwrap_or(0));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn add(tx: &Tx, mut deltas: Deltas) -> Result<()> {
+    deltas.retain(|_, by| *by != 0);
+    for ((family, subject, metric), by) in deltas {
+        let sql = "INSERT INTO counter (family, subject, metric, value) VALUES ($1, $2, $3, $4) \
+                   ON CONFLICT (family, subject, metric) DO UPDATE SET value = counter.value + excluded.value";
+        execute(tx, sql, vec![family.into(), subject.into(), metric.into(), by.into()]).await?;
+    }
+    Ok(())
+}
+
+/// The routing ledger: who got how many of a pool, and the revision that every routing moves.
+async fn write_pools(tx: &Tx, changes: &[Change]) -> Result<()> {
+    for change in changes {
+        let Some(routed) = &change.routed else { continue };
+        if let Some(owner) = routed.owner {
+            let at = change.events.first().map_or(0, |event| event.occurred_at.ms());
+            let sql = "INSERT INTO pool_count (pool, owner, assigned, last_assigned) VALUES ($1, $2, 1, $3) \
+                       ON CONFLICT (pool, owner) DO UPDATE SET assigned = pool_count.assigned + 1, last_assigned = excluded.last_assigned";
+            execute(tx, sql, vec![routed.pool.as_str().into(), owner.into(), at.into()]).await?;
+        }
+        let sql = "INSERT INTO pool_revision (pool, revision) VALUES ($1, 1) \
+                   ON CONFLICT (pool) DO UPDATE SET revision = pool_revision.revision + 1";
+        execute(tx, sql, vec![routed.pool.as_str().into()]).await?;
+    }
+    Ok(())
+}
+
+/// Values are canonical enough: the digests are made by the domain, never from the stored text.
+pub(crate) fn json(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value)
+        .map_err(|error| StoreError::Db(format!("a value could not be written: {error}")))
+}
+
+/// An enum as its text, without the quotes of JSON.
+pub(crate) fn text(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(text)) => text,
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,74 @@
+//! Charters with their signatures. Bodies never change once proposed; only status and signatures do.
+
+use handfast_domain::charter::{Charter, CharterStatus};
+use handfast_domain::time::Instant;
+use sea_orm::{ConnectionTrait, FromQueryResult};
+use uuid::Uuid;
+
+use crate::change::json;
+use crate::decode::{self, Place, closed, small};
+use crate::error::Result;
+use crate::rows::{fetch_all, fetch_value, upsert_rows};
+use crate::tx::Tx;
+
+#[derive(FromQueryResult)]
+struct Row {
+    number: i64,
+    digest: String,
+    status: String,
+    body: String,
+    signatures: String,
+    proposed_by: Option<Uuid>,
+    proposed_at: i64,
+    activated_at: Option<i64>,
+}
+
+impl Row {
+    fn decode(self) -> Result<Charter> {
+        let number = self.number;
+        let at = |column: &'static str| Place("charter", column, &number);
+        Ok(Charter {
+            number: small(at("number"), number)?,
+            digest: decode::digest(at("digest"), &self.digest)?,
+            status: closed(at("status"), &self.status, CharterStatus::parse)?,
+            body: decode::json(at("body"), &self.body)?,
+            signatures: decode::json(at("signatures"), &self.signatures)?,
+            proposed_by: self.proposed_by,
+            proposed_at: Instant(self.proposed_at),
+            activated_at: self.activated_at.map(Instant),
+        })
+    }
+}
+
+pub async fn put(tx: &Tx, charter: &Charter) -> Result<()> {
+    let Charter { number, digest, status, body, signatures, proposed_by, proposed_at, activated_at } =
+        charter;
+    let row = vec![
+        i64::from(*number).into(),
+        digest.to_string().into(),
+        status.as_str().into(),
+        json(body)?.into(),
+        json(signatures)?.into(),
+        (*proposed_by).into(),
+        proposed_at.ms().into(),
+        activated_at.map(|at| at.ms()).into(),
+    ];
+    let columns =
+        &["number", "digest", "status", "body", "signatures", "proposed_by", "proposed_at", "activated_at"];
+    upsert_rows(tx, "charter", columns, &["number"], vec![row]).await?;
+    Ok(())
+}
+
+/// All charters, the oldest first.
+pub async fn all(db: &impl ConnectionTrait) -> Result<Vec<Charter>> {
+    let sql = "SELECT number, digest, status, body, signatures, proposed_by, proposed_at, activated_at \
+               FROM charter ORDER BY number";
+    let rows: Vec<Row> = fetch_all(db, sql, vec![]).await?;
+    rows.into_iter().map(Row::decode).collect()
+}
+
+pub async fn next_number(db: &impl ConnectionTrait) -> Result<u32> {
+    let last =
+        fetch_value::<i64>(db, "SELECT coalesce(max(number), -1) FROM charter", vec![]).await?.unwrap_or(-1);
+    small(Place("charter", "number", &last), last + 1)
+}

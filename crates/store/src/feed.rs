@@ -1,0 +1,254 @@
+//! The log of events and the feed that numbers them: appending inside a command, reading by position, and checking the
+//! hash chain. What a payload means is `handfast_domain::event`'s business.
+
+use crate::{
+    dialect::{self, Dialect},
+    error::Result,
+    rows::{fetch_all, fetch_one, fetch_value, insert_rows},
+    tx::Tx,
+};
+use handfast_domain::time::Instant;
+use sea_orm::{ConnectionTrait, FromQueryResult, Value};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+/// An event to append. `(stream_kind, stream_id, version, ordinal)` is its place in its stream and unique.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEvent {
+    pub id: Uuid,
+    pub stream_kind: String,
+    pub stream_id: Uuid,
+    pub version: i64,
+    pub ordinal: i64,
+    pub kind: String,
+    pub schema_version: i64,
+    pub payload: String,
+    pub occurred_at: Instant,
+    pub recorded_at: Instant,
+}
+
+/// An event with its place in the feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRow {
+    pub position: i64,
+    pub event: NewEvent,
+}
+
+/// Empty fields let everything pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    pub kinds: Vec<String>,
+    pub stream: Option<(String, Uuid)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventPage {
+    pub events: Vec<EventRow>,
+    /// Read on after this position: nothing that passes the filter lies between the last event and it.
+    pub next: i64,
+    /// The newest position when the page was read.
+    pub head: i64,
+}
+
+/// Where the feed ends, and the hash that stands for all of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FeedHead {
+    pub position: i64,
+    pub chain: [u8; 32],
+}
+
+/// Appends `events` in this order. Their positions are dense, and visible to readers when the command is committed.
+pub async fn append_events(tx: &Tx, events: Vec<NewEvent>) -> Result<()> {
+    let mut head = tx.head();
+    let mut event_rows = Vec::with_capacity(events.len());
+    let mut feed_rows = Vec::with_capacity(events.len());
+    for event in events {
+        let sha = event_sha(&event);
+        head = FeedHead {
+            position: head.position + 1,
+            chain: link(&head.chain, head.position + 1, &event.id, &sha),
+        };
+        feed_rows.push(vec![head.position.into(), event.id.into(), bytes(&sha), bytes(&head.chain)]);
+        event_rows.push(vec![
+            event.id.into(),
+            event.stream_kind.into(),
+            event.stream_id.into(),
+            event.version.into(),
+            event.ordinal.into(),
+            event.kind.into(),
+            event.schema_version.into(),
+            event.payload.into(),
+            event.occurred_at.ms().into(),
+            event.recorded_at.ms().into(),
+        ]);
+    }
+    insert_rows(tx, "event", EVENT_COLUMNS, event_rows).await?;
+    insert_rows(tx, "feed", &["position", "event_id", "event_sha", "chain"], feed_rows).await?;
+    tx.set_head(head);
+    Ok(())
+}
+
+/// Reads up to `limit` events after `position`. `head` is a position that was committed before the call.
+pub(crate) async fn events_after(
+    db: &impl ConnectionTrait,
+    position: i64,
+    head: i64,
+    limit: usize,
+    filter: &EventFilter,
+) -> Result<EventPage> {
+    let limit = i64::try_from(limit.max(1)).unwrap_or(i64::MAX);
+    // A rare kind must not make one call read the whole log; a stream has an index of its own.
+    let window = if filter.kinds.is_empty() || filter.stream.is_some() { i64::MAX } else { SCAN_WINDOW };
+    let end = head.min(position.saturating_add(window));
+    let mut values: Vec<Value> = vec![position.into(), end.into(), limit.into()];
+    let mut conditions = String::new();
+    if let Some((kind, id)) = &filter.stream {
+        values.extend([kind.as_str().into(), (*id).into()]);
+        conditions.push_str(" AND e.stream_kind = $4 AND e.stream_id = $5");
+    }
+    if !filter.kinds.is_empty() {
+        values.push(dialect::texts(&filter.kinds));
+        let list = Dialect::of(db.get_database_backend()).text_list(&format!("${}", values.len()));
+        conditions.push_str(&format!(" AND e.kind IN {list}"));
+    }
+    let sql = format!(
+        "SELECT f.position, {COLUMNS_OF_E} FROM event e JOIN feed f ON f.event_id = e.id \
+         WHERE f.position > $1 AND f.position <= $2{conditions} ORDER BY f.position LIMIT $3"
+    );
+    let rows: Vec<Row> = fetch_all(db, &sql, values).await?;
+    let full = rows.len() as i64 == limit;
+    let next = match rows.last() {
+        Some(last) if full => last.position,
+        _ => end.max(position),
+    };
+    Ok(EventPage { events: rows.into_iter().map(EventRow::from).collect(), next, head })
+}
+
+/// What the writer continues from. A position that was once given is not given again, even if its row was deleted.
+pub(crate) async fn load_head(db: &impl ConnectionTrait) -> Result<FeedHead> {
+    let last: Option<ChainRow> =
+        fetch_one(db, "SELECT position, chain FROM feed ORDER BY position DESC LIMIT 1", vec![]).await?;
+    let last = last.unwrap_or(ChainRow { position: 0, chain: vec![0; 32] });
+    let position = last.position.max(highest_given(db).await?);
+    Ok(FeedHead { position, chain: last.chain.try_into().unwrap_or_default() })
+}
+
+pub(crate) async fn highest_given(db: &impl ConnectionTrait) -> Result<i64> {
+    match Dialect::of(db.get_database_backend()) {
+        Dialect::Sqlite => {
+            let seq = fetch_value(db, "SELECT seq FROM sqlite_sequence WHERE name = 'feed'", vec![]).await?;
+            Ok(seq.unwrap_or(0))
+        }
+        Dialect::Postgres => {
+            Ok(fetch_value(db, "SELECT coalesce(max(position), 0) FROM feed", vec![]).await?.unwrap_or(0))
+        }
+    }
+}
+
+/// Covers every column of the event, each with its length, so that no two events share a text.
+pub(crate) fn event_sha(event: &NewEvent) -> [u8; 32] {
+    let NewEvent {
+        id,
+        stream_kind,
+        stream_id,
+        version,
+        ordinal,
+        kind,
+        schema_version,
+        payload,
+        occurred_at,
+        recorded_at,
+    } = event;
+    let mut hash = Sha256::new();
+    hash.update(b"handfast/event/1\n");
+    hash.update(id.as_bytes());
+    hash.update(stream_id.as_bytes());
+    for number in [*version, *ordinal, *schema_version, occurred_at.ms(), recorded_at.ms()] {
+        hash.update(number.to_be_bytes());
+    }
+    for text in [stream_kind, kind, payload] {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    }
+    hash.finalize().into()
+}
+
+/// sha-256(previous link ‖ position ‖ event id ‖ hash of the event)
+pub(crate) fn link(previous: &[u8; 32], position: i64, event: &Uuid, event_sha: &[u8]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(previous);
+    hash.update(position.to_be_bytes());
+    hash.update(event.as_bytes());
+    hash.update(event_sha);
+    hash.finalize().into()
+}
+
+/// The newest version of a stream, 0 when it has no event yet.
+pub async fn stream_version(db: &impl ConnectionTrait, stream_kind: &str, stream_id: Uuid) -> Result<i64> {
+    let sql = "SELECT coalesce(max(version), 0) FROM event WHERE stream_kind = $1 AND stream_id = $2";
+    Ok(fetch_value(db, sql, vec![stream_kind.into(), stream_id.into()]).await?.unwrap_or(0))
+}
+
+pub(crate) const COLUMNS_OF_E: &str = "e.id, e.stream_kind, e.stream_id, e.version, e.ordinal, e.kind, \
+     e.schema_version, e.payload, e.occurred_at, e.recorded_at";
+
+const EVENT_COLUMNS: &[&str] = &[
+    "id",
+    "stream_kind",
+    "stream_id",
+    "version",
+    "ordinal",
+    "kind",
+    "schema_version",
+    "payload",
+    "occurred_at",
+    "recorded_at",
+];
+
+/// Positions that one filtered call looks at.
+const SCAN_WINDOW: i64 = 10_000;
+
+#[derive(FromQueryResult)]
+struct ChainRow {
+    position: i64,
+    chain: Vec<u8>,
+}
+
+#[derive(FromQueryResult)]
+struct Row {
+    position: i64,
+    id: Uuid,
+    stream_kind: String,
+    stream_id: Uuid,
+    version: i64,
+    ordinal: i64,
+    kind: String,
+    schema_version: i64,
+    payload: String,
+    occurred_at: i64,
+    recorded_at: i64,
+}
+
+impl From<Row> for EventRow {
+    fn from(row: Row) -> EventRow {
+        EventRow {
+            position: row.position,
+            event: NewEvent {
+                id: row.id,
+                stream_kind: row.stream_kind,
+                stream_id: row.stream_id,
+                version: row.version,
+                ordinal: row.ordinal,
+                kind: row.kind,
+                schema_version: row.schema_version,
+                payload: row.payload,
+                occurred_at: Instant(row.occurred_at),
+                recorded_at: Instant(row.recorded_at),
+            },
+        }
+    }
+}
+
+fn bytes(hash: &[u8; 32]) -> Value {
+    hash.to_vec().into()
+}

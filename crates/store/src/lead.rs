@@ -1,0 +1,453 @@
+//! Leads as they stand: journeys for the flows that change them, rows for the pages that show them.
+
+use std::collections::BTreeMap;
+
+use handfast_domain::handoff::{Handoff, HandoffStatus, Packet};
+use handfast_domain::lead::{Cycle, Journey, Lead, Opportunity};
+use handfast_domain::stage::{Channel, CycleOpenedBy, CycleOutcome, StageKind, WorkState};
+use handfast_domain::time::Instant;
+use sea_orm::{ConnectionTrait, FromQueryResult};
+use uuid::Uuid;
+
+use crate::decode::{Place, closed, digest, json, small};
+use crate::dialect::{self, Dialect};
+use crate::error::Result;
+use crate::rows::fetch_all;
+
+#[derive(FromQueryResult)]
+pub(crate) struct LeadRow {
+    pub id: Uuid,
+    version: i64,
+    person: Uuid,
+    account: Option<Uuid>,
+    campaign: Option<Uuid>,
+    source: String,
+    channel: String,
+    captured_at: i64,
+    cycle: i64,
+    outcome: String,
+    stage: String,
+    furthest_stage: String,
+    stage_version: i64,
+    entered_stage_at: i64,
+    work_state: String,
+    owner: Option<Uuid>,
+    queue: Option<String>,
+    priority: i64,
+    persona: Option<String>,
+    fit: i64,
+    engagement: i64,
+    next_evaluation_at: Option<i64>,
+    recycle_on: Option<String>,
+    suppressed: bool,
+    grey_slots: String,
+}
+
+/// The columns of a lead as `l`, in one place for every statement that reads leads.
+pub(crate) const LEAD: &str = "l.id, l.version, l.person, l.account, l.campaign, l.source, l.channel, l.captured_at, \
+    l.cycle, l.outcome, l.stage, l.furthest_stage, l.stage_version, l.entered_stage_at, l.work_state, l.owner, l.queue, \
+    l.priority, l.persona, l.fit, l.engagement, l.next_evaluation_at, l.recycle_on, l.suppressed, l.grey_slots";
+
+/// A lead with the ids that its wrappers follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredLead {
+    pub lead: Lead,
+    pub person: Uuid,
+}
+
+impl LeadRow {
+    pub(crate) fn decode(self) -> Result<StoredLead> {
+        let id = self.id;
+        let at = |column: &'static str| Place("lead", column, &id);
+        let lead = Lead {
+            id,
+            version: self.version,
+            account: self.account,
+            campaign: self.campaign,
+            source: self.source,
+            channel: closed(at("channel"), &self.channel, Channel::parse)?,
+            captured_at: Instant(self.captured_at),
+            cycle: small(at("cycle"), self.cycle)?,
+            outcome: closed(at("outcome"), &self.outcome, CycleOutcome::parse)?,
+            stage: closed(at("stage"), &self.stage, StageKind::parse)?,
+            furthest_stage: closed(at("furthest_stage"), &self.furthest_stage, StageKind::parse)?,
+            stage_version: small(at("stage_version"), self.stage_version)?,
+            entered_stage_at: Instant(self.entered_stage_at),
+            work_state: closed(at("work_state"), &self.work_state, WorkState::parse)?,
+            owner: self.owner,
+            queue: self.queue,
+            priority: small(at("priority"), self.priority)?,
+            persona: self.persona,
+            fit: small(at("fit"), self.fit)?,
+            engagement: small(at("engagement"), self.engagement)?,
+            next_evaluation_at: self.next_evaluation_at.map(Instant),
+            recycle_on: self.recycle_on,
+            suppressed: self.suppressed,
+            grey_slots: json(at("grey_slots"), &self.grey_slots)?,
+        };
+        Ok(StoredLead { lead, person: self.person })
+    }
+}
+
+#[derive(FromQueryResult)]
+pub(crate) struct CycleRow {
+    pub lead: Uuid,
+    number: i64,
+    opened_at: i64,
+    opened_by: String,
+    resumed_from: Option<i64>,
+    closed_at: Option<i64>,
+    outcome: String,
+    furthest_stage: String,
+    reason: Option<String>,
+    competitor: Option<String>,
+    conversations: i64,
+    attempts: String,
+}
+
+const CYCLE: &str = "c.lead, c.number, c.opened_at, c.opened_by, c.resumed_from, c.closed_at, c.outcome, \
+    c.furthest_stage, c.reason, c.competitor, c.conversations, c.attempts";
+
+impl CycleRow {
+    fn decode(self) -> Result<Cycle> {
+        let lead = self.lead;
+        let at = |column: &'static str| Place("cycle", column, &lead);
+        Ok(Cycle {
+            number: small(at("number"), self.number)?,
+            opened_at: Instant(self.opened_at),
+            opened_by: closed(at("opened_by"), &self.opened_by, CycleOpenedBy::parse)?,
+            resumed_from: self.resumed_from.map(|number| small(at("resumed_from"), number)).transpose()?,
+            closed_at: self.closed_at.map(Instant),
+            outcome: closed(at("outcome"), &self.outcome, CycleOutcome::parse)?,
+            furthest_stage: closed(at("furthest_stage"), &self.furthest_stage, StageKind::parse)?,
+            reason: self.reason,
+            competitor: self.competitor,
+            conversations: small(at("conversations"), self.conversations)?,
+            attempts: json(at("attempts"), &self.attempts)?,
+        })
+    }
+}
+
+#[derive(FromQueryResult)]
+struct ClockRow {
+    id: Uuid,
+    lead: Uuid,
+    body: String,
+}
+
+#[derive(FromQueryResult)]
+struct HandoffRow {
+    id: Uuid,
+    lead: Uuid,
+    status: String,
+    packet_digest: String,
+    completeness: i64,
+    offered_at: i64,
+    answered_at: Option<i64>,
+    reason: Option<String>,
+    packet: Option<String>,
+}
+
+impl HandoffRow {
+    fn decode(self) -> Result<(Handoff, Option<Packet>)> {
+        let id = self.id;
+        let at = |column: &'static str| Place("handoff", column, &id);
+        let packet = self.packet.as_deref().map(|text| json(at("packet"), text)).transpose()?;
+        let handoff = Handoff {
+            id,
+            status: closed(at("status"), &self.status, HandoffStatus::parse)?,
+            packet_digest: digest(at("packet_digest"), &self.packet_digest)?,
+            completeness: small(at("completeness"), self.completeness)?,
+            offered_at: Instant(self.offered_at),
+            answered_at: self.answered_at.map(Instant),
+            reason: self.reason,
+        };
+        Ok((handoff, packet))
+    }
+}
+
+#[derive(FromQueryResult)]
+struct OpportunityRow {
+    id: Uuid,
+    lead: Uuid,
+    amount_minor: Option<i64>,
+    currency: String,
+    expected_close: Option<i64>,
+    opened_at: i64,
+}
+
+/// Leads by id, in no particular order; unknown ids are left out.
+pub async fn leads(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<StoredLead>> {
+    let sql = format!("SELECT {LEAD} FROM lead l WHERE l.id IN {}", list(db));
+    let rows: Vec<LeadRow> = fetch_all(db, &sql, vec![dialect::uuids(ids)]).await?;
+    rows.into_iter().map(LeadRow::decode).collect()
+}
+
+/// Everything that changes of these leads start from: five statements for any number of leads.
+pub async fn journeys(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<BTreeMap<Uuid, Journey>> {
+    let mut found = BTreeMap::new();
+    if ids.is_empty() {
+        return Ok(found);
+    }
+    for StoredLead { lead, .. } in leads(db, ids).await? {
+        let mut journey = Journey::blank(lead.id, lead.captured_at);
+        journey.lead = lead;
+        found.insert(journey.lead.id, journey);
+    }
+    let ids = || vec![dialect::uuids(found.keys())];
+    let (cycle_ids, clock_ids, handoff_ids, deal_ids) = (ids(), ids(), ids(), ids());
+    let newest = "JOIN lead l ON l.id = c.lead AND l.cycle =";
+    let sql = format!("SELECT {CYCLE} FROM cycle c {newest} c.number WHERE c.lead IN {}", list(db));
+    for row in fetch_all::<CycleRow>(db, &sql, cycle_ids).await? {
+        if let Some(journey) = found.get_mut(&row.lead) {
+            journey.cycle = row.decode()?;
+        }
+    }
+    // A re-qualification clock outlives the cycle that it was started in, until the next one opens.
+    let sql = format!(
+        "SELECT c.id, c.lead, c.body FROM clock c {newest} c.cycle WHERE c.lead IN {} ORDER BY c.id",
+        list(db)
+    );
+    for row in fetch_all::<ClockRow>(db, &sql, clock_ids).await? {
+        if let Some(journey) = found.get_mut(&row.lead) {
+            journey.clocks.push(json(Place("clock", "body", &row.id), &row.body)?);
+        }
+    }
+    let sql = format!(
+        "SELECT c.id, c.lead, c.status, c.packet_digest, c.completeness, c.offered_at, c.answered_at, c.reason, \
+         CAST(NULL AS text) AS packet FROM handoff c {newest} c.cycle WHERE c.lead IN {} ORDER BY c.offered_at, c.id",
+        list(db)
+    );
+    for row in fetch_all::<HandoffRow>(db, &sql, handoff_ids).await? {
+        if let Some(journey) = found.get_mut(&row.lead) {
+            journey.handoff = Some(row.decode()?.0);
+        }
+    }
+    let sql = format!(
+        "SELECT c.id, c.lead, c.amount_minor, c.currency, c.expected_close, c.opened_at FROM opportunity c \
+         {newest} c.cycle WHERE c.lead IN {} ORDER BY c.opened_at, c.id",
+        list(db)
+    );
+    for row in fetch_all::<OpportunityRow>(db, &sql, deal_ids).await? {
+        let OpportunityRow { id, lead, amount_minor, currency, expected_close, opened_at } = row;
+        if let Some(journey) = found.get_mut(&lead) {
+            let (expected_close, opened_at) = (expected_close.map(Instant), Instant(opened_at));
+            journey.opportunity = Some(Opportunity { id, amount_minor, currency, expected_close, opened_at });
+        }
+    }
+    Ok(found)
+}
+
+/// All cycles of the leads, oldest first.
+pub async fn cycles(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<(Uuid, Cycle)>> {
+    let sql = format!("SELECT {CYCLE} FROM cycle c WHERE c.lead IN {} ORDER BY c.lead, c.number", list(db));
+    let rows: Vec<CycleRow> = fetch_all(db, &sql, vec![dialect::uuids(ids)]).await?;
+    rows.into_iter().map(|row| Ok((row.lead, row.decode()?))).collect()
+}
+
+/// All clocks of the leads, oldest first.
+pub async fn clocks(
+    db: &impl ConnectionTrait,
+    ids: &[Uuid],
+) -> Result<Vec<(Uuid, handfast_domain::clock::SlaClock)>> {
+    let sql = format!(
+        "SELECT c.id, c.lead, c.body FROM clock c WHERE c.lead IN {} ORDER BY c.lead, c.id",
+        list(db)
+    );
+    let rows: Vec<ClockRow> = fetch_all(db, &sql, vec![dialect::uuids(ids)]).await?;
+    rows.into_iter().map(|row| Ok((row.lead, json(Place("clock", "body", &row.id), &row.body)?))).collect()
+}
+
+/// The newest hand-off of each lead with its packet.
+pub async fn handoffs(
+    db: &impl ConnectionTrait,
+    leads: &[Uuid],
+) -> Result<Vec<(Uuid, Handoff, Option<Packet>)>> {
+    let sql = format!(
+        "SELECT id, lead, status, packet_digest, completeness, offered_at, answered_at, reason, packet FROM ( \
+         SELECT h.*, row_number() OVER (PARTITION BY h.lead ORDER BY h.offered_at DESC, h.id DESC) AS rank \
+         FROM handoff h WHERE h.lead IN {}) ranked WHERE rank = 1",
+        list(db)
+    );
+    let rows: Vec<HandoffRow> = fetch_all(db, &sql, vec![dialect::uuids(leads)]).await?;
+    rows.into_iter()
+        .map(|row| {
+            let lead = row.lead;
+            row.decode().map(|(handoff, packet)| (lead, handoff, packet))
+        })
+        .collect()
+}
+
+/// Leads whose rules want another look, or whose clocks need attention, by `now`; the earliest first.
+pub async fn due(db: &impl ConnectionTrait, now: Instant, limit: i64) -> Result<Due> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        id: Uuid,
+    }
+    let sql =
+        "SELECT l.id FROM lead l WHERE l.next_evaluation_at <= $1 ORDER BY l.next_evaluation_at LIMIT $2";
+    let evaluations: Vec<Row> = fetch_all(db, sql, vec![now.ms().into(), limit.into()]).await?;
+    let sql = "SELECT lead AS id FROM clock WHERE wake_at <= $1 ORDER BY wake_at LIMIT $2";
+    let clocks: Vec<Row> = fetch_all(db, sql, vec![now.ms().into(), limit.into()]).await?;
+    let ids = |rows: Vec<Row>| {
+        let mut ids: Vec<Uuid> = rows.into_iter().map(|row| row.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    };
+    Ok(Due { evaluations: ids(evaluations), clocks: ids(clocks) })
+}
+
+pub struct Due {
+    pub evaluations: Vec<Uuid>,
+    pub clocks: Vec<Uuid>,
+}
+
+pub(crate) fn list(db: &impl ConnectionTrait) -> String {
+    Dialect::of(db.get_database_backend()).uuid_list("$1")
+}
+
+/// How a page of leads is sorted; each has its index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeadSort {
+    /// Newest capture first.
+    Captured,
+    /// Within one stage: whoever entered it last first.
+    Board,
+}
+
+/// What a page of leads is narrowed to; all given conditions hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeadFilter {
+    pub stages: Vec<StageKind>,
+    pub outcomes: Vec<CycleOutcome>,
+    pub owner: Option<Uuid>,
+    pub queue: Option<String>,
+    pub campaign: Option<Uuid>,
+    pub source: Option<String>,
+    pub persona: Option<String>,
+}
+
+/// A page of leads after, or before, a place in the order.
+#[derive(Clone, Debug)]
+pub struct LeadPage {
+    pub sort: LeadSort,
+    pub filter: LeadFilter,
+    /// (instant, id) of the neighbour of the page.
+    pub from: Option<(i64, Uuid)>,
+    pub backward: bool,
+    pub limit: i64,
+}
+
+/// Up to `limit` leads in the page's order; one more than was asked tells whether there are more.
+pub async fn page(db: &impl ConnectionTrait, page: &LeadPage) -> Result<Vec<StoredLead>> {
+    let column = match page.sort {
+        LeadSort::Captured => "l.captured_at",
+        LeadSort::Board => "l.entered_stage_at",
+    };
+    let mut where_ = Where::new(db);
+    let filter = &page.filter;
+    where_.texts("l.stage", filter.stages.iter().map(|stage| stage.as_str()));
+    where_.texts("l.outcome", filter.outcomes.iter().map(|outcome| outcome.as_str()));
+    where_.equals("l.owner", filter.owner);
+    where_.equals("l.queue", filter.queue.clone());
+    where_.equals("l.campaign", filter.campaign);
+    where_.equals("l.source", filter.source.clone());
+    where_.equals("l.persona", filter.persona.clone());
+    let (before, order) = if page.backward { (">", "ASC") } else { ("<", "DESC") };
+    if let Some((at, id)) = page.from {
+        let (a, b) = (where_.value(at), where_.value(id));
+        where_.and(format!("({column}, l.id) {before} ({a}, {b})"));
+    }
+    let limit = where_.value(page.limit);
+    let (conditions, values) = where_.finish();
+    let sql = format!(
+        "SELECT {LEAD} FROM lead l{conditions} ORDER BY {column} {order}, l.id {order} LIMIT {limit}"
+    );
+    let rows: Vec<LeadRow> = fetch_all(db, &sql, values).await?;
+    let mut leads = rows.into_iter().map(LeadRow::decode).collect::<Result<Vec<_>>>()?;
+    if page.backward {
+        leads.reverse();
+    }
+    Ok(leads)
+}
+
+/// Open leads of an owner, or of a queue, most important first.
+pub async fn work_queue(
+    db: &impl ConnectionTrait,
+    owner: Option<Uuid>,
+    queue: Option<&str>,
+    from: Option<(i64, Uuid)>,
+    limit: i64,
+) -> Result<Vec<StoredLead>> {
+    let mut where_ = Where::new(db);
+    where_.and("l.outcome = 'OPEN'".to_owned());
+    if owner.is_some() {
+        where_.and("l.owner IS NOT NULL".to_owned());
+    } else {
+        where_.and("l.queue IS NOT NULL".to_owned());
+    }
+    where_.equals("l.owner", owner);
+    where_.equals("l.queue", queue.map(str::to_owned));
+    if let Some((priority, id)) = from {
+        let (a, b) = (where_.value(priority), where_.value(id));
+        where_.and(format!("(l.priority, l.id) < ({a}, {b})"));
+    }
+    let limit = where_.value(limit);
+    let (conditions, values) = where_.finish();
+    let sql =
+        format!("SELECT {LEAD} FROM lead l{conditions} ORDER BY l.priority DESC, l.id DESC LIMIT {limit}");
+    let rows: Vec<LeadRow> = fetch_all(db, &sql, values).await?;
+    rows.into_iter().map(LeadRow::decode).collect()
+}
+
+/// A WHERE clause in the making; values are numbered as they come.
+pub(crate) struct Where {
+    dialect: Dialect,
+    conditions: Vec<String>,
+    values: Vec<sea_orm::Value>,
+}
+
+impl Where {
+    pub(crate) fn new(db: &impl ConnectionTrait) -> Where {
+        Where { dialect: Dialect::of(db.get_database_backend()), conditions: vec![], values: vec![] }
+    }
+
+    pub(crate) fn value(&mut self, value: impl Into<sea_orm::Value>) -> String {
+        self.values.push(value.into());
+        format!("${}", self.values.len())
+    }
+
+    pub(crate) fn and(&mut self, condition: String) {
+        self.conditions.push(condition);
+    }
+
+    pub(crate) fn equals(&mut self, column: &str, value: Option<impl Into<sea_orm::Value>>) {
+        if let Some(value) = value {
+            let parameter = self.value(value);
+            self.conditions.push(format!("{column} = {parameter}"));
+        }
+    }
+
+    /// One value is compared directly, so that the index of a board serves; several are a list.
+    pub(crate) fn texts<'t>(&mut self, column: &str, texts: impl Iterator<Item = &'t str>) {
+        let texts: Vec<&str> = texts.collect();
+        match texts.as_slice() {
+            [] => {}
+            [one] => self.equals(column, Some(*one)),
+            many => {
+                let parameter = self.value(dialect::texts(many));
+                self.conditions.push(format!("{column} IN {}", self.dialect.text_list(&parameter)));
+            }
+        }
+    }
+
+    pub(crate) fn finish(self) -> (String, Vec<sea_orm::Value>) {
+        let text = if self.conditions.is_empty() {
+            String::new()
+        } else {
+            format!(" WHERE {}", self.conditions.join(" AND "))
+        };
+        (text, self.values)
+    }
+}

@@ -1,0 +1,42 @@
+//! The relational store: the only SQL of the workspace. Writes go through one writer ([`Store::write`]), reads through
+//! pools of read-only connections; the log and its feed tell everyone what changed.
+//!
+//! SQL texts are portable between SQLite and PostgreSQL; what cannot be stands in [`dialect`].
+
+pub mod answer;
+pub mod blob;
+pub mod campaign;
+pub mod chain;
+pub mod change;
+pub mod charter;
+pub mod cursor;
+pub mod dialect;
+pub mod directory;
+pub mod error;
+pub mod evaluation;
+pub mod feed;
+pub mod funnel;
+pub mod idempotency;
+pub mod lead;
+pub mod loaded;
+pub mod timeline;
+pub mod open;
+pub mod person;
+pub mod plugin;
+pub mod profile;
+pub mod rows;
+pub mod secret;
+pub mod token;
+pub mod touchpoint;
+pub mod tx;
+
+mod command;
+mod decode;
+mod files;
+mod migrations;
+mod pool;
+mod writer;
+
+pub use error::StoreError;
+pub use open::{OpenOptions, Store};
+pub use tx::Tx;

@@ -1,0 +1,65 @@
+//! The schema's history. A migration is a list of SQL statements in the portable types of [`crate::dialect`]; it is
+//! never edited once released. New ones go to a file of their own and to the end of [`ALL`].
+
+mod m0001_infrastructure;
+mod m0002_funnel;
+
+use crate::{
+    dialect::Dialect,
+    error::{Result, StoreError},
+};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
+use sea_orm_migration::{
+    MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait::async_trait,
+};
+
+const ALL: &[SqlMigration] = &[m0001_infrastructure::MIGRATION, m0002_funnel::MIGRATION];
+
+#[derive(Clone, Copy)]
+pub(crate) struct SqlMigration {
+    pub name: &'static str,
+    pub up: &'static [&'static str],
+}
+
+/// Brings the schema to the version of this binary. Connections that were open before must be replaced afterwards.
+pub(crate) async fn migrate(db: &DatabaseConnection) -> Result<()> {
+    let applied: Vec<String> =
+        Migrator::get_migration_models(db).await?.into_iter().map(|model| model.version).collect();
+    if let Some(newer) = applied.iter().find(|name| !ALL.iter().any(|migration| migration.name == **name)) {
+        return Err(StoreError::Open(format!(
+            "the database was written by a newer version of handfast (it has `{newer}`): start that version"
+        )));
+    }
+    Ok(Migrator::up(db, None).await?)
+}
+
+struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        ALL.iter().map(|migration| Box::new(*migration) as Box<dyn MigrationTrait>).collect()
+    }
+}
+
+impl MigrationName for SqlMigration {
+    fn name(&self) -> &str {
+        self.name
+    }
+}
+
+#[async_trait]
+impl MigrationTrait for SqlMigration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let db = manager.get_connection();
+        let dialect = Dialect::of(db.get_database_backend());
+        for statement in self.up {
+            db.execute_unprepared(&dialect.ddl(statement)).await?;
+        }
+        Ok(())
+    }
+
+    /// All or nothing: a process that dies half-way leaves the old schema.
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+}

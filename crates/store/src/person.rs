@@ -1,0 +1,282 @@
+//! People and accounts: contact data lives here and, sealed, in packets, snapshots and notes.
+
+use std::collections::BTreeMap;
+
+use handfast_domain::field::Value as FieldValue;
+use handfast_domain::time::Instant;
+use sea_orm::{ConnectionTrait, FromQueryResult};
+use uuid::Uuid;
+
+use crate::change::json;
+use crate::dialect::{self, Dialect};
+use crate::error::Result;
+use crate::lead::list;
+use crate::rows::{execute, fetch_all, insert_new_rows, insert_rows, upsert_rows};
+use crate::tx::Tx;
+
+/// A person with contact data. E-mails are lower-case, phones in E.164.
+#[derive(Clone, Debug, Default, PartialEq, Eq, FromQueryResult)]
+pub struct Person {
+    pub id: Uuid,
+    pub name: Option<String>,
+    pub email: Option<String>,
+    pub phone: Option<String>,
+    pub title: Option<String>,
+    pub seniority: Option<String>,
+    pub department: Option<String>,
+    pub country: Option<String>,
+    pub consent: Option<bool>,
+    pub created_at: i64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, FromQueryResult)]
+pub struct Account {
+    pub id: Uuid,
+    pub name: String,
+    /// Unique; how accounts are recognised.
+    pub domain: Option<String>,
+    pub industry: Option<String>,
+    pub employees: Option<i64>,
+    pub annual_revenue: Option<i64>,
+    pub country: Option<String>,
+    pub region: Option<String>,
+    pub incumbent: Option<String>,
+    pub created_at: i64,
+}
+
+/// An identity in another system.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExternalRef {
+    pub system: String,
+    pub id: String,
+}
+
+/// A typed value that somebody observed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trait {
+    pub lead: Uuid,
+    pub key: String,
+    pub value: FieldValue,
+    pub source: String,
+    pub observed_at: Instant,
+}
+
+const PERSON: &str =
+    "p.id, p.name, p.email, p.phone, p.title, p.seniority, p.department, p.country, p.consent, p.created_at";
+const ACCOUNT: &str = "a.id, a.name, a.domain, a.industry, a.employees, a.annual_revenue, a.country, a.region, a.incumbent, a.created_at";
+
+pub async fn people(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Person>> {
+    let sql = format!("SELECT {PERSON} FROM person p WHERE p.id IN {}", list(db));
+    fetch_all(db, &sql, vec![dialect::uuids(ids)]).await
+}
+
+pub async fn accounts(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Account>> {
+    let sql = format!("SELECT {ACCOUNT} FROM account a WHERE a.id IN {}", list(db));
+    fetch_all(db, &sql, vec![dialect::uuids(ids)]).await
+}
+
+pub async fn accounts_by_domain(db: &impl ConnectionTrait, domains: &[String]) -> Result<Vec<Account>> {
+    let texts = Dialect::of(db.get_database_backend()).text_list("$1");
+    let sql = format!("SELECT {ACCOUNT} FROM account a WHERE a.domain IN {texts}");
+    fetch_all(db, &sql, vec![dialect::texts(domains)]).await
+}
+
+pub async fn insert_people(tx: &Tx, people: Vec<Person>) -> Result<()> {
+    let rows = people.into_iter().map(|person| {
+        let Person { id, name, email, phone, title, seniority, department, country, consent, created_at } =
+            person;
+        vec![
+            id.into(),
+            name.into(),
+            email.into(),
+            phone.into(),
+            title.into(),
+            seniority.into(),
+            department.into(),
+            country.into(),
+            consent.into(),
+            created_at.into(),
+        ]
+    });
+    let columns = &[
+        "id",
+        "name",
+        "email",
+        "phone",
+        "title",
+        "seniority",
+        "department",
+        "country",
+        "consent",
+        "created_at",
+    ];
+    insert_rows(tx, "person", columns, rows.collect()).await?;
+    Ok(())
+}
+
+/// Fills in what was unknown and replaces what is known better now; nothing is forgotten.
+pub async fn enrich_person(tx: &Tx, person: &Person) -> Result<()> {
+    let sql = "UPDATE person SET name = coalesce($1, name), email = coalesce(email, $2), phone = coalesce(phone, $3), \
+               title = coalesce($4, title), seniority = coalesce($5, seniority), department = coalesce($6, department), \
+               country = coalesce($7, country), consent = coalesce($8, consent) WHERE id = $9";
+    let Person { id, name, email, phone, title, seniority, department, country, consent, created_at: _ } =
+        person.clone();
+    let values = vec![
+        name.into(),
+        email.into(),
+        phone.into(),
+        title.into(),
+        seniority.into(),
+        department.into(),
+        country.into(),
+        consent.into(),
+        id.into(),
+    ];
+    execute(tx, sql, values).await?;
+    Ok(())
+}
+
+pub async fn upsert_accounts(tx: &Tx, accounts: Vec<Account>) -> Result<()> {
+    let rows = accounts.into_iter().map(|account| {
+        let Account {
+            id,
+            name,
+            domain,
+            industry,
+            employees,
+            annual_revenue,
+            country,
+            region,
+            incumbent,
+            created_at,
+        } = account;
+        vec![
+            id.into(),
+            name.into(),
+            domain.into(),
+            industry.into(),
+            employees.into(),
+            annual_revenue.into(),
+            country.into(),
+            region.into(),
+            incumbent.into(),
+            created_at.into(),
+        ]
+    });
+    let columns = &[
+        "id",
+        "name",
+        "domain",
+        "industry",
+        "employees",
+        "annual_revenue",
+        "country",
+        "region",
+        "incumbent",
+        "created_at",
+    ];
+    upsert_rows(tx, "account", columns, &["id"], rows.collect()).await?;
+    Ok(())
+}
+
+pub async fn insert_refs(tx: &Tx, refs: Vec<(ExternalRef, Uuid)>) -> Result<()> {
+    let rows = refs.into_iter().map(|(at, lead)| vec![at.system.into(), at.id.into(), lead.into()]);
+    insert_new_rows(
+        tx,
+        "external_ref",
+        &["system", "external_id", "lead"],
+        &["system", "external_id"],
+        rows.collect(),
+    )
+    .await?;
+    Ok(())
+}
+
+pub async fn put_traits(tx: &Tx, traits: Vec<Trait>) -> Result<()> {
+    let mut rows = vec![];
+    for Trait { lead, key, value, source, observed_at } in traits {
+        rows.push(vec![
+            lead.into(),
+            key.into(),
+            json(&value)?.into(),
+            source.into(),
+            observed_at.ms().into(),
+        ]);
+    }
+    let columns = &["lead", "key", "value", "source", "observed_at"];
+    upsert_rows(tx, "trait", columns, &["lead", "key"], rows).await?;
+    Ok(())
+}
+
+/// Which leads are known under these identities.
+#[derive(Clone, Debug, Default)]
+pub struct Identities {
+    pub emails: BTreeMap<String, Uuid>,
+    pub phones: BTreeMap<String, Uuid>,
+    pub refs: BTreeMap<ExternalRef, Uuid>,
+}
+
+#[derive(FromQueryResult)]
+struct Known {
+    identity: String,
+    lead: Uuid,
+}
+
+pub async fn identities(
+    db: &impl ConnectionTrait,
+    emails: &[String],
+    phones: &[String],
+    refs: &[ExternalRef],
+) -> Result<Identities> {
+    let texts = Dialect::of(db.get_database_backend()).text_list("$1");
+    let mut found = Identities::default();
+    for (column, values, into) in [("email", emails, &mut found.emails), ("phone", phones, &mut found.phones)]
+    {
+        if values.is_empty() {
+            continue;
+        }
+        let sql = format!(
+            "SELECT p.{column} AS identity, l.id AS lead FROM person p JOIN lead l ON l.person = p.id WHERE p.{column} IN {texts}"
+        );
+        let rows: Vec<Known> = fetch_all(db, &sql, vec![dialect::texts(values)]).await?;
+        into.extend(rows.into_iter().map(|row| (row.identity, row.lead)));
+    }
+    let mut systems: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for at in refs {
+        systems.entry(&at.system).or_default().push(&at.id);
+    }
+    for (system, ids) in systems {
+        let sql = format!(
+            "SELECT external_id AS identity, lead FROM external_ref WHERE external_id IN {texts} AND system = $2"
+        );
+        let rows: Vec<Known> = fetch_all(db, &sql, vec![dialect::texts(ids), system.into()]).await?;
+        let named = rows
+            .into_iter()
+            .map(|row| (ExternalRef { system: system.to_owned(), id: row.identity }, row.lead));
+        found.refs.extend(named);
+    }
+    Ok(found)
+}
+
+#[derive(FromQueryResult)]
+struct TraitRow {
+    lead: Uuid,
+    key: String,
+    value: String,
+    source: String,
+    observed_at: i64,
+}
+
+/// Traits of these leads, by key.
+pub async fn traits(db: &impl ConnectionTrait, leads: &[Uuid]) -> Result<Vec<Trait>> {
+    let sql =
+        format!("SELECT lead, key, value, source, observed_at FROM trait WHERE lead IN {} ORDER BY lead, key", list(db));
+    let rows: Vec<TraitRow> = fetch_all(db, &sql, vec![dialect::uuids(leads)]).await?;
+    rows.into_iter()
+        .map(|row| {
+            let value = crate::decode::json(crate::decode::Place("trait", "value", &row.lead), &row.value)?;
+            let TraitRow { lead, key, source, observed_at, .. } = row;
+            Ok(Trait { lead, key, value, source, observed_at: Instant(observed_at) })
+        })
+        .collect()
+}

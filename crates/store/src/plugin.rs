@@ -1,0 +1,316 @@
+//! Plugin versions by digest, settings by digest, and what is deployed where. The bytes are in the blob store.
+
+use handfast_domain::digest::Digest;
+use handfast_domain::time::Instant;
+use sea_orm::{ConnectionTrait, FromQueryResult};
+use uuid::Uuid;
+
+use crate::decode::{self, Place, small};
+use crate::error::Result;
+use crate::rows::{execute, fetch_all, fetch_one, insert_new_rows, upsert_rows};
+use crate::tx::Tx;
+
+/// An uploaded version. Its identity is its digest; name and label are what its author calls it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginVersion {
+    pub digest: Digest,
+    pub name: String,
+    pub label: String,
+    /// Key of the team that uploaded it.
+    pub team: String,
+    /// QUALIFY or ROUTE, once it is known.
+    pub kind: Option<String>,
+    /// VALIDATING, VALIDATED, REJECTED or RETIRED.
+    pub status: String,
+    /// The rule's own description as JSON, once it is known.
+    pub descriptor: Option<String>,
+    /// Every check with its result, as JSON.
+    pub checks: String,
+    pub case_count: u32,
+    pub size: i64,
+    pub uploaded_by: Uuid,
+    pub uploaded_at: Instant,
+}
+
+#[derive(FromQueryResult)]
+struct VersionRow {
+    digest: String,
+    name: String,
+    label: String,
+    team: String,
+    kind: Option<String>,
+    status: String,
+    descriptor: Option<String>,
+    checks: String,
+    case_count: i64,
+    size: i64,
+    uploaded_by: Uuid,
+    uploaded_at: i64,
+}
+
+impl VersionRow {
+    fn decode(self) -> Result<PluginVersion> {
+        let row = self.digest.clone();
+        Ok(PluginVersion {
+            digest: decode::digest(Place("plugin_version", "digest", &row), &self.digest)?,
+            name: self.name,
+            label: self.label,
+            team: self.team,
+            kind: self.kind,
+            status: self.status,
+            descriptor: self.descriptor,
+            checks: self.checks,
+            case_count: small(Place("plugin_version", "case_count", &row), self.case_count)?,
+            size: self.size,
+            uploaded_by: self.uploaded_by,
+            uploaded_at: Instant(self.uploaded_at),
+        })
+    }
+}
+
+const VERSION: &str =
+    "digest, name, label, team, kind, status, descriptor, checks, case_count, size, uploaded_by, uploaded_at";
+
+/// A row of what ran in a slot, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployment {
+    pub id: Uuid,
+    pub slot: String,
+    pub version: Digest,
+    pub settings: Digest,
+    /// SHADOW, CANARY or LIVE.
+    pub mode: String,
+    /// RUNNING, SUPERSEDED, ROLLED_BACK or FAILED.
+    pub state: String,
+    pub started_by: Uuid,
+    pub started_at: Instant,
+    pub ended_at: Option<Instant>,
+    pub end_reason: Option<String>,
+    /// The deployment that this one took back.
+    pub rollback_of: Option<Uuid>,
+}
+
+#[derive(FromQueryResult)]
+struct DeploymentRow {
+    id: Uuid,
+    slot: String,
+    version: String,
+    settings: String,
+    mode: String,
+    state: String,
+    started_by: Uuid,
+    started_at: i64,
+    ended_at: Option<i64>,
+    end_reason: Option<String>,
+    rollback_of: Option<Uuid>,
+}
+
+impl DeploymentRow {
+    fn decode(self) -> Result<Deployment> {
+        let id = self.id;
+        Ok(Deployment {
+            id,
+            slot: self.slot,
+            version: decode::digest(Place("deployment", "version", &id), &self.version)?,
+            settings: decode::digest(Place("deployment", "settings", &id), &self.settings)?,
+            mode: self.mode,
+            state: self.state,
+            started_by: self.started_by,
+            started_at: Instant(self.started_at),
+            ended_at: self.ended_at.map(Instant),
+            end_reason: self.end_reason,
+            rollback_of: self.rollback_of,
+        })
+    }
+}
+
+const DEPLOYMENT: &str =
+    "id, slot, version, settings, mode, state, started_by, started_at, ended_at, end_reason, rollback_of";
+
+/// What answers for a slot now.
+pub struct Live {
+    pub slot: String,
+    pub deployment: Uuid,
+    pub version: Digest,
+    pub settings: String,
+}
+
+pub async fn put_version(tx: &Tx, version: &PluginVersion) -> Result<()> {
+    let PluginVersion {
+        digest,
+        name,
+        label,
+        team,
+        kind,
+        status,
+        descriptor,
+        checks,
+        case_count,
+        size,
+        uploaded_by,
+        uploaded_at,
+    } = version;
+    let row = vec![
+        digest.to_string().into(),
+        name.as_str().into(),
+        label.as_str().into(),
+        team.as_str().into(),
+        kind.clone().into(),
+        status.as_str().into(),
+        descriptor.clone().into(),
+        checks.as_str().into(),
+        i64::from(*case_count).into(),
+        (*size).into(),
+        (*uploaded_by).into(),
+        uploaded_at.ms().into(),
+    ];
+    let columns = &[
+        "digest",
+        "name",
+        "label",
+        "team",
+        "kind",
+        "status",
+        "descriptor",
+        "checks",
+        "case_count",
+        "size",
+        "uploaded_by",
+        "uploaded_at",
+    ];
+    upsert_rows(tx, "plugin_version", columns, &["digest"], vec![row]).await?;
+    Ok(())
+}
+
+pub async fn version(db: &impl ConnectionTrait, digest: Digest) -> Result<Option<PluginVersion>> {
+    let sql = format!("SELECT {VERSION} FROM plugin_version WHERE digest = $1");
+    let row: Option<VersionRow> = fetch_one(db, &sql, vec![digest.to_string().into()]).await?;
+    row.map(VersionRow::decode).transpose()
+}
+
+/// The newest versions first.
+pub async fn versions(db: &impl ConnectionTrait, limit: i64) -> Result<Vec<PluginVersion>> {
+    let sql = format!("SELECT {VERSION} FROM plugin_version ORDER BY uploaded_at DESC, digest LIMIT $1");
+    let rows: Vec<VersionRow> = fetch_all(db, &sql, vec![limit.into()]).await?;
+    rows.into_iter().map(VersionRow::decode).collect()
+}
+
+/// Versions of one name with one label: the same label with other bytes is refused.
+pub async fn labelled(db: &impl ConnectionTrait, name: &str, label: &str) -> Result<Vec<PluginVersion>> {
+    let sql = format!("SELECT {VERSION} FROM plugin_version WHERE name = $1 AND label = $2");
+    let rows: Vec<VersionRow> = fetch_all(db, &sql, vec![name.into(), label.into()]).await?;
+    rows.into_iter().map(VersionRow::decode).collect()
+}
+
+pub async fn put_settings(tx: &Tx, digest: Digest, body: &str) -> Result<()> {
+    let row = vec![digest.to_string().into(), body.into()];
+    insert_new_rows(tx, "settings", &["digest", "body"], &["digest"], vec![row]).await?;
+    Ok(())
+}
+
+pub async fn settings(db: &impl ConnectionTrait, digest: Digest) -> Result<Option<String>> {
+    crate::rows::fetch_value(
+        db,
+        "SELECT body FROM settings WHERE digest = $1",
+        vec![digest.to_string().into()],
+    )
+    .await
+}
+
+/// Starts or ends a deployment. End the old one before the new one starts: one LIVE a slot.
+pub async fn put_deployment(tx: &Tx, deployment: &Deployment) -> Result<()> {
+    let Deployment {
+        id,
+        slot,
+        version,
+        settings,
+        mode,
+        state,
+        started_by,
+        started_at,
+        ended_at,
+        end_reason,
+        rollback_of,
+    } = deployment;
+    let row = vec![
+        (*id).into(),
+        slot.as_str().into(),
+        version.to_string().into(),
+        settings.to_string().into(),
+        mode.as_str().into(),
+        state.as_str().into(),
+        (*started_by).into(),
+        started_at.ms().into(),
+        ended_at.map(|at| at.ms()).into(),
+        end_reason.clone().into(),
+        (*rollback_of).into(),
+    ];
+    let columns = &[
+        "id",
+        "slot",
+        "version",
+        "settings",
+        "mode",
+        "state",
+        "started_by",
+        "started_at",
+        "ended_at",
+        "end_reason",
+        "rollback_of",
+    ];
+    upsert_rows(tx, "deployment", columns, &["id"], vec![row]).await?;
+    Ok(())
+}
+
+/// Deployments of a slot, or of all, the newest first.
+pub async fn deployments(
+    db: &impl ConnectionTrait,
+    slot: Option<&str>,
+    limit: i64,
+) -> Result<Vec<Deployment>> {
+    let rows: Vec<DeploymentRow> = match slot {
+        Some(slot) => {
+            let sql = format!(
+                "SELECT {DEPLOYMENT} FROM deployment WHERE slot = $1 ORDER BY started_at DESC, id DESC LIMIT $2"
+            );
+            fetch_all(db, &sql, vec![slot.into(), limit.into()]).await?
+        }
+        None => {
+            let sql =
+                format!("SELECT {DEPLOYMENT} FROM deployment ORDER BY started_at DESC, id DESC LIMIT $1");
+            fetch_all(db, &sql, vec![limit.into()]).await?
+        }
+    };
+    rows.into_iter().map(DeploymentRow::decode).collect()
+}
+
+pub async fn deployment(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Deployment>> {
+    let sql = format!("SELECT {DEPLOYMENT} FROM deployment WHERE id = $1");
+    let row: Option<DeploymentRow> = fetch_one(db, &sql, vec![id.into()]).await?;
+    row.map(DeploymentRow::decode).transpose()
+}
+
+pub async fn live(db: &impl ConnectionTrait) -> Result<Vec<Live>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        id: Uuid,
+        slot: String,
+        version: String,
+        body: String,
+    }
+    let sql = "SELECT d.id, d.slot, d.version, s.body FROM deployment d JOIN settings s ON s.digest = d.settings \
+               WHERE d.mode = 'LIVE' AND d.state = 'RUNNING' ORDER BY d.slot";
+    let rows: Vec<Row> = fetch_all(db, sql, vec![]).await?;
+    rows.into_iter()
+        .map(|row| {
+            let version = decode::digest(Place("deployment", "version", &row.id), &row.version)?;
+            Ok(Live { slot: row.slot, deployment: row.id, version, settings: row.body })
+        })
+        .collect()
+}
+
+/// Retires a version: it can no longer be deployed.
+pub async fn retire(tx: &Tx, digest: Digest) -> Result<bool> {
+    let sql = "UPDATE plugin_version SET status = 'RETIRED' WHERE digest = $1 AND status = 'VALIDATED'";
+    Ok(execute(tx, sql, vec![digest.to_string().into()]).await? == 1)
+}

@@ -1,0 +1,152 @@
+//! Connections to SQLite: one that writes, a pool that reads, and a small pool for reports with a time limit.
+
+use crate::error::Result;
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, SqlxError,
+    sqlx::SqliteConnection,
+    sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// SQLite looks at the clock once in so many instructions, about every millisecond.
+const INSTRUCTIONS: i32 = 20_000;
+
+/// When the running command must end. A dropped future stops no statement; the connection's own thread looks here.
+#[derive(Clone)]
+pub(crate) struct Deadline {
+    started: Instant,
+    /// Milliseconds after `started`; 0 for none.
+    at: Arc<AtomicU64>,
+}
+
+impl Deadline {
+    pub fn new() -> Deadline {
+        Deadline { started: Instant::now(), at: Arc::default() }
+    }
+
+    pub fn set(&self, limit: Duration) {
+        self.at.store(self.now() + millis(limit) + 1, Ordering::Relaxed);
+    }
+
+    pub fn clear(&self) {
+        self.at.store(0, Ordering::Relaxed);
+    }
+
+    fn passed(&self) -> bool {
+        let at = self.at.load(Ordering::Relaxed);
+        at != 0 && self.now() > at
+    }
+
+    fn now(&self) -> u64 {
+        millis(self.started.elapsed())
+    }
+}
+
+pub(crate) async fn writer(database: &Path, deadline: &Deadline) -> Result<DatabaseConnection> {
+    let database = database.to_owned();
+    let mut options = options(1);
+    options.map_sqlx_sqlite_opts(move |sqlite| {
+        common(sqlite, &database)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .statement_cache_capacity(512)
+            .pragma("secure_delete", "ON")
+            .pragma("cache_size", "-8192")
+            // Fewer checkpoints: each one syncs the database file too, while commands wait.
+            .pragma("wal_autocheckpoint", "4000")
+            .pragma("journal_size_limit", "67108864")
+    });
+    let deadline = deadline.clone();
+    options.map_sqlx_sqlite_pool_opts(move |pool| {
+        let deadline = deadline.clone();
+        pool.after_connect(move |connection, _| {
+            let deadline = deadline.clone();
+            Box::pin(async move {
+                connection
+                    .lock_handle()
+                    .await?
+                    .set_progress_handler(INSTRUCTIONS, move || !deadline.passed());
+                Ok(())
+            })
+        })
+    });
+    Ok(Database::connect(options).await?)
+}
+
+pub(crate) async fn readers(database: &Path, connections: u32) -> Result<DatabaseConnection> {
+    let database = database.to_owned();
+    let mut options = options(connections);
+    options.map_sqlx_sqlite_opts(move |sqlite| read_only(common(sqlite, &database)));
+    Ok(Database::connect(options).await?)
+}
+
+/// Like [`readers`], but each statement is stopped after `limit`.
+pub(crate) async fn reports(
+    database: &Path,
+    connections: u32,
+    limit: Duration,
+) -> Result<DatabaseConnection> {
+    let database = database.to_owned();
+    let mut options = options(connections);
+    options.map_sqlx_sqlite_opts(move |sqlite| read_only(common(sqlite, &database)));
+    options.map_sqlx_sqlite_pool_opts(move |pool| {
+        pool.before_acquire(move |connection, _| {
+            Box::pin(async move { arm(connection, limit).await.map(|()| true) })
+        })
+        .after_connect(move |connection, _| Box::pin(arm(connection, limit)))
+    });
+    Ok(Database::connect(options).await?)
+}
+
+/// A connection is taken from the pool for each statement, or for a transaction of several: the time starts here.
+async fn arm(connection: &mut SqliteConnection, limit: Duration) -> Result<(), SqlxError> {
+    let until = Instant::now() + limit;
+    connection.lock_handle().await?.set_progress_handler(INSTRUCTIONS, move || Instant::now() < until);
+    Ok(())
+}
+
+/// Moves all of the write-ahead log into the database file and empties it.
+pub(crate) async fn checkpoint(writer: &DatabaseConnection) -> Result<()> {
+    writer.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+    Ok(())
+}
+
+fn options(connections: u32) -> ConnectOptions {
+    // The path is set as a path below: in a URL it would need escapes.
+    let mut options = ConnectOptions::new("sqlite://handfast.db");
+    options
+        .max_connections(connections)
+        .min_connections(connections)
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false)
+        .test_before_acquire(false)
+        .idle_timeout(None::<Duration>)
+        .max_lifetime(None::<Duration>)
+        .acquire_timeout(Duration::from_secs(10));
+    options
+}
+
+fn common(sqlite: SqliteConnectOptions, database: &Path) -> SqliteConnectOptions {
+    sqlite
+        .filename(database)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(5))
+        .statement_cache_capacity(256)
+        .pragma("temp_store", "MEMORY")
+}
+
+fn read_only(sqlite: SqliteConnectOptions) -> SqliteConnectOptions {
+    sqlite.read_only(true).pragma("query_only", "ON").pragma("cache_size", "-4096")
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 2)
+}

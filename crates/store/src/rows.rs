@@ -1,0 +1,147 @@
+//! Rows in and out: multi-row inserts with few statement texts, and typed reads whose errors name table and column.
+
+use crate::{
+    dialect::Dialect,
+    error::{Result, StoreError},
+};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult, Statement, Value};
+use uuid::Uuid;
+
+/// Inserts `rows` in the order given; each row has a value for each of `columns`.
+pub async fn insert_rows(
+    db: &impl ConnectionTrait,
+    table: &str,
+    columns: &[&str],
+    rows: Vec<Vec<Value>>,
+) -> Result<u64> {
+    write_rows(db, table, columns, "", rows).await
+}
+
+/// Inserts `rows`; where one with the same `key` exists, its other columns take the new values.
+pub async fn upsert_rows(
+    db: &impl ConnectionTrait,
+    table: &str,
+    columns: &[&str],
+    key: &[&str],
+    rows: Vec<Vec<Value>>,
+) -> Result<u64> {
+    let changes: Vec<String> = columns
+        .iter()
+        .filter(|column| !key.contains(column))
+        .map(|column| format!("{column}=excluded.{column}"))
+        .collect();
+    let action =
+        if changes.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", changes.join(",")) };
+    write_rows(db, table, columns, &format!(" ON CONFLICT ({}) DO {action}", key.join(",")), rows).await
+}
+
+/// Inserts those of `rows` whose `key` is new and leaves the others as they are.
+pub async fn insert_new_rows(
+    db: &impl ConnectionTrait,
+    table: &str,
+    columns: &[&str],
+    key: &[&str],
+    rows: Vec<Vec<Value>>,
+) -> Result<u64> {
+    write_rows(db, table, columns, &format!(" ON CONFLICT ({}) DO NOTHING", key.join(",")), rows).await
+}
+
+/// Runs one statement and answers the number of rows that it changed.
+pub async fn execute(db: &impl ConnectionTrait, sql: &str, values: Vec<Value>) -> Result<u64> {
+    Ok(db.execute_raw(statement(db, sql, values)).await?.rows_affected())
+}
+
+pub async fn fetch_all<T: FromQueryResult>(
+    db: &impl ConnectionTrait,
+    sql: &str,
+    values: Vec<Value>,
+) -> Result<Vec<T>> {
+    let rows = db.query_all_raw(statement(db, sql, values)).await?;
+    rows.iter().map(|row| decode(row, sql)).collect()
+}
+
+/// The first row, if there is one.
+pub async fn fetch_one<T: FromQueryResult>(
+    db: &impl ConnectionTrait,
+    sql: &str,
+    values: Vec<Value>,
+) -> Result<Option<T>> {
+    let row = db.query_one_raw(statement(db, sql, values)).await?;
+    row.as_ref().map(|row| decode(row, sql)).transpose()
+}
+
+/// The first column of the first row: a count, a maximum, one looked-up value.
+pub async fn fetch_value<T: sea_orm::TryGetable>(
+    db: &impl ConnectionTrait,
+    sql: &str,
+    values: Vec<Value>,
+) -> Result<Option<T>> {
+    match db.query_one_raw(statement(db, sql, values)).await? {
+        Some(row) => row.try_get_by_index(0).map(Some).map_err(|error| undecodable(&row, sql, error)),
+        None => Ok(None),
+    }
+}
+
+/// Many rows a statement save round trips to the connection's thread; sizes that halve keep the texts few, so that
+/// each stays prepared, and any number of rows needs few statements.
+const CHUNKS: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
+/// SQLite allows 32,766 parameters in a statement, PostgreSQL 65,535.
+const MAX_PARAMETERS: usize = 32_766;
+
+async fn write_rows(
+    db: &impl ConnectionTrait,
+    table: &str,
+    columns: &[&str],
+    on_conflict: &str,
+    rows: Vec<Vec<Value>>,
+) -> Result<u64> {
+    if let Some(row) = rows.iter().find(|row| row.len() != columns.len()) {
+        let (values, columns) = (row.len(), columns.len());
+        return Err(StoreError::Db(format!(
+            "table `{table}`: a row of {values} values for {columns} columns"
+        )));
+    }
+    let dialect = Dialect::of(db.get_database_backend());
+    let mut left = rows.len();
+    let mut rows = rows.into_iter();
+    let mut written = 0;
+    while left > 0 {
+        let fits = |size: &&usize| **size <= left && **size * columns.len() <= MAX_PARAMETERS;
+        let size = CHUNKS.iter().find(fits).copied().unwrap_or(1);
+        let mut sql = String::with_capacity(96 + table.len() + size * (columns.len() * 2 + 3));
+        sql.push_str("INSERT INTO ");
+        sql.push_str(table);
+        for (index, column) in columns.iter().enumerate() {
+            sql.push_str(if index == 0 { " (" } else { "," });
+            sql.push_str(column);
+        }
+        sql.push_str(") VALUES ");
+        dialect.push_rows(&mut sql, size, columns.len());
+        sql.push_str(on_conflict);
+        written += execute(db, &sql, rows.by_ref().take(size).flatten().collect()).await?;
+        left -= size;
+    }
+    Ok(written)
+}
+
+fn statement(db: &impl ConnectionTrait, sql: &str, values: Vec<Value>) -> Statement {
+    Statement::from_sql_and_values(db.get_database_backend(), sql, values)
+}
+
+fn decode<T: FromQueryResult>(row: &QueryResult, sql: &str) -> Result<T> {
+    T::from_query_result(row, "").map_err(|error| undecodable(row, sql, error))
+}
+
+fn undecodable(row: &QueryResult, sql: &str, error: DbErr) -> StoreError {
+    let why = error.to_string();
+    let mut words = sql.split_whitespace().skip_while(|word| !word.eq_ignore_ascii_case("from")).skip(1);
+    let table = words.next().unwrap_or("?").trim_matches(|c: char| !c.is_alphanumeric() && c != '_');
+    // Both libraries put the column's name in quotes.
+    let column = why.split(['"', '`']).nth(1).unwrap_or("?").trim_matches('\\').to_owned();
+    let id = row
+        .try_get::<Uuid>("", "id")
+        .map(|id| id.to_string())
+        .or_else(|_| row.try_get::<i64>("", "id").map(|id| id.to_string()))
+        .unwrap_or_else(|_| "?".to_owned());
+    StoreError::corrupt(table, &column, id, why)
+}

@@ -1,0 +1,196 @@
+//! Touchpoints: rows for the timeline, and a count of each lead's engagement that rules read.
+
+use std::collections::BTreeMap;
+
+use handfast_domain::profile::Engagement;
+use handfast_domain::stage::Channel;
+use handfast_domain::time::Instant;
+use sea_orm::{ConnectionTrait, FromQueryResult};
+use uuid::Uuid;
+
+use crate::change::json;
+use crate::decode::{self, Place, closed};
+use crate::dialect;
+use crate::error::Result;
+use crate::lead::list;
+use crate::person::ExternalRef;
+use crate::rows::{execute, fetch_all, insert_new_rows, upsert_rows};
+use crate::tx::Tx;
+
+/// One touch of a lead, or of a visitor who has no name yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Touchpoint {
+    pub id: Uuid,
+    pub lead: Option<Uuid>,
+    pub anonymous_id: Option<String>,
+    pub campaign: Option<Uuid>,
+    pub channel: Channel,
+    pub source: Option<String>,
+    pub medium: Option<String>,
+    pub content: Option<String>,
+    pub occurred_at: Instant,
+    pub received_at: Instant,
+    pub external: Option<ExternalRef>,
+}
+
+#[derive(FromQueryResult)]
+struct Row {
+    id: Uuid,
+    lead: Option<Uuid>,
+    anonymous_id: Option<String>,
+    campaign: Option<Uuid>,
+    channel: String,
+    source: Option<String>,
+    medium: Option<String>,
+    content: Option<String>,
+    occurred_at: i64,
+    received_at: i64,
+    system: Option<String>,
+    external_id: Option<String>,
+}
+
+impl Row {
+    fn decode(self) -> Result<Touchpoint> {
+        let channel = closed(Place("touchpoint", "channel", &self.id), &self.channel, Channel::parse)?;
+        let external = self.system.zip(self.external_id).map(|(system, id)| ExternalRef { system, id });
+        Ok(Touchpoint {
+            id: self.id,
+            lead: self.lead,
+            anonymous_id: self.anonymous_id,
+            campaign: self.campaign,
+            channel,
+            source: self.source,
+            medium: self.medium,
+            content: self.content,
+            occurred_at: Instant(self.occurred_at),
+            received_at: Instant(self.received_at),
+            external,
+        })
+    }
+}
+
+const TOUCHPOINT: &str = "t.id, t.lead, t.anonymous_id, t.campaign, t.channel, t.source, t.medium, t.content, \
+    t.occurred_at, t.received_at, t.system, t.external_id";
+
+#[derive(FromQueryResult)]
+struct EngagementRow {
+    lead: Uuid,
+    body: String,
+}
+
+/// Stores those that are new, by their reference in the source system, and counts them. Answers how many were new.
+pub async fn record(tx: &Tx, touches: &[Touchpoint]) -> Result<usize> {
+    let mut known: Vec<(String, String)> = vec![];
+    let refs: Vec<&ExternalRef> = touches.iter().filter_map(|touch| touch.external.as_ref()).collect();
+    if !refs.is_empty() {
+        #[derive(FromQueryResult)]
+        struct Known {
+            system: String,
+            external_id: String,
+        }
+        let texts = tx.dialect().text_list("$1");
+        let sql = format!(
+            "SELECT system, external_id FROM touchpoint WHERE external_id IN {texts} AND system IS NOT NULL"
+        );
+        let rows: Vec<Known> =
+            fetch_all(tx, &sql, vec![dialect::texts(refs.iter().map(|at| &at.id))]).await?;
+        known.extend(rows.into_iter().map(|row| (row.system, row.external_id)));
+    }
+    let mut fresh: Vec<&Touchpoint> = vec![];
+    for touch in touches {
+        if let Some(at) = &touch.external {
+            let key = (at.system.clone(), at.id.clone());
+            if known.contains(&key) {
+                continue;
+            }
+            known.push(key);
+        }
+        fresh.push(touch);
+    }
+    let rows = fresh.iter().map(|touch| {
+        let (system, external_id) = touch.external.clone().map(|at| (at.system, at.id)).unzip();
+        vec![
+            touch.id.into(),
+            touch.lead.into(),
+            touch.anonymous_id.clone().into(),
+            touch.campaign.into(),
+            touch.channel.as_str().into(),
+            touch.source.clone().into(),
+            touch.medium.clone().into(),
+            touch.content.clone().into(),
+            touch.occurred_at.ms().into(),
+            touch.received_at.ms().into(),
+            system.into(),
+            external_id.into(),
+        ]
+    });
+    let columns = &[
+        "id",
+        "lead",
+        "anonymous_id",
+        "campaign",
+        "channel",
+        "source",
+        "medium",
+        "content",
+        "occurred_at",
+        "received_at",
+        "system",
+        "external_id",
+    ];
+    insert_new_rows(tx, "touchpoint", columns, &["id"], rows.collect()).await?;
+    count(tx, &fresh).await?;
+    Ok(fresh.len())
+}
+
+async fn count(tx: &Tx, touches: &[&Touchpoint]) -> Result<()> {
+    let mut by_lead: BTreeMap<Uuid, Vec<&Touchpoint>> = BTreeMap::new();
+    for touch in touches {
+        if let Some(lead) = touch.lead {
+            by_lead.entry(lead).or_default().push(touch);
+        }
+    }
+    if by_lead.is_empty() {
+        return Ok(());
+    }
+    let sql = format!("SELECT lead, body FROM engagement WHERE lead IN {}", list(tx));
+    let rows: Vec<EngagementRow> = fetch_all(tx, &sql, vec![dialect::uuids(by_lead.keys())]).await?;
+    let mut counts: BTreeMap<Uuid, Engagement> = BTreeMap::new();
+    for row in rows {
+        counts.insert(row.lead, decode::json(Place("engagement", "body", &row.lead), &row.body)?);
+    }
+    let mut updated = vec![];
+    for (lead, mut touches) in by_lead {
+        touches.sort_by_key(|touch| touch.occurred_at);
+        let mut engagement = counts.remove(&lead).unwrap_or_default();
+        for touch in touches {
+            engagement.record(touch.channel, touch.content.as_deref(), touch.occurred_at);
+        }
+        updated.push(vec![lead.into(), json(&engagement)?.into()]);
+    }
+    upsert_rows(tx, "engagement", &["lead", "body"], &["lead"], updated).await?;
+    Ok(())
+}
+
+/// A visitor got a name: earlier touches join the lead.
+pub async fn adopt(tx: &Tx, anonymous_id: &str, lead: Uuid) -> Result<()> {
+    let sql = format!("SELECT {TOUCHPOINT} FROM touchpoint t WHERE t.anonymous_id = $1 AND t.lead IS NULL");
+    let rows: Vec<Row> = fetch_all(tx, &sql, vec![anonymous_id.into()]).await?;
+    let mut touches = rows.into_iter().map(Row::decode).collect::<Result<Vec<_>>>()?;
+    touches.iter_mut().for_each(|touch| touch.lead = Some(lead));
+    let sql = "UPDATE touchpoint SET lead = $1 WHERE anonymous_id = $2 AND lead IS NULL";
+    execute(tx, sql, vec![lead.into(), anonymous_id.into()]).await?;
+    count(tx, &touches.iter().collect::<Vec<_>>()).await
+}
+
+/// The newest touches of each lead: one statement, the limit inside.
+pub async fn newest(db: &impl ConnectionTrait, leads: &[Uuid], per_lead: i64) -> Result<Vec<Touchpoint>> {
+    let sql = format!(
+        "SELECT id, lead, anonymous_id, campaign, channel, source, medium, content, occurred_at, received_at, system, \
+         external_id FROM (SELECT {TOUCHPOINT}, row_number() OVER (PARTITION BY t.lead ORDER BY t.occurred_at DESC, t.id DESC) AS rank \
+         FROM touchpoint t WHERE t.lead IN {}) ranked WHERE rank <= $2 ORDER BY lead, occurred_at DESC, id DESC",
+        list(db)
+    );
+    let rows: Vec<Row> = fetch_all(db, &sql, vec![dialect::uuids(leads), per_lead.into()]).await?;
+    rows.into_iter().map(Row::decode).collect()
+}

@@ -1,0 +1,164 @@
+use super::*;
+use handfast_store::{
+    cursor::CursorError,
+    open::{meta, set_meta},
+};
+use std::fs;
+
+/// What a `kill -9` leaves: the files as the kernel has them, without any goodbye.
+fn image(store: &Store) -> TempDir {
+    let copy = TempDir::new().unwrap();
+    let data = copy.path().join("data");
+    fs::create_dir(&data).unwrap();
+    for name in ["handfast.db", "handfast.db-wal", "secret"] {
+        fs::copy(store.dir().join(name), data.join(name)).unwrap();
+    }
+    copy
+}
+
+fn refusal(opened: Result<Store, StoreError>) -> String {
+    match opened {
+        Ok(_) => panic!("it was opened"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn every_acknowledged_write_survives_a_kill() {
+    let (_dir, store) = store().await;
+    for id in 1..=30 {
+        store
+            .write(move |tx| {
+                Box::pin(async move {
+                    handfast_store::feed::append_events(tx, vec![event(id, 1, id as i64, 0)]).await?;
+                    add_note(tx, id as i64).await
+                })
+            })
+            .await
+            .unwrap();
+    }
+    let copy = image(&store);
+    let again = Store::open(options(&copy)).await.unwrap();
+    assert_eq!(notes(again.read()).await, (1..=30).collect::<Vec<_>>());
+    assert_eq!(all_events(&again).await, all_events(&store).await);
+    assert_eq!(again.verify_chain(|_, _| ()).await.unwrap().fault, None);
+    let cursor = store.cursors().feed(7);
+    assert_eq!(again.cursors().read_feed(&cursor, 30), Ok(7), "cursors outlive the process");
+}
+
+#[tokio::test]
+async fn a_second_process_is_refused_and_told_by_whom() {
+    let (dir, store) = store().await;
+    let text = refusal(Store::open(options(&dir)).await);
+    let expected =
+        format!("is in use by process {}; stop it or choose another --data-dir", std::process::id());
+    assert!(text.ends_with(&expected), "{text}");
+    store.close().await;
+    Store::open(options(&dir)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_lock_goes_with_the_last_clone_of_the_store() {
+    let (dir, store) = store().await;
+    let clone = store.clone();
+    drop(store);
+    assert!(Store::open(options(&dir)).await.is_err());
+    drop(clone);
+    for _ in 0..100 {
+        if Store::open(options(&dir)).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the lock is still held");
+}
+
+#[tokio::test]
+async fn connections_have_the_settings_that_durability_needs() {
+    let (_dir, store) = store().await;
+    let settings = store.write(|tx| {
+        Box::pin(async move {
+            let mut found = Vec::new();
+            for name in ["synchronous", "foreign_keys", "secure_delete"] {
+                found.push(value::<i64>(tx, &format!("PRAGMA {name}"), vec![]).await);
+            }
+            Ok((found, value::<String>(tx, "PRAGMA journal_mode", vec![]).await))
+        })
+    });
+    assert_eq!(settings.await.unwrap(), (vec![2, 1, 1], "wal".to_owned()));
+    for pool in [store.read(), store.reports()] {
+        assert!(execute(pool, "DELETE FROM scratch", vec![]).await.is_err(), "a reader can write");
+    }
+}
+
+#[tokio::test]
+async fn a_report_that_does_not_end_is_stopped_and_the_pool_goes_on() {
+    let dir = TempDir::new().unwrap();
+    let report_limit = Duration::from_millis(200);
+    let store =
+        Store::open(OpenOptions { report_limit, report_connections: 1, ..options(&dir) }).await.unwrap();
+    let endless = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT count(*) FROM c";
+    for _ in 0..2 {
+        let stopped = fetch_value::<i64>(store.reports(), endless, vec![]).await;
+        assert!(matches!(stopped, Err(StoreError::Timeout(_))), "{stopped:?}");
+        assert_eq!(value::<i64>(store.reports(), "SELECT 1", vec![]).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_restored_directory_begins_a_new_epoch() {
+    let (dir, store) = store().await;
+    let cursor = store.cursors().feed(0);
+    store.close().await;
+    let same = Store::open(options(&dir)).await.unwrap();
+    assert_eq!(same.cursors().read_feed(&cursor, 0), Ok(0));
+    same.close().await;
+    let restored = Store::open(OpenOptions { restored: true, ..options(&dir) }).await.unwrap();
+    assert_eq!(restored.cursors().read_feed(&cursor, 0), Err(CursorError::EpochChanged));
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_trusted_is_refused_with_the_remedy() {
+    let (dir, store) = store().await;
+    store.write(|tx| Box::pin(async move { set_meta(tx, "note", "kept").await })).await.unwrap();
+    store.close().await;
+    let secret = store.dir().join("secret");
+    let bytes = fs::read(&secret).unwrap();
+
+    fs::remove_file(&secret).unwrap();
+    let text = refusal(Store::open(options(&dir)).await);
+    assert!(text.contains("is missing although the database exists: restore it"), "{text}");
+    fs::write(&secret, [1; 31]).unwrap();
+    let text = refusal(Store::open(options(&dir)).await);
+    assert!(text.contains("has 31 bytes instead of 32"), "{text}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::write(&secret, [1; 32]).unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+        let text = refusal(Store::open(options(&dir)).await);
+        assert!(text.contains("run `chmod 600"), "{text}");
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let text = refusal(Store::open(options(&dir)).await);
+    assert!(text.contains("does not belong to this database"), "{text}");
+
+    fs::write(&secret, bytes).unwrap();
+    let store = Store::open(options(&dir)).await.unwrap();
+    assert_eq!(meta(store.read(), "note").await.unwrap().as_deref(), Some("kept"));
+    let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_flying_cars', 0)";
+    store.write(move |tx| Box::pin(async move { execute(tx, newer, vec![]).await })).await.unwrap();
+    store.close().await;
+    let text = refusal(Store::open(options(&dir)).await);
+    assert!(text.contains("written by a newer version of handfast (it has `m9999_flying_cars`)"), "{text}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_data_is_its_owners_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let (_dir, store) = store().await;
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(store.dir()), 0o700);
+    assert_eq!(mode(&store.dir().join("secret")), 0o600);
+}

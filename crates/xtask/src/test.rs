@@ -1,0 +1,411 @@
+//! `cargo xtask test`: all that continuous integration runs, in order. A step that fails does not stop the others,
+//! except those that need what it makes.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use crate::shell::{self, Failure, Workspace};
+use crate::{arrows, plugins, schema, tools};
+
+const USAGE: &str = "\
+Runs everything that continuous integration runs, in order, and ends with a summary.
+
+Usage: cargo xtask test [--only NAME...] [--allow-missing-node] [--list]
+
+Options:
+  --only NAME...         Only these steps and what they need
+  --allow-missing-node   Leave the official npm clients out where node is missing, instead of failing
+  --list                 Print the steps
+
+Environment:
+  HANDFAST_DATA          The folder of the real data sets. Tests that need it say so and pass when it is missing";
+
+/// This program and the guest's SDK stay out of the server's build: their features differ, and cargo would compile
+/// wasmtime a second time for them. Both are tested in runs of their own.
+const SERVER_CRATES: &[&str] = &["--workspace", "--exclude", "xtask", "--exclude", "handfast-sdk"];
+const OTHER_CRATES: &[&str] = &["--package", "xtask", "--package", "handfast-sdk"];
+
+struct Step {
+    name: &'static str,
+    about: &'static str,
+    needs: &'static [&'static str],
+    run: fn(&Run) -> Result<(), String>,
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "format", about: "rustfmt, here and in plugins/", needs: &[], run: format },
+    Step {
+        name: "arrows",
+        about: "which crate may name which; the domain alone",
+        needs: &[],
+        run: check_arrows,
+    },
+    Step { name: "clippy", about: "clippy without a warning, host and wasm32", needs: &[], run: clippy },
+    Step { name: "plugins", about: "plugins/ for wasm32, as components", needs: &[], run: build_plugins },
+    Step { name: "clients", about: "the official npm clients of tests/clients", needs: &[], run: clients },
+    Step { name: "build", about: "the server and every test", needs: &[], run: build },
+    Step {
+        name: "tests",
+        about: "unit, property and black-box tests",
+        needs: &["plugins", "clients", "build"],
+        run: tests,
+    },
+    Step { name: "guests", about: "the plugins' own unit tests", needs: &[], run: guests },
+    Step {
+        name: "cases",
+        about: "each plugin against its cases/*.json",
+        needs: &["plugins", "build"],
+        run: cases,
+    },
+    Step {
+        name: "schema",
+        about: "schema/handfast.graphql is what the server serves",
+        needs: &["build"],
+        run: check_schema,
+    },
+    Step { name: "docs", about: "rustdoc without a warning, and its examples", needs: &[], run: docs },
+];
+
+/// What the steps share.
+struct Run<'a> {
+    workspace: &'a Workspace,
+    data: Option<PathBuf>,
+    allow_missing_node: bool,
+}
+
+enum Outcome {
+    Passed,
+    Failed(String),
+    /// A step that it needs did not pass.
+    Blocked(&'static str),
+}
+
+pub fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode, Failure> {
+    if shell::wants_help(args) {
+        println!("{USAGE}\n\nSteps:\n{}", list());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let asked = Asked::parse(args)?;
+    if asked.list {
+        println!("{}", list());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let run = Run { workspace, data: data(&workspace.root), allow_missing_node: asked.allow_missing_node };
+    let steps = selected(&asked.only);
+    let begun = Instant::now();
+    let mut done: Vec<(&Step, Outcome, Duration)> = Vec::new();
+    for (number, step) in steps.iter().enumerate() {
+        eprintln!("\n━━ [{}/{}] {}: {}", number + 1, steps.len(), step.name, step.about);
+        let start = Instant::now();
+        let outcome = match blocked(step, &done) {
+            Some(needed) => Outcome::Blocked(needed),
+            None => (step.run)(&run).map_or_else(Outcome::Failed, |()| Outcome::Passed),
+        };
+        match &outcome {
+            Outcome::Passed => eprintln!("   {}: ok, {}", step.name, shell::since(start)),
+            Outcome::Failed(why) => eprintln!("   {}: FAILED, {}\n   {why}", step.name, shell::since(start)),
+            Outcome::Blocked(needed) => eprintln!("   {}: not run, because {needed} failed", step.name),
+        }
+        done.push((step, outcome, start.elapsed()));
+    }
+    Ok(summary(&done, begun.elapsed()))
+}
+
+fn summary(done: &[(&Step, Outcome, Duration)], whole: Duration) -> ExitCode {
+    eprintln!("\n━━ summary");
+    for (step, outcome, time) in done {
+        let (word, why) = match outcome {
+            Outcome::Passed => ("ok", String::new()),
+            Outcome::Failed(why) => ("FAILED", format!("  {}", why.lines().next().unwrap_or_default())),
+            Outcome::Blocked(needed) => ("not run", format!("  {needed} failed")),
+        };
+        eprintln!("   {word:<8}{:<9}{:>12}{why}", step.name, shell::duration(*time));
+    }
+    let failed: Vec<&str> = done
+        .iter()
+        .filter(|(_, outcome, _)| !matches!(outcome, Outcome::Passed))
+        .map(|(step, ..)| step.name)
+        .collect();
+    if failed.is_empty() {
+        eprintln!("   all {} steps passed in {}", done.len(), shell::duration(whole));
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("   {} of {} steps did not pass in {}", failed.len(), done.len(), shell::duration(whole));
+    eprintln!("   again: cargo xtask test --only {}", failed.join(" "));
+    ExitCode::FAILURE
+}
+
+/// What the command line asks for.
+#[derive(Default, Debug, PartialEq)]
+struct Asked {
+    only: Vec<&'static str>,
+    allow_missing_node: bool,
+    list: bool,
+}
+
+impl Asked {
+    fn parse(args: &[String]) -> Result<Self, Failure> {
+        let (mut asked, mut naming, mut names) = (Self::default(), false, 0);
+        for arg in args {
+            match arg.as_str() {
+                "--list" => asked.list = true,
+                "--allow-missing-node" => asked.allow_missing_node = true,
+                "--only" => {}
+                option if option.starts_with('-') => {
+                    return Err(Failure::Usage(format!("there is no option {option:?}\n\n{USAGE}")));
+                }
+                words if naming => {
+                    for name in words.split(',') {
+                        asked.only.push(step_name(name)?);
+                        names += 1;
+                    }
+                    continue;
+                }
+                other => {
+                    return Err(Failure::Usage(format!(
+                        "{other:?} stands alone: did you mean `--only {other}`?"
+                    )));
+                }
+            }
+            naming = arg == "--only";
+        }
+        if names == 0 && args.iter().any(|arg| arg == "--only") {
+            return Err(Failure::Usage(format!("--only needs the name of a step:\n{}", list())));
+        }
+        Ok(asked)
+    }
+}
+
+fn step_name(name: &str) -> Result<&'static str, Failure> {
+    let names: Vec<&'static str> = STEPS.iter().map(|step| step.name).collect();
+    names.iter().find(|known| **known == name).copied().ok_or_else(|| {
+        let hint =
+            shell::closest(name, &names).map(|near| format!(" Did you mean {near:?}?")).unwrap_or_default();
+        Failure::Usage(format!("there is no step {name:?}.{hint}\n{}", list()))
+    })
+}
+
+fn list() -> String {
+    STEPS.iter().map(|step| format!("  {:<9} {}", step.name, step.about)).collect::<Vec<_>>().join("\n")
+}
+
+/// The asked steps with what they need, in order; all of them when none was asked.
+fn selected(only: &[&str]) -> Vec<&'static Step> {
+    let needed =
+        |name: &str| STEPS.iter().any(|step| only.contains(&step.name) && step.needs.contains(&name));
+    STEPS.iter().filter(|step| only.is_empty() || only.contains(&step.name) || needed(step.name)).collect()
+}
+
+/// The needed step that did not pass.
+fn blocked(step: &Step, done: &[(&Step, Outcome, Duration)]) -> Option<&'static str> {
+    // Without the npm clients the other tests still have something to say; theirs is then a failure of its own step.
+    let needed = |other: &Step| step.needs.contains(&other.name) && other.name != "clients";
+    done.iter()
+        .find(|(other, outcome, _)| needed(other) && !matches!(outcome, Outcome::Passed))
+        .map(|(other, ..)| other.name)
+}
+
+/// The real data: as the environment says, else where the checkouts of this project keep it.
+fn data(root: &Path) -> Option<PathBuf> {
+    let named = std::env::var_os("HANDFAST_DATA").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    named.or_else(|| root.parent().map(|parent| parent.join("shared/data"))).filter(|folder| folder.is_dir())
+}
+
+impl Run<'_> {
+    fn clients_folder(&self) -> PathBuf {
+        self.workspace.root.join("tests/clients")
+    }
+
+    /// Tells tests where the built product is.
+    fn with_product(&self, command: &mut Command) {
+        command.env("HANDFAST_PLUGINS", self.workspace.components());
+        command.env("HANDFAST_BIN", self.workspace.binary("dev"));
+        match &self.data {
+            Some(data) => command.env("HANDFAST_DATA", data),
+            None => command.env_remove("HANDFAST_DATA"),
+        };
+        if clients_are_installed(&self.clients_folder()) && tools::check_node().is_ok() {
+            command.env("HANDFAST_CLIENTS", self.clients_folder());
+        } else {
+            command.env_remove("HANDFAST_CLIENTS");
+        }
+    }
+}
+
+fn format(run: &Run) -> Result<(), String> {
+    tools::add_component("rustfmt", "fmt")?;
+    let check = ["fmt", "--all", "--check"];
+    // Both are shown before either counts.
+    let here = shell::run(run.workspace.cargo().args(check));
+    shell::run(run.workspace.guest_cargo().args(check)).and(here)
+}
+
+fn check_arrows(run: &Run) -> Result<(), String> {
+    arrows::check(run.workspace)
+}
+
+fn clippy(run: &Run) -> Result<(), String> {
+    tools::add_component("clippy", "clippy")?;
+    plugins::add_target()?;
+    let deny = ["--", "-D", "warnings"];
+    let server =
+        shell::run(run.workspace.cargo().arg("clippy").args(SERVER_CRATES).arg("--all-targets").args(deny));
+    let other =
+        shell::run(run.workspace.cargo().arg("clippy").args(OTHER_CRATES).arg("--all-targets").args(deny));
+    let mut guests = run.workspace.guest_cargo();
+    let guests = shell::run(guests.args(["clippy", "--workspace", "--target", plugins::TARGET]).args(deny));
+    let mut guest_tests = run.workspace.guest_cargo();
+    let guest_tests = shell::run(guest_tests.args(["clippy", "--workspace", "--all-targets"]).args(deny));
+    server.and(other).and(guests).and(guest_tests)
+}
+
+fn build_plugins(run: &Run) -> Result<(), String> {
+    for component in plugins::build(&run.workspace.root)? {
+        let size =
+            std::fs::metadata(&component).map_err(|error| format!("{}: {error}", component.display()))?.len();
+        eprintln!("   {} ({} KiB)", component.display(), size / 1024);
+    }
+    Ok(())
+}
+
+fn clients(run: &Run) -> Result<(), String> {
+    if let Err(missing) = tools::check_node() {
+        if run.allow_missing_node {
+            eprintln!("   left out: {missing}");
+            return Ok(());
+        }
+        return Err(missing);
+    }
+    let folder = run.clients_folder();
+    if clients_are_installed(&folder) {
+        eprintln!("   tests/clients/node_modules is as package-lock.json says");
+        return Ok(());
+    }
+    shell::run(Command::new(tools::npm()).args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder))
+}
+
+/// npm leaves a copy of the lock file with what it installed.
+fn clients_are_installed(folder: &Path) -> bool {
+    let changed = |file: &str| std::fs::metadata(folder.join(file)).and_then(|data| data.modified()).ok();
+    match (changed("package-lock.json"), changed("node_modules/.package-lock.json")) {
+        (Some(locked), Some(installed)) => installed >= locked,
+        _ => false,
+    }
+}
+
+fn build(run: &Run) -> Result<(), String> {
+    // Binaries and tests in one go, so that both are built with the same features.
+    shell::run(run.workspace.cargo().arg("build").args(SERVER_CRATES).args(["--bins", "--tests"]))
+}
+
+fn tests(run: &Run) -> Result<(), String> {
+    match &run.data {
+        Some(data) => eprintln!("   real data: {}", data.display()),
+        None => eprintln!("   no real data: set HANDFAST_DATA to its folder; tests that need it are skipped"),
+    }
+    let mut server = test_command(run, tools::has_nextest());
+    run.with_product(server.args(SERVER_CRATES));
+    let mut other = test_command(run, tools::has_nextest());
+    let other = shell::run(other.args(OTHER_CRATES));
+    shell::run(&mut server).and(other)
+}
+
+fn test_command(run: &Run, nextest: bool) -> Command {
+    let mut command = run.workspace.cargo();
+    if nextest {
+        let profile = if std::env::var_os("CI").is_some() { "ci" } else { "default" };
+        command.args(["nextest", "run", "--no-fail-fast", "--profile", profile]);
+    } else {
+        eprintln!(
+            "   cargo-nextest is missing: plain `cargo test` runs instead, slower and without time limits"
+        );
+        eprintln!("   `cargo install --locked cargo-nextest` adds it");
+        command.args(["test", "--no-fail-fast", "--lib", "--bins", "--tests"]);
+    }
+    command
+}
+
+fn guests(run: &Run) -> Result<(), String> {
+    shell::run(run.workspace.guest_cargo().args(["test", "--workspace", "--no-fail-fast"]))
+}
+
+fn cases(run: &Run) -> Result<(), String> {
+    let plugins = run.workspace.root.join("plugins");
+    let mut outcome = Ok(());
+    for name in plugins::names(&plugins)?.iter().filter(|name| plugins.join(name).join("cases").is_dir()) {
+        let mut command = Command::new(run.workspace.binary("dev"));
+        command
+            .args(["plugin", "test"])
+            .arg(Path::new("plugins").join(name))
+            .current_dir(&run.workspace.root);
+        run.with_product(&mut command);
+        outcome = shell::run(&mut command).and(outcome);
+    }
+    outcome
+}
+
+fn check_schema(run: &Run) -> Result<(), String> {
+    schema::check(run.workspace)
+}
+
+fn docs(run: &Run) -> Result<(), String> {
+    let mut doc = run.workspace.cargo();
+    doc.arg("doc").args(SERVER_CRATES).args(["--no-deps", "--document-private-items"]);
+    let pages = shell::run(doc.env("RUSTDOCFLAGS", "-D warnings"));
+    shell::run(run.workspace.cargo().args(["test", "--doc"]).args(SERVER_CRATES)).and(pages)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Asked, Failure> {
+        Asked::parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn steps_are_named_by_words_or_commas_and_unknown_words_are_usage_errors() {
+        let only = |names: &[&'static str]| Asked { only: names.to_vec(), ..Asked::default() };
+        assert_eq!(parse("").expect("nothing"), Asked::default());
+        assert_eq!(parse("--only tests cases").expect("words"), only(&["tests", "cases"]));
+        assert_eq!(
+            parse("--only tests,cases --only docs").expect("commas"),
+            only(&["tests", "cases", "docs"])
+        );
+        assert!(parse("--only docs --allow-missing-node").expect("mixed").allow_missing_node);
+        for wrong in ["tests", "--only", "--only tset", "--fast", "--only docs --list tests"] {
+            assert!(matches!(parse(wrong), Err(Failure::Usage(_))), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_chosen_step_brings_what_it_needs_and_keeps_the_order() {
+        let names = |only: &[&str]| selected(only).iter().map(|step| step.name).collect::<Vec<_>>();
+        assert_eq!(names(&["tests"]), ["plugins", "clients", "build", "tests"]);
+        assert_eq!(names(&["docs", "format"]), ["format", "docs"]);
+        assert_eq!(names(&[]).len(), STEPS.len());
+    }
+
+    #[test]
+    fn needs_name_earlier_steps() {
+        for (at, step) in STEPS.iter().enumerate() {
+            for need in step.needs {
+                assert!(
+                    STEPS[..at].iter().any(|earlier| earlier.name == *need),
+                    "{} needs {need}",
+                    step.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_is_not_run_when_what_it_needs_failed_except_for_the_clients() {
+        let step = |name: &str| STEPS.iter().find(|step| step.name == name).expect("a step");
+        let failed = |name: &str| vec![(step(name), Outcome::Failed("broken".to_owned()), Duration::ZERO)];
+        assert_eq!(blocked(step("tests"), &failed("build")), Some("build"));
+        assert_eq!(blocked(step("tests"), &failed("clients")), None);
+        assert_eq!(blocked(step("tests"), &failed("format")), None);
+    }
+}

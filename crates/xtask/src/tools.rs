@@ -1,0 +1,69 @@
+//! What must be installed beside cargo: rustup's components, cargo-nextest, node. Adds what rustup can add, and says in
+//! one line how to get the rest.
+
+use std::process::{Command, Stdio};
+
+use crate::shell;
+
+/// The oldest node that the official clients run on.
+const NODE: u32 = 18;
+
+/// Adds rustfmt and clippy through rustup when cargo does not find them.
+pub fn add_component(name: &'static str, subcommand: &str) -> Result<(), String> {
+    if answers("cargo", &[subcommand, "--version"]) {
+        return Ok(());
+    }
+    eprintln!("{name} is missing: adding it through rustup");
+    shell::run(Command::new("rustup").args(["component", "add", name]))
+        .map_err(|error| format!("{error}; install {name} beside your cargo"))
+}
+
+pub fn has_nextest() -> bool {
+    answers("cargo", &["nextest", "--version"])
+}
+
+/// Answers what is wrong with node and npm, and how to mend it.
+pub fn check_node() -> Result<(), String> {
+    let mend = format!(
+        "the official GraphQL clients need node {NODE} or newer and npm: install them from https://nodejs.org or your \
+         system (`apt-get install nodejs npm`), or leave them out with `cargo xtask test --allow-missing-node`"
+    );
+    let output = Command::new("node")
+        .arg("--version")
+        .output()
+        .map_err(|_| format!("node is not installed; {mend}"))?;
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    match major(&version) {
+        Some(found) if found >= NODE => {}
+        _ => return Err(format!("node answers version {version:?}; {mend}")),
+    }
+    if answers(npm(), &["--version"]) { Ok(()) } else { Err(format!("npm is not installed; {mend}")) }
+}
+
+/// The name under which npm can be started.
+pub fn npm() -> &'static str {
+    if cfg!(windows) { "npm.cmd" } else { "npm" }
+}
+
+/// The major number of `v20.11.1`.
+fn major(version: &str) -> Option<u32> {
+    version.strip_prefix('v')?.split('.').next()?.parse().ok()
+}
+
+fn answers(program: &str, args: &[&str]) -> bool {
+    let status = Command::new(program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_major_number_is_read_from_what_node_prints() {
+        let cases = [("v20.11.1", Some(20)), ("v8.0.0", Some(8)), ("20.1", None), ("", None), ("vx", None)];
+        for (version, number) in cases {
+            assert_eq!(major(version), number, "{version:?}");
+        }
+    }
+}
