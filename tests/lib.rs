@@ -1,1 +1,247 @@
-//! Helpers of the black-box tests.
+//! What black-box tests share: a started server in a directory of its own, and the little client that they talk through.
+//! Nothing here links the product; the binary's path comes from `HANDFAST_BIN`.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// The built binary: `HANDFAST_BIN`, else the debug build.
+pub fn binary() -> PathBuf {
+    let path = std::env::var_os("HANDFAST_BIN").map(PathBuf::from);
+    let path = path.unwrap_or_else(|| root().join("target/debug/handfast"));
+    assert!(path.exists(), "{} is missing: run `cargo xtask test`, or build it with `cargo build -p handfast`", path.display());
+    path
+}
+
+/// A built plugin, for example `scorecard`.
+pub fn plugin(name: &str) -> PathBuf {
+    let dir = std::env::var_os("HANDFAST_PLUGINS").map(PathBuf::from).unwrap_or_else(|| root().join("target/plugins"));
+    let path = dir.join(format!("{name}.wasm"));
+    assert!(path.exists(), "{} is missing: run `cargo xtask plugins`", path.display());
+    path
+}
+
+/// The folder of the npm clients, if the test command prepared it.
+pub fn clients() -> Option<PathBuf> {
+    let dir = std::env::var_os("HANDFAST_CLIENTS").map(PathBuf::from).unwrap_or_else(|| root().join("tests/clients"));
+    let ready = dir.join("node_modules").exists();
+    if !ready {
+        eprintln!("skipped: {} has no node_modules; `cargo xtask test` installs them with npm", dir.display());
+    }
+    ready.then_some(dir)
+}
+
+/// A real data set, if it is here.
+pub fn data(path: &str) -> Option<PathBuf> {
+    let dir = std::env::var_os("HANDFAST_DATA").map(PathBuf::from)?;
+    let file = dir.join(path);
+    if !file.exists() {
+        eprintln!("skipped: {} is not here", file.display());
+        return None;
+    }
+    Some(file)
+}
+
+/// A running server. It ends with the test.
+pub struct Server {
+    child: Child,
+    pub url: String,
+    /// The admin's token.
+    pub token: String,
+    pub dir: tempfile::TempDir,
+    agent: ureq::Agent,
+}
+
+impl Server {
+    /// Starts on an empty directory and waits until it answers.
+    pub fn start() -> Server {
+        Server::start_in(tempfile::tempdir().expect("a temporary directory"), None)
+    }
+
+    /// Starts again on a directory that an earlier server left.
+    pub fn start_in(dir: tempfile::TempDir, token: Option<String>) -> Server {
+        let mut child = Command::new(binary())
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(dir.path())
+            .current_dir(dir.path())
+            .env("HANDFAST__LOG__LEVEL", "warn")
+            .env("HANDFAST__SERVER__TIMER_INTERVAL_MS", "100")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let stderr = child.stderr.take().expect("stderr is piped");
+        let (send, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                eprintln!("[server] {line}");
+                drop(send.send(line));
+            }
+        });
+        let mut url = None;
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while url.is_none() {
+            let line = lines.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+            let line = line.expect("the server says where it serves within a minute");
+            url = line.strip_prefix("Handfast serves ").map(|rest| rest.trim_end_matches("/graphql").to_owned());
+        }
+        let token = token.unwrap_or_else(|| {
+            let mut text = String::new();
+            let stdout = child.stdout.take().expect("stdout is piped");
+            BufReader::new(stdout).read_line(&mut text).expect("the first start prints a token");
+            text.trim().to_owned()
+        });
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(120)))
+            .http_status_as_error(false)
+            .build();
+        let url = url.unwrap_or_default();
+        Server { child, url, token, dir, agent: config.into() }
+    }
+
+    /// Ends it as a power cut would, and gives the directory back.
+    pub fn kill(mut self) -> (tempfile::TempDir, String) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().expect("a temporary directory"));
+        (dir, self.token.clone())
+    }
+
+    /// As [`Server::kill`], but asks it to end in order.
+    pub fn stop(mut self) -> (tempfile::TempDir, String) {
+        let pid = self.child.id().to_string();
+        drop(Command::new("kill").args(["-TERM", &pid]).status());
+        drop(self.child.wait());
+        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().expect("a temporary directory"));
+        (dir, self.token.clone())
+    }
+
+    pub fn admin(&self) -> Api {
+        self.api(&self.token)
+    }
+
+    pub fn api(&self, token: &str) -> Api {
+        Api { agent: self.agent.clone(), url: self.url.clone(), token: token.to_owned() }
+    }
+
+    /// Runs the command line against the same data directory or server.
+    pub fn cli(&self, args: &[&str]) -> std::process::Output {
+        Command::new(binary())
+            .args(args)
+            .current_dir(self.dir.path())
+            .env("HANDFAST_URL", &self.url)
+            .env("HANDFAST_TOKEN", &self.token)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the command line runs")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A client with a token.
+#[derive(Clone)]
+pub struct Api {
+    agent: ureq::Agent,
+    pub url: String,
+    pub token: String,
+}
+
+impl Api {
+    /// The whole answer, with status.
+    pub fn post(&self, body: &Value) -> (u16, Value) {
+        let mut response = self
+            .agent
+            .post(format!("{}/graphql", self.url))
+            .header("authorization", format!("Bearer {}", self.token))
+            .send_json(body)
+            .expect("the server answers");
+        let answer = response.body_mut().read_json().expect("the answer is JSON");
+        (response.status().as_u16(), answer)
+    }
+
+    /// The data of an operation that must have no errors.
+    pub fn query(&self, document: &str, variables: Value) -> Value {
+        let (status, answer) = self.post(&json!({"query": document, "variables": variables}));
+        assert!(answer["errors"].is_null(), "{status}: {}\n{document}\n{variables}", answer["errors"]);
+        answer["data"].clone()
+    }
+
+    /// The first error of an operation that must have one.
+    pub fn error(&self, document: &str, variables: Value) -> Value {
+        let (_, answer) = self.post(&json!({"query": document, "variables": variables}));
+        assert!(answer["errors"][0].is_object(), "no error in {answer}");
+        answer["errors"][0].clone()
+    }
+
+    /// A mutation `field(input: …)` whose payload must have no errors. `kind` is the input's type.
+    pub fn mutate(&self, field: &str, kind: &str, input: Value, selection: &str) -> Value {
+        let payload = self.attempt(field, kind, input.clone(), selection);
+        assert_eq!(payload["errors"], json!([]), "{field} {input}");
+        payload
+    }
+
+    /// A mutation whose payload may have errors.
+    pub fn attempt(&self, field: &str, kind: &str, input: Value, selection: &str) -> Value {
+        let errors = "errors { message path code ... on GateNotMet { missing } ... on VersionConflict { current } \
+                      ... on IllegalTransition { allowed } }";
+        let document = format!("mutation($input: {kind}!) {{ {field}(input: $input) {{ {selection} {errors} }} }}");
+        self.query(&document, json!({"input": input}))[field].clone()
+    }
+
+    /// Puts a file and answers its sha-256.
+    pub fn put_blob(&self, kind: &str, bytes: &[u8]) -> String {
+        let mut response = self
+            .agent
+            .put(format!("{}/blobs?kind={kind}", self.url))
+            .header("authorization", format!("Bearer {}", self.token))
+            .header("content-type", "application/octet-stream")
+            .send(bytes)
+            .expect("the server answers");
+        let answer: Value = response.body_mut().read_json().expect("the answer is JSON");
+        answer["sha256"].as_str().unwrap_or_else(|| panic!("no sha256 in {answer}")).to_owned()
+    }
+
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let mut response = self
+            .agent
+            .get(format!("{}{path}", self.url))
+            .header("authorization", format!("Bearer {}", self.token))
+            .call()
+            .expect("the server answers");
+        (response.status().as_u16(), response.body_mut().read_to_string().expect("text"))
+    }
+
+    /// Captures a lead and answers `lead { id uuid … }`.
+    pub fn capture(&self, email: &str) -> Value {
+        let input = json!({"lead": {"email": email, "source": "test"}});
+        let payload = self.mutate("captureLead", "CaptureLeadInput", input, "lead { id uuid version stage workState }");
+        payload["lead"].clone()
+    }
+}
+
+/// Waits until `done` answers something, at most for `seconds`.
+pub fn eventually<T>(seconds: u64, what: &str, mut done: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    loop {
+        if let Some(found) = done() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {seconds} s");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

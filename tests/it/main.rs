@@ -1,1 +1,4 @@
-//! placeholder
+//! Black-box tests of the built product, one file a noun.
+
+mod lead;
+mod subscribe;

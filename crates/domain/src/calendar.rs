@@ -3,13 +3,14 @@
 //! An instant is working time when the clock on the office wall, summer time included, then shows a time inside a
 //! weekly interval of that weekday. An hour that is skipped never counts, an hour that comes twice counts twice.
 
-use chrono::{DateTime, NaiveDate, Offset, TimeZone as _};
+use chrono::format::{Item, StrftimeItems};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Offset, TimeZone as _};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use crate::refused::Refused;
 use crate::text::text_enum;
-use crate::time::{DAY, Instant, MINUTE};
+use crate::time::{DAY, Instant, MINUTE, SECOND};
 
 /// A search for working time gives up after this long without any.
 const PATIENCE: i64 = 732 * DAY;
@@ -54,6 +55,29 @@ impl TimeZone {
     /// The calendar day that it is here at `at`.
     pub fn date(self, at: Instant) -> Date {
         Date(self.0.from_utc_datetime(&at.utc().naive_utc()).date_naive())
+    }
+
+    /// Reads a local date or time by a pattern of chrono's strftime, for example `%d.%m.%Y %H:%M`. A date alone is its
+    /// midnight; of an hour that comes twice it is the first; in an hour that is skipped it is as late as the clock
+    /// would have shown without the skip. A pattern with an offset, `%z`, needs no zone.
+    pub fn read(self, text: &str, pattern: &str) -> Option<Instant> {
+        if let Ok(at) = DateTime::parse_from_str(text, pattern) {
+            return Some(Instant(at.timestamp_millis()));
+        }
+        let local = NaiveDateTime::parse_from_str(text, pattern).ok();
+        let local = local.or_else(|| NaiveDate::parse_from_str(text, pattern).ok()?.and_hms_opt(0, 0, 0))?;
+        let wall = local.and_utc().timestamp_millis();
+        let at = match self.0.offset_from_local_datetime(&local).earliest() {
+            Some(offset) => wall - i64::from(offset.fix().local_minus_utc()) * SECOND,
+            None => wall - offset_at(self.0, wall - DAY),
+        };
+        (Instant::MIN.0..=Instant::MAX.0).contains(&at).then_some(Instant(at))
+    }
+
+    /// Whether [`TimeZone::read`] understands the pattern.
+    pub fn is_pattern(pattern: &str) -> bool {
+        let mut items = StrftimeItems::new(pattern).peekable();
+        items.peek().is_some() && items.all(|item| !matches!(item, Item::Error))
     }
 }
 

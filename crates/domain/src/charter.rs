@@ -16,6 +16,7 @@ use crate::stage::{Side, StageKind};
 use crate::text::text_enum;
 use crate::time::Instant;
 
+mod document;
 mod problems;
 
 text_enum! {
@@ -224,6 +225,20 @@ pub struct Signature {
     pub comment: Option<String>,
 }
 
+/// Why a side said no.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rejection {
+    /// Who said it.
+    pub user: Uuid,
+    /// For which side.
+    pub side: Side,
+    /// When.
+    pub at: Instant,
+    /// What has to change, in the person's words.
+    pub reason: String,
+}
+
 /// A charter and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -244,6 +259,8 @@ pub struct Charter {
     pub proposed_at: Instant,
     /// When it last came into force.
     pub activated_at: Option<Instant>,
+    /// Why it was rejected, if it was.
+    pub rejection: Option<Rejection>,
 }
 
 /// What the workspace knows besides the charter, as far as a charter must agree with it.
@@ -397,6 +414,7 @@ impl Charter {
             proposed_by,
             proposed_at: now,
             activated_at: None,
+            rejection: None,
         })
     }
 
@@ -426,6 +444,24 @@ impl Charter {
         Ok(())
     }
 
+    /// Either side can block a charter that is not in force yet, even after it has signed.
+    pub fn reject(&mut self, rejection: Rejection) -> Result<(), Refused> {
+        if !matches!(self.status, CharterStatus::Proposed | CharterStatus::Signed) {
+            let message = format!(
+                "charter {} is {}; only one that is not in force yet can be rejected",
+                self.number, self.status
+            );
+            return Err(Refused::new(RefusalCode::CharterState, message));
+        }
+        if !matches!(rejection.side, Side::Marketing | Side::Sales) {
+            let message = format!("only MARKETING and SALES reject; your side is {}", rejection.side);
+            return Err(Refused::new(RefusalCode::Forbidden, message));
+        }
+        self.status = CharterStatus::Rejected;
+        self.rejection = Some(rejection);
+        Ok(())
+    }
+
     /// Forward needs both signatures; back to a charter that was signed by both needs nothing more. Nothing leads back to
     /// charter 0, which nobody signed.
     pub fn activate(&mut self, now: Instant) -> Result<(), Refused> {
@@ -452,7 +488,8 @@ impl Charter {
         Ok(())
     }
 
-    fn has_both_sides(&self) -> bool {
+    /// Whether marketing and sales signed it.
+    pub fn has_both_sides(&self) -> bool {
         let has = |side: Side| self.signatures.iter().any(|signature| signature.side == side);
         has(Side::Marketing) && has(Side::Sales)
     }

@@ -125,7 +125,7 @@ impl Draft<'_> {
         self.hand_to_queue(self.scene.charter.body.marketing_queue.clone());
     }
 
-    fn hand_to_queue(&mut self, queue: String) {
+    pub(crate) fn hand_to_queue(&mut self, queue: String) {
         let (priority, work_state) = (self.journey.lead.priority, WorkState::Queued);
         let queue = Some(queue);
         self.emit(Fact::LeadAssigned {
@@ -197,7 +197,7 @@ impl Draft<'_> {
     pub fn tick(&mut self) {
         let now = self.scene.now;
         if let Some(date) = self.requalify_clock().map(|clock| clock.due_at).filter(|date| *date <= now) {
-            self.scene.at = date;
+            (self.scene.at, self.scene.cause) = (date, Cause::Requalify);
             // Refused only for a suppressed person, whose clocks were cancelled.
             if self.requalify(CycleOpenedBy::Requalify).is_err() {
                 self.cancel_clocks(|_| false);

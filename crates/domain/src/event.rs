@@ -289,6 +289,15 @@ pub enum Fact {
         /// The side that signed.
         side: Side,
     },
+    /// A side said no to a charter.
+    CharterRejected {
+        /// Number of the charter.
+        number: u32,
+        /// Digest of its body.
+        digest: Digest,
+        /// The side that said no.
+        side: Side,
+    },
     /// A charter came into force.
     CharterActivated {
         /// Number of the charter.
@@ -361,6 +370,7 @@ impl Fact {
             Fact::GreyCaseOpened { .. } => "GREY_CASE_OPENED",
             Fact::CharterProposed { .. } => "CHARTER_PROPOSED",
             Fact::CharterSigned { .. } => "CHARTER_SIGNED",
+            Fact::CharterRejected { .. } => "CHARTER_REJECTED",
             Fact::CharterActivated { .. } => "CHARTER_ACTIVATED",
             Fact::DeploymentStarted { .. } => "DEPLOYMENT_STARTED",
             Fact::DeploymentEnded { .. } => "DEPLOYMENT_ENDED",

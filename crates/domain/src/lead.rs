@@ -315,6 +315,7 @@ impl Journey {
             Fact::GreyCaseOpened { slot, .. } => lead.grey_slots.push(slot.clone()),
             Fact::CharterProposed { .. }
             | Fact::CharterSigned { .. }
+            | Fact::CharterRejected { .. }
             | Fact::CharterActivated { .. }
             | Fact::DeploymentStarted { .. }
             | Fact::DeploymentEnded { .. }

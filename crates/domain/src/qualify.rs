@@ -136,11 +136,11 @@ impl Draft<'_> {
         if stage >= StageKind::Mql && lead.is_assigned() {
             return None;
         }
-        // Routing follows in the same change and clears this. Should it fail, the promise of ROUTE is at stake; a host
-        // that was busy says nothing about the lead at all.
+        // Routing follows in the same change and clears this. Should it fail, it is owed at once; and a host that was busy
+        // said nothing about the lead at all.
         let busy =
             evaluation.decisions.iter().any(|decision| decision.counts() && decision.status == Status::Busy);
-        if busy || furthest.is_some_and(|furthest| furthest >= StageKind::Mql) {
+        if busy || stage == StageKind::Mql {
             return Some(as_of.plus(RETRY));
         }
         let latest = as_of.plus(i64::from(self.scene.charter.body.max_hold_days) * DAY);

@@ -139,8 +139,6 @@ impl Draft<'_> {
         }
         let lead = &self.journey.lead;
         let (id, fit, engagement, persona) = (evaluation.id, lead.fit, lead.engagement, lead.persona.clone());
-        // An imported lead that nobody has keeps its date until somebody has it (I4).
-        let next_evaluation_at = lead.next_evaluation_at.filter(|_| !lead.is_assigned());
         self.emit(Fact::LeadEvaluated {
             evaluation: id,
             snapshot: evaluation.snapshot,
@@ -150,7 +148,7 @@ impl Draft<'_> {
             persona,
             fit,
             engagement,
-            next_evaluation_at,
+            next_evaluation_at: None,
         });
         self.records.push(Record::Evaluation { evaluation, snapshots });
         self.advance(StageKind::Sql, Some(id), false)

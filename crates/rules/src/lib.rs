@@ -1,7 +1,7 @@
 //! The host of qualification and routing rules: columns in, verdicts out. The only crate that knows wasmtime.
 //!
-//! Every rule is a pure function in a sandbox without imports; every way in which it can fail is a recorded status, never an
-//! error of the caller. `docs`: `/design/rules.md` tells why; the module names tell where.
+//! A rule is a pure function in a sandbox without imports. Every way in which it can fail is a recorded status, never an
+//! error of the caller. `Host` is the door; `contract` mirrors `schema/wit`.
 
 mod batch;
 mod cache;

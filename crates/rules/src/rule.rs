@@ -91,7 +91,9 @@ impl Settings {
 impl From<serde_json::Value> for Settings {
     fn from(value: serde_json::Value) -> Settings {
         let digest = Digest::of("settings", 1, &value);
-        Settings { text: value.to_string().into(), value: Arc::new(value), digest }
+        // What the guest reads is what the digest covers.
+        let text = serde_json_canonicalizer::to_string(&value).unwrap_or_else(|_| value.to_string());
+        Settings { text: text.into(), value: Arc::new(value), digest }
     }
 }
 

@@ -71,6 +71,7 @@ pub use leads::{Leads, TextList};
 pub use reads::Row;
 pub use types::*;
 
+#[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub use wit_bindgen;
 

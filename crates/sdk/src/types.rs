@@ -83,11 +83,15 @@ impl Reason {
 }
 
 /// A declared field that was unknown, and what it could be worth.
+// The bindings hand a list of plain records to the host as it lies in memory: its layout is part of the contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Missing {
     pub field: u16,
     pub worth: i32,
 }
+
+const _: () = assert!(std::mem::offset_of!(Missing, field) == 0 && std::mem::offset_of!(Missing, worth) == 4);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -2,6 +2,8 @@
 
 pub mod admission;
 pub mod app;
+pub mod cli;
+pub mod config;
 pub mod flows;
 pub mod graphql;
 pub mod http;

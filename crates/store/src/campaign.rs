@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::decode::{Place, closed};
 use crate::error::Result;
-use crate::rows::{fetch_all, upsert_rows};
+use crate::rows::{fetch_all, fetch_one, upsert_rows};
 use crate::tx::Tx;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +60,18 @@ pub async fn all(db: &impl ConnectionTrait) -> Result<Vec<Campaign>> {
     let sql = format!("SELECT {CAMPAIGN} FROM campaign ORDER BY created_at DESC, id DESC");
     let rows: Vec<Row> = fetch_all(db, &sql, vec![]).await?;
     rows.into_iter().map(Row::decode).collect()
+}
+
+pub async fn by_id(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Campaign>> {
+    let sql = format!("SELECT {CAMPAIGN} FROM campaign WHERE id = $1");
+    let row: Option<Row> = fetch_one(db, &sql, vec![id.into()]).await?;
+    row.map(Row::decode).transpose()
+}
+
+pub async fn by_key(db: &impl ConnectionTrait, key: &str) -> Result<Option<Campaign>> {
+    let sql = format!("SELECT {CAMPAIGN} FROM campaign WHERE key = $1");
+    let row: Option<Row> = fetch_one(db, &sql, vec![key.into()]).await?;
+    row.map(Row::decode).transpose()
 }
 
 pub async fn put(tx: &Tx, campaigns: &[Campaign]) -> Result<()> {

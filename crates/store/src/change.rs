@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use handfast_domain::change::{Change, Record};
 use handfast_domain::clock::SlaClock;
 use handfast_domain::event::{Event, Fact, SCHEMA_VERSION};
-use handfast_domain::lead::{Journey, Lead};
-use handfast_domain::stage::{CycleOutcome, StageKind};
+use handfast_domain::lead::{Cycle, Journey, Lead, Opportunity};
 use handfast_domain::time::Instant;
 use sea_orm::{FromQueryResult, Value};
 use uuid::Uuid;
 
+use crate::counter;
 use crate::dialect;
 use crate::error::{Result, StoreError};
 use crate::feed::{NewEvent, append_events};
@@ -55,7 +55,7 @@ pub async fn commit(
     write_opportunities(tx, changes).await?;
     write_facts(tx, changes).await?;
     write_records(tx, changes).await?;
-    write_counters(tx, changes, day_of).await?;
+    counter::write(tx, changes, day_of).await?;
     write_pools(tx, changes).await?;
     let events =
         changes.iter().flat_map(|change| &change.events).map(new_event).collect::<Result<Vec<_>>>()?;
@@ -64,14 +64,23 @@ pub async fn commit(
 }
 
 /// A fact of another stream: charter, slot, campaign. The stream's version is drawn here.
-pub async fn append_fact(tx: &Tx, mut event: Event) -> Result<()> {
+pub async fn append_fact(tx: &Tx, event: Event) -> Result<()> {
+    append_facts(tx, vec![event]).await
+}
+
+/// Facts of one stream that belong to one change: one version, numbered by their ordinals.
+pub async fn append_facts(tx: &Tx, mut events: Vec<Event>) -> Result<()> {
+    let Some(first) = events.first() else { return Ok(()) };
     let last = crate::rows::fetch_value::<i64>(
         tx,
         "SELECT coalesce(max(version), 0) FROM event WHERE stream_kind = $1 AND stream_id = $2",
-        vec![event.stream.as_str().into(), event.stream_id.into()],
+        vec![first.stream.as_str().into(), first.stream_id.into()],
     );
-    event.version = last.await?.unwrap_or(0) + 1;
-    append_events(tx, vec![new_event(&event)?]).await
+    let version = last.await?.unwrap_or(0) + 1;
+    for (event, ordinal) in events.iter_mut().zip(0..) {
+        (event.version, event.ordinal) = (version, ordinal);
+    }
+    append_events(tx, events.iter().map(new_event).collect::<Result<_>>()?).await
 }
 
 fn new_event(event: &Event) -> Result<NewEvent> {
@@ -165,64 +174,20 @@ async fn write_leads(tx: &Tx, changes: &[Change], created: &[NewLead]) -> Result
     let new: BTreeMap<Uuid, &NewLead> = created.iter().map(|lead| (lead.id, lead)).collect();
     let mut inserts = vec![];
     for change in changes {
-        let Lead {
-            id,
-            version,
-            account,
-            campaign,
-            source,
-            channel,
-            captured_at,
-            cycle,
-            outcome,
-            stage,
-            furthest_stage,
-            stage_version,
-            entered_stage_at,
-            work_state,
-            owner,
-            queue,
-            priority,
-            persona,
-            fit,
-            engagement,
-            next_evaluation_at,
-            recycle_on,
-            suppressed,
-            grey_slots,
-        } = &change.after.lead;
-        let moving: Vec<Value> = vec![
-            i64::from(*cycle).into(),
-            outcome.as_str().into(),
-            stage.as_str().into(),
-            furthest_stage.as_str().into(),
-            i64::from(*stage_version).into(),
-            entered_stage_at.ms().into(),
-            work_state.as_str().into(),
-            (*owner).into(),
-            queue.clone().into(),
-            i64::from(*priority).into(),
-            persona.clone().into(),
-            i64::from(*fit).into(),
-            i64::from(*engagement).into(),
-            next_evaluation_at.map(|at| at.ms()).into(),
-            recycle_on.clone().into(),
-            (*suppressed).into(),
-            json(grey_slots)?.into(),
-        ];
-        match new.get(id) {
+        let lead = &change.after.lead;
+        match new.get(&lead.id) {
             Some(new) => {
                 let mut row: Vec<Value> = vec![
-                    (*id).into(),
-                    (*version).into(),
+                    lead.id.into(),
+                    lead.version.into(),
                     new.person.into(),
-                    (*account).into(),
-                    (*campaign).into(),
-                    source.as_str().into(),
-                    channel.as_str().into(),
-                    captured_at.ms().into(),
+                    lead.account.into(),
+                    lead.campaign.into(),
+                    lead.source.as_str().into(),
+                    lead.channel.as_str().into(),
+                    lead.captured_at.ms().into(),
                 ];
-                row.extend(moving);
+                row.extend(moving(lead)?);
                 row.push(new.salt.as_str().into());
                 inserts.push(row);
             }
@@ -231,8 +196,8 @@ async fn write_leads(tx: &Tx, changes: &[Change], created: &[NewLead]) -> Result
                     stage_version = $5, entered_stage_at = $6, work_state = $7, owner = $8, queue = $9, \
                     priority = $10, persona = $11, fit = $12, engagement = $13, next_evaluation_at = $14, \
                     recycle_on = $15, suppressed = $16, grey_slots = $17, version = $18 WHERE id = $19 AND version = $20";
-                let mut values = moving;
-                values.extend([(*version).into(), (*id).into(), change.expected.into()]);
+                let mut values = moving(lead)?;
+                values.extend([lead.version.into(), lead.id.into(), change.expected.into()]);
                 if execute(tx, sql, values).await? != 1 {
                     return Err(StoreError::VersionConflict { current: 0 });
                 }
@@ -243,41 +208,95 @@ async fn write_leads(tx: &Tx, changes: &[Change], created: &[NewLead]) -> Result
     Ok(())
 }
 
+/// The columns that events move, from `cycle` to `grey_slots`.
+pub(crate) fn moving(lead: &Lead) -> Result<Vec<Value>> {
+    // Every field is named, so that a new one is not forgotten here.
+    let Lead {
+        id: _,
+        version: _,
+        account: _,
+        campaign: _,
+        source: _,
+        channel: _,
+        captured_at: _,
+        cycle,
+        outcome,
+        stage,
+        furthest_stage,
+        stage_version,
+        entered_stage_at,
+        work_state,
+        owner,
+        queue,
+        priority,
+        persona,
+        fit,
+        engagement,
+        next_evaluation_at,
+        recycle_on,
+        suppressed,
+        grey_slots,
+    } = lead;
+    Ok(vec![
+        i64::from(*cycle).into(),
+        outcome.as_str().into(),
+        stage.as_str().into(),
+        furthest_stage.as_str().into(),
+        i64::from(*stage_version).into(),
+        entered_stage_at.ms().into(),
+        work_state.as_str().into(),
+        (*owner).into(),
+        queue.clone().into(),
+        i64::from(*priority).into(),
+        persona.clone().into(),
+        i64::from(*fit).into(),
+        i64::from(*engagement).into(),
+        next_evaluation_at.map(|at| at.ms()).into(),
+        recycle_on.clone().into(),
+        (*suppressed).into(),
+        json(grey_slots)?.into(),
+    ])
+}
+
 async fn write_cycles(tx: &Tx, changes: &[Change]) -> Result<()> {
     let mut rows = vec![];
     for change in changes.iter().filter(|change| change.before.cycle != change.after.cycle) {
-        let cycle = &change.after.cycle;
-        rows.push(vec![
-            change.after.lead.id.into(),
-            i64::from(cycle.number).into(),
-            cycle.opened_at.ms().into(),
-            cycle.opened_by.as_str().into(),
-            cycle.resumed_from.map(i64::from).into(),
-            cycle.closed_at.map(|at| at.ms()).into(),
-            cycle.outcome.as_str().into(),
-            cycle.furthest_stage.as_str().into(),
-            cycle.reason.clone().into(),
-            cycle.competitor.clone().into(),
-            i64::from(cycle.conversations).into(),
-            json(&cycle.attempts)?.into(),
-        ]);
+        rows.push(cycle_row(change.after.lead.id, &change.after.cycle)?);
     }
-    let columns = &[
-        "lead",
-        "number",
-        "opened_at",
-        "opened_by",
-        "resumed_from",
-        "closed_at",
-        "outcome",
-        "furthest_stage",
-        "reason",
-        "competitor",
-        "conversations",
-        "attempts",
-    ];
-    upsert_rows(tx, "cycle", columns, &["lead", "number"], rows).await?;
+    upsert_rows(tx, "cycle", CYCLE_COLUMNS, &["lead", "number"], rows).await?;
     Ok(())
+}
+
+pub(crate) const CYCLE_COLUMNS: &[&str] = &[
+    "lead",
+    "number",
+    "opened_at",
+    "opened_by",
+    "resumed_from",
+    "closed_at",
+    "outcome",
+    "furthest_stage",
+    "reason",
+    "competitor",
+    "conversations",
+    "attempts",
+];
+
+pub(crate) fn cycle_row(lead: Uuid, cycle: &Cycle) -> Result<Vec<Value>> {
+    Ok(vec![
+        lead.into(),
+        i64::from(cycle.number).into(),
+        cycle.opened_at.ms().into(),
+        cycle.opened_by.as_str().into(),
+        cycle.resumed_from.map(i64::from).into(),
+        cycle.closed_at.map(|at| at.ms()).into(),
+        cycle.outcome.as_str().into(),
+        cycle.furthest_stage.as_str().into(),
+        cycle.reason.clone().into(),
+        cycle.competitor.clone().into(),
+        i64::from(cycle.conversations).into(),
+        json(&cycle.attempts)?.into(),
+    ])
 }
 
 async fn write_clocks(tx: &Tx, changes: &[Change]) -> Result<()> {
@@ -287,12 +306,14 @@ async fn write_clocks(tx: &Tx, changes: &[Change]) -> Result<()> {
             rows.push(clock_row(change.after.lead.id, clock, &change.after)?);
         }
     }
-    let columns = &["id", "lead", "cycle", "kind", "state", "due_at", "wake_at", "body"];
-    upsert_rows(tx, "clock", columns, &["id"], rows).await?;
+    upsert_rows(tx, "clock", CLOCK_COLUMNS, &["id"], rows).await?;
     Ok(())
 }
 
-fn clock_row(lead: Uuid, clock: &SlaClock, journey: &Journey) -> Result<Vec<Value>> {
+pub(crate) const CLOCK_COLUMNS: &[&str] =
+    &["id", "lead", "cycle", "kind", "party", "level", "state", "due_at", "met_at", "wake_at", "body"];
+
+pub(crate) fn clock_row(lead: Uuid, clock: &SlaClock, journey: &Journey) -> Result<Vec<Value>> {
     // A breached ACCEPT wakes once more, when the hand-off expires.
     let waiting =
         journey.pending_handoff().is_some() && clock.kind == handfast_domain::clock::ClockKind::Accept;
@@ -304,8 +325,11 @@ fn clock_row(lead: Uuid, clock: &SlaClock, journey: &Journey) -> Result<Vec<Valu
         lead.into(),
         i64::from(clock.cycle).into(),
         clock.kind.as_str().into(),
+        clock.party.as_str().into(),
+        clock.level.as_str().into(),
         clock.state.as_str().into(),
         clock.due_at.ms().into(),
+        clock.met_at.map(|at| at.ms()).into(),
         wake_at.map(|at| at.ms()).into(),
         json(clock)?.into(),
     ])
@@ -382,21 +406,25 @@ async fn write_handoffs(tx: &Tx, changes: &[Change]) -> Result<()> {
 async fn write_opportunities(tx: &Tx, changes: &[Change]) -> Result<()> {
     let changed = changes.iter().filter(|change| change.before.opportunity != change.after.opportunity);
     let rows = changed.filter_map(|change| change.after.opportunity.as_ref().map(|deal| (change, deal))).map(
-        |(change, deal)| {
-            vec![
-                deal.id.into(),
-                change.after.lead.id.into(),
-                i64::from(change.after.lead.cycle).into(),
-                deal.amount_minor.into(),
-                deal.currency.as_str().into(),
-                deal.expected_close.map(|at| at.ms()).into(),
-                deal.opened_at.ms().into(),
-            ]
-        },
+        |(change, deal)| opportunity_row(change.after.lead.id, change.after.lead.cycle, deal),
     );
-    let columns = &["id", "lead", "cycle", "amount_minor", "currency", "expected_close", "opened_at"];
-    upsert_rows(tx, "opportunity", columns, &["id"], rows.collect()).await?;
+    upsert_rows(tx, "opportunity", OPPORTUNITY_COLUMNS, &["id"], rows.collect()).await?;
     Ok(())
+}
+
+pub(crate) const OPPORTUNITY_COLUMNS: &[&str] =
+    &["id", "lead", "cycle", "amount_minor", "currency", "expected_close", "opened_at"];
+
+pub(crate) fn opportunity_row(lead: Uuid, cycle: u32, deal: &Opportunity) -> Vec<Value> {
+    vec![
+        deal.id.into(),
+        lead.into(),
+        i64::from(cycle).into(),
+        deal.amount_minor.into(),
+        deal.currency.as_str().into(),
+        deal.expected_close.map(|at| at.ms()).into(),
+        deal.opened_at.ms().into(),
+    ]
 }
 
 /// Tables that list facts one by one: transitions and activities.
@@ -413,22 +441,7 @@ async fn write_facts(tx: &Tx, changes: &[Change]) -> Result<()> {
             .collect();
         for event in &change.events {
             match &event.body.fact {
-                Fact::StageChanged { from, to, skipped, asserted, stage_version, evaluation } => transitions
-                    .push(vec![
-                        event.stream_id.into(),
-                        event.version.into(),
-                        i64::from(*stage_version).into(),
-                        i64::from(event.body.cycle.unwrap_or(0)).into(),
-                        from.map(|stage| stage.as_str()).into(),
-                        to.as_str().into(),
-                        json(skipped)?.into(),
-                        (*asserted).into(),
-                        event.occurred_at.ms().into(),
-                        event.body.cause.as_str().into(),
-                        (*evaluation).into(),
-                        i64::from(event.body.charter).into(),
-                        event.id.into(),
-                    ]),
+                Fact::StageChanged { .. } => transitions.extend(transition_row(event)?),
                 Fact::ActivityLogged { activity, activity_kind, direction, automated, .. } => activities
                     .push(vec![
                         (*activity).into(),
@@ -445,25 +458,49 @@ async fn write_facts(tx: &Tx, changes: &[Change]) -> Result<()> {
             }
         }
     }
-    let columns = &[
-        "lead",
-        "lead_version",
-        "stage_version",
-        "cycle",
-        "from_stage",
-        "to_stage",
-        "skipped",
-        "asserted",
-        "at",
-        "cause",
-        "evaluation",
-        "charter",
-        "event",
-    ];
-    insert_rows(tx, "stage_transition", columns, transitions).await?;
+    insert_rows(tx, "stage_transition", TRANSITION_COLUMNS, transitions).await?;
     let columns = &["id", "lead", "cycle", "kind", "direction", "automated", "actor", "at", "note"];
     insert_rows(tx, "activity", columns, activities).await?;
     Ok(())
+}
+
+pub(crate) const TRANSITION_COLUMNS: &[&str] = &[
+    "lead",
+    "lead_version",
+    "stage_version",
+    "cycle",
+    "from_stage",
+    "to_stage",
+    "skipped",
+    "asserted",
+    "at",
+    "cause",
+    "evaluation",
+    "charter",
+    "event",
+];
+
+/// None for an event of another kind.
+pub(crate) fn transition_row(event: &Event) -> Result<Option<Vec<Value>>> {
+    let Fact::StageChanged { from, to, skipped, asserted, stage_version, evaluation } = &event.body.fact
+    else {
+        return Ok(None);
+    };
+    Ok(Some(vec![
+        event.stream_id.into(),
+        event.version.into(),
+        i64::from(*stage_version).into(),
+        i64::from(event.body.cycle.unwrap_or(0)).into(),
+        from.map(|stage| stage.as_str()).into(),
+        to.as_str().into(),
+        json(skipped)?.into(),
+        (*asserted).into(),
+        event.occurred_at.ms().into(),
+        event.body.cause.as_str().into(),
+        (*evaluation).into(),
+        i64::from(event.body.charter).into(),
+        event.id.into(),
+    ]))
 }
 
 async fn write_records(tx: &Tx, changes: &[Change]) -> Result<()> {
@@ -527,70 +564,6 @@ async fn write_records(tx: &Tx, changes: &[Change]) -> Result<()> {
     insert_rows(tx, "decision", columns, decisions).await?;
     let columns = &["id", "lead", "cycle", "slot", "decision", "trigger_kind", "text", "opened_at"];
     insert_rows(tx, "grey_case", columns, cases).await?;
-    Ok(())
-}
-
-/// What a change adds to the counters: family, subject, metric.
-type Deltas = BTreeMap<(&'static str, String, String), i64>;
-
-async fn write_counters(tx: &Tx, changes: &[Change], day_of: &DayOf) -> Result<()> {
-    let mut deltas = Deltas::new();
-    for change in changes {
-        count_change(&mut deltas, change, day_of);
-    }
-    add(tx, deltas).await
-}
-
-/// Counts the facts of one change. A rebuild from the log calls the same function, so both must agree.
-pub(crate) fn count_change(deltas: &mut Deltas, change: &Change, day_of: &DayOf) {
-    let (before, after) = (&change.before.lead, &change.after.lead);
-    let mut count = |family: &'static str, subject: String, metric: &str, by: i64| {
-        *deltas.entry((family, subject, metric.to_owned())).or_default() += by;
-    };
-    // Where leads stand now: stage and outcome of the newest cycle.
-    if change.expected > 0 {
-        count("funnel", before.stage.to_string(), before.outcome.as_str(), -1);
-        count("furthest", before.furthest_stage.to_string(), "leads", -1);
-    }
-    count("funnel", after.stage.to_string(), after.outcome.as_str(), 1);
-    count("furthest", after.furthest_stage.to_string(), "leads", 1);
-    let campaign = after.campaign.map(|campaign| campaign.simple().to_string());
-    for event in &change.events {
-        let day = day_of(event.occurred_at).to_string();
-        match &event.body.fact {
-            Fact::LeadCaptured { .. } => {
-                if let Some(campaign) = &campaign {
-                    count("campaign", campaign.clone(), "leads", 1);
-                }
-            }
-            Fact::CycleOpened { .. } => count("ledger", day, "OPENED", 1),
-            Fact::StageChanged { to, skipped, .. } => {
-                for stage in skipped.iter().chain([to]).filter(|stage| **stage > StageKind::Anonymous) {
-                    count("entered", stage.to_string(), "cycles", 1);
-                    if let Some(campaign) = &campaign {
-                        count("campaign", campaign.clone(), stage.as_str(), 1);
-                    }
-                }
-            }
-            Fact::CycleClosed { outcome, amount_minor, .. } => {
-                count("ledger", day, outcome.as_str(), 1);
-                if let Some(campaign) = campaign.as_ref().filter(|_| *outcome == CycleOutcome::Won) {
-                    count("campaign", campaign.clone(), "won", 1);
-                    count("campaign", campaign.clone(), "revenue", amount_minor.unwrap_or(0));
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-async fn add(tx: &Tx, mut deltas: Deltas) -> Result<()> {
-    deltas.retain(|_, by| *by != 0);
-    for ((family, subject, metric), by) in deltas {
-        let sql = "INSERT INTO counter (family, subject, metric, value) VALUES ($1, $2, $3, $4) \
-                   ON CONFLICT (family, subject, metric) DO UPDATE SET value = counter.value + excluded.value";
-        execute(tx, sql, vec![family.into(), subject.into(), metric.into(), by.into()]).await?;
-    }
     Ok(())
 }
 

@@ -21,6 +21,7 @@ struct Row {
     proposed_by: Option<Uuid>,
     proposed_at: i64,
     activated_at: Option<i64>,
+    rejection: Option<String>,
 }
 
 impl Row {
@@ -36,13 +37,23 @@ impl Row {
             proposed_by: self.proposed_by,
             proposed_at: Instant(self.proposed_at),
             activated_at: self.activated_at.map(Instant),
+            rejection: self.rejection.map(|text| decode::json(at("rejection"), &text)).transpose()?,
         })
     }
 }
 
 pub async fn put(tx: &Tx, charter: &Charter) -> Result<()> {
-    let Charter { number, digest, status, body, signatures, proposed_by, proposed_at, activated_at } =
-        charter;
+    let Charter {
+        number,
+        digest,
+        status,
+        body,
+        signatures,
+        proposed_by,
+        proposed_at,
+        activated_at,
+        rejection,
+    } = charter;
     let row = vec![
         i64::from(*number).into(),
         digest.to_string().into(),
@@ -52,16 +63,26 @@ pub async fn put(tx: &Tx, charter: &Charter) -> Result<()> {
         (*proposed_by).into(),
         proposed_at.ms().into(),
         activated_at.map(|at| at.ms()).into(),
+        rejection.as_ref().map(json).transpose()?.into(),
     ];
-    let columns =
-        &["number", "digest", "status", "body", "signatures", "proposed_by", "proposed_at", "activated_at"];
+    let columns = &[
+        "number",
+        "digest",
+        "status",
+        "body",
+        "signatures",
+        "proposed_by",
+        "proposed_at",
+        "activated_at",
+        "rejection",
+    ];
     upsert_rows(tx, "charter", columns, &["number"], vec![row]).await?;
     Ok(())
 }
 
 /// All charters, the oldest first.
 pub async fn all(db: &impl ConnectionTrait) -> Result<Vec<Charter>> {
-    let sql = "SELECT number, digest, status, body, signatures, proposed_by, proposed_at, activated_at \
+    let sql = "SELECT number, digest, status, body, signatures, proposed_by, proposed_at, activated_at, rejection \
                FROM charter ORDER BY number";
     let rows: Vec<Row> = fetch_all(db, sql, vec![]).await?;
     rows.into_iter().map(Row::decode).collect()
@@ -71,4 +92,10 @@ pub async fn next_number(db: &impl ConnectionTrait) -> Result<u32> {
     let last =
         fetch_value::<i64>(db, "SELECT coalesce(max(number), -1) FROM charter", vec![]).await?.unwrap_or(-1);
     small(Place("charter", "number", &last), last + 1)
+}
+
+/// A currency other than the given one in which deals are kept, if there is any.
+pub async fn other_currency(db: &impl ConnectionTrait, currency: &str) -> Result<Option<String>> {
+    let sql = "SELECT currency FROM opportunity WHERE currency <> $1 LIMIT 1";
+    fetch_value(db, sql, vec![currency.into()]).await
 }

@@ -46,6 +46,16 @@ impl Dialect {
         }
     }
 
+    /// The values of a parameter made by [`texts`] as a table of (key, value) to select from; keys count from 0.
+    pub fn text_table(self, parameter: &str) -> String {
+        match self {
+            Dialect::Sqlite => format!("json_each({parameter})"),
+            Dialect::Postgres => format!(
+                "(SELECT ordinality - 1 AS key, value FROM json_array_elements_text({parameter}::json) WITH ORDINALITY)"
+            ),
+        }
+    }
+
     /// `(?,?),(?,?)` for many rows. Numbered parameters would make SQLite search the name of each by a scan of all.
     pub(crate) fn push_rows(self, sql: &mut String, rows: usize, columns: usize) {
         let mut number = 0;

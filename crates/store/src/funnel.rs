@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 
 use handfast_domain::stage::{CycleOutcome, StageKind};
 use sea_orm::{ConnectionTrait, FromQueryResult};
+use uuid::Uuid;
 
+use crate::dialect::{self, Dialect};
 use crate::error::Result;
 use crate::rows::fetch_all;
 
-/// Counts by stage.
+/// Counts by stage and by outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     standing: BTreeMap<(StageKind, CycleOutcome), i64>,
     furthest: BTreeMap<StageKind, i64>,
     entered: BTreeMap<StageKind, i64>,
+    closed: BTreeMap<CycleOutcome, i64>,
 }
 
 impl Counts {
@@ -36,6 +39,11 @@ impl Counts {
     pub fn entered(&self, stage: StageKind) -> i64 {
         self.entered.get(&stage).copied().unwrap_or(0)
     }
+
+    /// Cycles that ended so.
+    pub fn closed(&self, outcome: CycleOutcome) -> i64 {
+        self.closed.get(&outcome).copied().unwrap_or(0)
+    }
 }
 
 #[derive(FromQueryResult)]
@@ -47,19 +55,66 @@ struct Row {
 }
 
 pub async fn counts(db: &impl ConnectionTrait) -> Result<Counts> {
-    let sql = "SELECT family, subject, metric, value FROM counter WHERE family IN ('funnel', 'furthest', 'entered')";
+    let sql = "SELECT family, subject, metric, value FROM counter \
+               WHERE family IN ('funnel', 'furthest', 'entered', 'closed')";
     let mut counts = Counts::default();
     for Row { family, subject, metric, value } in fetch_all::<Row>(db, sql, vec![]).await? {
-        let Some(stage) = StageKind::parse(&subject) else { continue };
-        match family.as_str() {
-            "funnel" => {
+        match (family.as_str(), StageKind::parse(&subject), CycleOutcome::parse(&subject)) {
+            ("funnel", Some(stage), _) => {
                 if let Some(outcome) = CycleOutcome::parse(&metric) {
                     counts.standing.insert((stage, outcome), value);
                 }
             }
-            "furthest" => drop(counts.furthest.insert(stage, value)),
-            _ => drop(counts.entered.insert(stage, value)),
+            ("furthest", Some(stage), _) => drop(counts.furthest.insert(stage, value)),
+            ("entered", Some(stage), _) => drop(counts.entered.insert(stage, value)),
+            ("closed", _, Some(outcome)) => drop(counts.closed.insert(outcome, value)),
+            _ => {}
         }
     }
     Ok(counts)
+}
+
+/// What came of a campaign, counted by the campaign that a lead was captured with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CampaignCounts {
+    /// Leads that it brought.
+    pub leads: i64,
+    entered: BTreeMap<StageKind, i64>,
+    /// Cycles that were won.
+    pub won: i64,
+    /// Amounts of the deals that were won, in minor units.
+    pub revenue_minor: i64,
+}
+
+impl CampaignCounts {
+    /// Cycles of its leads that entered the stage, skipped ones included.
+    pub fn entered(&self, stage: StageKind) -> i64 {
+        self.entered.get(&stage).copied().unwrap_or(0)
+    }
+}
+
+/// Results of any number of campaigns in one statement. A campaign without results has zeros.
+pub async fn campaigns(
+    db: &impl ConnectionTrait,
+    campaigns: &[Uuid],
+) -> Result<BTreeMap<Uuid, CampaignCounts>> {
+    let keys = dialect::texts(campaigns.iter().map(|campaign| campaign.simple().to_string()));
+    let list = Dialect::of(db.get_database_backend()).text_list("$1");
+    let sql = format!(
+        "SELECT family, subject, metric, value FROM counter WHERE family = 'campaign' AND subject IN {list}"
+    );
+    let mut found: BTreeMap<Uuid, CampaignCounts> =
+        campaigns.iter().map(|campaign| (*campaign, CampaignCounts::default())).collect();
+    for Row { subject, metric, value, .. } in fetch_all::<Row>(db, &sql, vec![keys]).await? {
+        let campaign = Uuid::try_parse(&subject).ok().and_then(|campaign| found.get_mut(&campaign));
+        let Some(counts) = campaign else { continue };
+        match (metric.as_str(), StageKind::parse(&metric)) {
+            ("leads", _) => counts.leads = value,
+            ("won", _) => counts.won = value,
+            ("revenue", _) => counts.revenue_minor = value,
+            (_, Some(stage)) => drop(counts.entered.insert(stage, value)),
+            _ => {}
+        }
+    }
+    Ok(found)
 }

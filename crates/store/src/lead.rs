@@ -136,9 +136,9 @@ struct ClockRow {
 }
 
 #[derive(FromQueryResult)]
-struct HandoffRow {
+pub(crate) struct HandoffRow {
     id: Uuid,
-    lead: Uuid,
+    pub lead: Uuid,
     status: String,
     packet_digest: String,
     completeness: i64,
@@ -149,7 +149,7 @@ struct HandoffRow {
 }
 
 impl HandoffRow {
-    fn decode(self) -> Result<(Handoff, Option<Packet>)> {
+    pub(crate) fn decode(self) -> Result<(Handoff, Option<Packet>)> {
         let id = self.id;
         let at = |column: &'static str| Place("handoff", column, &id);
         let packet = self.packet.as_deref().map(|text| json(at("packet"), text)).transpose()?;
@@ -167,13 +167,21 @@ impl HandoffRow {
 }
 
 #[derive(FromQueryResult)]
-struct OpportunityRow {
+pub(crate) struct OpportunityRow {
     id: Uuid,
-    lead: Uuid,
+    pub lead: Uuid,
     amount_minor: Option<i64>,
     currency: String,
     expected_close: Option<i64>,
     opened_at: i64,
+}
+
+impl OpportunityRow {
+    pub(crate) fn decode(self) -> Opportunity {
+        let OpportunityRow { id, lead: _, amount_minor, currency, expected_close, opened_at } = self;
+        let (expected_close, opened_at) = (expected_close.map(Instant), Instant(opened_at));
+        Opportunity { id, amount_minor, currency, expected_close, opened_at }
+    }
 }
 
 /// Leads by id, in no particular order; unknown ids are left out.
@@ -229,10 +237,8 @@ pub async fn journeys(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<BTreeMa
         list(db)
     );
     for row in fetch_all::<OpportunityRow>(db, &sql, deal_ids).await? {
-        let OpportunityRow { id, lead, amount_minor, currency, expected_close, opened_at } = row;
-        if let Some(journey) = found.get_mut(&lead) {
-            let (expected_close, opened_at) = (expected_close.map(Instant), Instant(opened_at));
-            journey.opportunity = Some(Opportunity { id, amount_minor, currency, expected_close, opened_at });
+        if let Some(journey) = found.get_mut(&row.lead) {
+            journey.opportunity = Some(row.decode());
         }
     }
     Ok(found)
@@ -296,6 +302,23 @@ pub async fn due(db: &impl ConnectionTrait, now: Instant, limit: i64) -> Result<
         ids
     };
     Ok(Due { evaluations: ids(evaluations), clocks: ids(clocks) })
+}
+
+/// Leads that wait for a signal to come back, after `after` in the order of their ids.
+pub async fn waiting_for(
+    db: &impl ConnectionTrait,
+    signal: &str,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<Uuid>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        id: Uuid,
+    }
+    let sql = "SELECT l.id FROM lead l WHERE l.recycle_on = $1 AND l.id > $2 AND l.outcome IN ('RECYCLED', 'LOST') \
+               AND NOT l.suppressed ORDER BY l.id LIMIT $3";
+    let rows: Vec<Row> = fetch_all(db, sql, vec![signal.into(), after.into(), limit.into()]).await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
 pub struct Due {
@@ -450,4 +473,14 @@ impl Where {
         };
         (text, self.values)
     }
+}
+
+/// Clocks whose look brought nothing are looked at again later: working hours may put an expiry off.
+pub async fn snooze(tx: &crate::tx::Tx, leads: &[Uuid], now: Instant, until: Instant) -> Result<()> {
+    let sql = format!(
+        "UPDATE clock SET wake_at = $2 WHERE wake_at <= $3 AND lead IN {}",
+        tx.dialect().uuid_list("$1")
+    );
+    crate::rows::execute(tx, &sql, vec![dialect::uuids(leads), until.ms().into(), now.ms().into()]).await?;
+    Ok(())
 }

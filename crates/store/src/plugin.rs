@@ -1,13 +1,17 @@
 //! Plugin versions by digest, settings by digest, and what is deployed where. The bytes are in the blob store.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use handfast_domain::digest::Digest;
 use handfast_domain::time::Instant;
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use uuid::Uuid;
 
 use crate::decode::{self, Place, small};
+use crate::dialect::{self, Dialect};
 use crate::error::Result;
-use crate::rows::{execute, fetch_all, fetch_one, insert_new_rows, upsert_rows};
+use crate::lead::Where;
+use crate::rows::{execute, fetch_all, fetch_one, fetch_value, insert_new_rows, upsert_rows};
 use crate::tx::Tx;
 
 /// An uploaded version. Its identity is its digest; name and label are what its author calls it.
@@ -188,11 +192,54 @@ pub async fn version(db: &impl ConnectionTrait, digest: Digest) -> Result<Option
     row.map(VersionRow::decode).transpose()
 }
 
+/// Which versions to list; all of them without conditions.
+#[derive(Clone, Debug, Default)]
+pub struct VersionFilter {
+    pub name: Option<String>,
+    pub team: Option<String>,
+    pub status: Option<String>,
+}
+
 /// The newest versions first.
-pub async fn versions(db: &impl ConnectionTrait, limit: i64) -> Result<Vec<PluginVersion>> {
-    let sql = format!("SELECT {VERSION} FROM plugin_version ORDER BY uploaded_at DESC, digest LIMIT $1");
-    let rows: Vec<VersionRow> = fetch_all(db, &sql, vec![limit.into()]).await?;
+pub async fn versions(
+    db: &impl ConnectionTrait,
+    filter: &VersionFilter,
+    limit: i64,
+) -> Result<Vec<PluginVersion>> {
+    let VersionFilter { name, team, status } = filter.clone();
+    let mut where_ = Where::new(db);
+    where_.equals("name", name);
+    where_.equals("team", team);
+    where_.equals("status", status);
+    let limit = where_.value(limit);
+    let (conditions, values) = where_.finish();
+    let sql = format!(
+        "SELECT {VERSION} FROM plugin_version{conditions} ORDER BY uploaded_at DESC, digest LIMIT {limit}"
+    );
+    let rows: Vec<VersionRow> = fetch_all(db, &sql, values).await?;
     rows.into_iter().map(VersionRow::decode).collect()
+}
+
+/// Any number of versions in one statement.
+pub async fn versions_of(
+    db: &impl ConnectionTrait,
+    digests: &BTreeSet<Digest>,
+) -> Result<BTreeMap<Digest, PluginVersion>> {
+    let sql = format!("SELECT {VERSION} FROM plugin_version WHERE digest IN {}", text_list(db));
+    let rows: Vec<VersionRow> = fetch_all(db, &sql, vec![digest_list(digests)]).await?;
+    rows.into_iter().map(|row| row.decode().map(|version| (version.digest, version))).collect()
+}
+
+/// Keeps the cases that an upload carries, as a JSON array.
+pub async fn put_cases(tx: &Tx, digest: Digest, cases: &str) -> Result<()> {
+    let sql = "UPDATE plugin_version SET cases = $2 WHERE digest = $1";
+    execute(tx, sql, vec![digest.to_string().into(), cases.into()]).await.map(drop)
+}
+
+/// The cases of a version, as a JSON array.
+pub async fn cases(db: &impl ConnectionTrait, digest: Digest) -> Result<Option<String>> {
+    fetch_value(db, "SELECT cases FROM plugin_version WHERE digest = $1", vec![digest.to_string().into()])
+        .await
 }
 
 /// Versions of one name with one label: the same label with other bytes is refused.
@@ -209,12 +256,27 @@ pub async fn put_settings(tx: &Tx, digest: Digest, body: &str) -> Result<()> {
 }
 
 pub async fn settings(db: &impl ConnectionTrait, digest: Digest) -> Result<Option<String>> {
-    crate::rows::fetch_value(
-        db,
-        "SELECT body FROM settings WHERE digest = $1",
-        vec![digest.to_string().into()],
-    )
-    .await
+    fetch_value(db, "SELECT body FROM settings WHERE digest = $1", vec![digest.to_string().into()]).await
+}
+
+/// Any number of settings in one statement.
+pub async fn settings_of(
+    db: &impl ConnectionTrait,
+    digests: &BTreeSet<Digest>,
+) -> Result<BTreeMap<Digest, String>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        digest: String,
+        body: String,
+    }
+    let sql = format!("SELECT digest, body FROM settings WHERE digest IN {}", text_list(db));
+    let rows: Vec<Row> = fetch_all(db, &sql, vec![digest_list(digests)]).await?;
+    rows.into_iter()
+        .map(|row| {
+            let digest = decode::digest(Place("settings", "digest", &row.digest), &row.digest)?;
+            Ok((digest, row.body))
+        })
+        .collect()
 }
 
 /// Starts or ends a deployment. End the old one before the new one starts: one LIVE a slot.
@@ -284,6 +346,33 @@ pub async fn deployments(
     rows.into_iter().map(DeploymentRow::decode).collect()
 }
 
+/// The newest LIVE deployments of each slot: one statement for any number of slots.
+pub async fn history(
+    db: &impl ConnectionTrait,
+    slots: &[String],
+    per_slot: i64,
+) -> Result<Vec<Deployment>> {
+    let sql = format!(
+        "SELECT {DEPLOYMENT} FROM (SELECT d.*, row_number() OVER (PARTITION BY d.slot ORDER BY d.started_at DESC, \
+         d.id DESC) AS rank FROM deployment d WHERE d.mode = 'LIVE' AND d.slot IN {}) ranked WHERE rank <= $2 \
+         ORDER BY slot, started_at DESC, id DESC",
+        text_list(db)
+    );
+    let rows: Vec<DeploymentRow> =
+        fetch_all(db, &sql, vec![dialect::texts(slots), per_slot.into()]).await?;
+    rows.into_iter().map(DeploymentRow::decode).collect()
+}
+
+/// What answers for each of the slots now: the deployments that are LIVE and RUNNING.
+pub async fn running(db: &impl ConnectionTrait, slots: &[String]) -> Result<Vec<Deployment>> {
+    let sql = format!(
+        "SELECT {DEPLOYMENT} FROM deployment WHERE mode = 'LIVE' AND state = 'RUNNING' AND slot IN {}",
+        text_list(db)
+    );
+    let rows: Vec<DeploymentRow> = fetch_all(db, &sql, vec![dialect::texts(slots)]).await?;
+    rows.into_iter().map(DeploymentRow::decode).collect()
+}
+
 pub async fn deployment(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Deployment>> {
     let sql = format!("SELECT {DEPLOYMENT} FROM deployment WHERE id = $1");
     let row: Option<DeploymentRow> = fetch_one(db, &sql, vec![id.into()]).await?;
@@ -313,4 +402,12 @@ pub async fn live(db: &impl ConnectionTrait) -> Result<Vec<Live>> {
 pub async fn retire(tx: &Tx, digest: Digest) -> Result<bool> {
     let sql = "UPDATE plugin_version SET status = 'RETIRED' WHERE digest = $1 AND status = 'VALIDATED'";
     Ok(execute(tx, sql, vec![digest.to_string().into()]).await? == 1)
+}
+
+fn text_list(db: &impl ConnectionTrait) -> String {
+    Dialect::of(db.get_database_backend()).text_list("$1")
+}
+
+fn digest_list(digests: &BTreeSet<Digest>) -> sea_orm::Value {
+    dialect::texts(digests.iter().map(Digest::to_string))
 }

@@ -5,6 +5,7 @@ use crate::{
     error::{Result, StoreError},
 };
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult, Statement, Value};
+use std::cell::Cell;
 use uuid::Uuid;
 
 /// Inserts `rows` in the order given; each row has a value for each of `columns`.
@@ -44,6 +45,20 @@ pub async fn insert_new_rows(
     rows: Vec<Vec<Value>>,
 ) -> Result<u64> {
     write_rows(db, table, columns, &format!(" ON CONFLICT ({}) DO NOTHING", key.join(",")), rows).await
+}
+
+/// Inserts `rows`; where one with the same `key` exists, `column` grows by the given value.
+pub async fn add_rows(
+    db: &impl ConnectionTrait,
+    table: &str,
+    columns: &[&str],
+    key: &[&str],
+    column: &str,
+    rows: Vec<Vec<Value>>,
+) -> Result<u64> {
+    let key = key.join(",");
+    let action = format!(" ON CONFLICT ({key}) DO UPDATE SET {column}={table}.{column}+excluded.{column}");
+    write_rows(db, table, columns, &action, rows).await
 }
 
 /// Runs one statement and answers the number of rows that it changed.
@@ -124,7 +139,22 @@ async fn write_rows(
     Ok(written)
 }
 
+tokio::task_local! {
+    static STATEMENTS: Cell<u64>;
+}
+
+/// Runs `work` and answers how many statements it ran in its own task: what a read costs. Commands run in the writer's.
+pub async fn counted<T>(work: impl Future<Output = T>) -> (T, u64) {
+    let count = async {
+        let answer = work.await;
+        (answer, STATEMENTS.with(Cell::get))
+    };
+    STATEMENTS.scope(Cell::new(0), count).await
+}
+
 fn statement(db: &impl ConnectionTrait, sql: &str, values: Vec<Value>) -> Statement {
+    // Nobody counts outside of tests.
+    let _ = STATEMENTS.try_with(|count| count.set(count.get() + 1));
     Statement::from_sql_and_values(db.get_database_backend(), sql, values)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Result, StoreError},
-    rows::{execute, fetch_all, fetch_one, insert_rows},
+    rows::{execute, fetch_all, fetch_one, fetch_value, insert_rows},
     tx::Tx,
 };
 use handfast_domain::time::Instant;
@@ -19,6 +19,11 @@ impl TokenText {
         let body = format!("{PREFIX}{}", base62(&bytes, BODY));
         let checksum = checksum(&body);
         TokenText(body + &checksum)
+    }
+
+    /// A new one, from the system's random bytes.
+    pub fn random() -> Result<TokenText> {
+        Ok(TokenText::from_random(crate::secret::random()?))
     }
 
     pub fn parse(text: &str) -> Option<TokenText> {
@@ -88,6 +93,17 @@ pub async fn find(db: &impl ConnectionTrait, hash: [u8; 32]) -> Result<Option<To
     let row: Option<Row> =
         fetch_one(db, &format!("{SELECT} WHERE hash = $1"), vec![hash.to_vec().into()]).await?;
     row.map(Token::try_from).transpose()
+}
+
+pub async fn by_id(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Token>> {
+    let row: Option<Row> = fetch_one(db, &format!("{SELECT} WHERE id = $1"), vec![id.into()]).await?;
+    row.map(Token::try_from).transpose()
+}
+
+/// Whether there is any token at all, whatever its state.
+pub async fn any(db: &impl ConnectionTrait) -> Result<bool> {
+    let sql = "SELECT created_at FROM api_token LIMIT 1";
+    Ok(fetch_value::<i64>(db, sql, vec![]).await?.is_some())
 }
 
 /// The tokens of one user, newest first.

@@ -3,6 +3,7 @@
 
 mod arrows;
 mod demo;
+mod features;
 mod plugins;
 mod schema;
 mod shell;

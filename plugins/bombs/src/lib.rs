@@ -108,7 +108,7 @@ fn explode(act: Act, context: &Context, leads: &Leads) -> Verdict {
         Act::Grow => {
             let mut hoard: Vec<Vec<u8>> = Vec::new();
             loop {
-                hoard.push(black_box(vec![0; 1 << 20]));
+                hoard.push(black_box(Vec::with_capacity(1 << 20)));
             }
         }
         Act::AliasedReturn => Verdict { trace: aliased(4_000, 1 << 20), ..hold },

@@ -97,6 +97,8 @@ fn somebody_or_some_date_cares(world: &World, journey: &Journey) {
     if journey.is_open() {
         let cared_for = lead.is_assigned() || lead.next_evaluation_at.is_some();
         assert!(cared_for, "I4: nobody and no date cares for this lead: {lead:?}");
+        let with_sales = lead.stage > StageKind::Mql && lead.stage < StageKind::Customer;
+        assert!(!with_sales || lead.is_assigned(), "I4: no rule looks after a lead at {}", lead.stage);
     } else if lead.cycle > 0 {
         assert_eq!(lead.next_evaluation_at, None, "the rules do not look at closed leads");
     }

@@ -173,6 +173,9 @@ fn an_mql_may_skip_iql_which_is_stored_and_starts_the_clock_of_routing() {
     assert_eq!(moved, Some((StageKind::Mql, vec![StageKind::Iql], false)));
     assert_eq!(states(&world, ClockKind::Route, ClockLevel::Lead), [ClockState::Running]);
     assert_eq!(world.lead(0).next_evaluation_at, Some(MONDAY.plus(MINUTE)), "until it is routed");
+    world.wait(MINUTE);
+    world.evaluate(0, &[]).unwrap();
+    assert_eq!(world.lead(0).next_evaluation_at, Some(world.now.plus(MINUTE)), "it is owed until it is done");
     check(&world);
 }
 
@@ -671,6 +674,12 @@ fn an_import_asserts_the_past_and_starts_clocks_only_for_dates_ahead() {
     import(past.plus(2 * DAY), &|draft| draft.assert_won(None)).unwrap();
     assert!(import(past.plus(3 * DAY), &|draft| draft.assert_won(None)).is_err(), "a cycle is won once");
     import(past.plus(4 * DAY), &|draft| draft.requalify(CycleOpenedBy::Winback)).unwrap();
+    import(past.plus(4 * DAY), &|draft| {
+        draft.advance(StageKind::Sal, None, true)?;
+        assert_eq!(draft.journey.lead.queue.as_deref(), Some("fallback"), "whose lead it is was not told");
+        Ok(())
+    })
+    .unwrap();
     import(past.plus(5 * DAY), &|draft| draft.close(CycleOutcome::Lost, because("HOLDING_OFF"), None))
         .unwrap();
     import(past.plus(90 * DAY), &|draft| draft.reopen()).unwrap();
@@ -680,8 +689,11 @@ fn an_import_asserts_the_past_and_starts_clocks_only_for_dates_ahead() {
         Fact::StageChanged { to, asserted: true, .. } => Some((*to, event.occurred_at, event.recorded_at)),
         _ => None,
     });
-    let expected =
-        [(StageKind::Sql, past.plus(DAY), MONDAY), (StageKind::Customer, past.plus(2 * DAY), MONDAY)];
+    let expected = [
+        (StageKind::Sql, past.plus(DAY), MONDAY),
+        (StageKind::Customer, past.plus(2 * DAY), MONDAY),
+        (StageKind::Sal, past.plus(4 * DAY), MONDAY),
+    ];
     assert_eq!(asserted.collect::<Vec<_>>(), expected);
     let clocks = &world.leads[0].journey.clocks;
     assert_eq!(

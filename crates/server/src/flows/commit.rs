@@ -3,10 +3,12 @@
 use handfast_domain::change::Change;
 use handfast_domain::digest::Digest;
 use handfast_domain::event::Event;
+use handfast_domain::time::Instant;
 use handfast_store::change::{Conflict, NewLead};
 use handfast_store::idempotency::{self, IdempotencyKey, Reservation};
 use handfast_store::person::{Account, ExternalRef, Person, Trait};
 use handfast_store::touchpoint::Touchpoint;
+use futures_util::future::BoxFuture;
 use handfast_store::{StoreError, Tx, change, person, touchpoint};
 use serde::Serialize;
 use uuid::Uuid;
@@ -52,6 +54,27 @@ impl Once {
         match once {
             Some(once) => Ok(idempotency::lookup(app.store.read(), &once.key, once.input).await?),
             None => Ok(None),
+        }
+    }
+
+    /// Takes the key inside a command that writes other things than leads; answers what it was answered before.
+    pub async fn reserve(
+        once: Option<&Once>,
+        tx: &Tx,
+        now: Instant,
+    ) -> Result<Option<String>, StoreError> {
+        let Some(once) = once else { return Ok(None) };
+        match idempotency::reserve(tx, &once.key, once.input, now).await? {
+            Reservation::Answered(answer) => Ok(Some(answer)),
+            Reservation::New => Ok(None),
+        }
+    }
+
+    /// Keeps what a repetition will be told.
+    pub async fn keep(once: Option<&Once>, tx: &Tx, answer: &str) -> Result<(), StoreError> {
+        match once {
+            Some(once) => idempotency::answer(tx, &once.key, answer).await,
+            None => Ok(()),
         }
     }
 }
@@ -104,6 +127,68 @@ impl App {
                 Ok(Committed::Overtaken(Conflict::Pool { key: constraint }))
             }
             Err(Stop::Store(error)) => Err(error.into()),
+        }
+    }
+}
+
+/// Who asks for a change, whether it may happen only once, and whether it is only tried.
+pub struct Ask<'a> {
+    pub viewer: &'a Viewer,
+    pub once: Option<Once>,
+    /// Decides and writes nothing.
+    pub dry_run: bool,
+}
+
+/// How a change that is no lead's ended.
+pub enum Decided<T> {
+    /// What was written, or with a dry run would have been.
+    Now(T),
+    /// The same request was carried out before; this was its answer.
+    Before(String),
+}
+
+enum Undo<T> {
+    Tried(T),
+    Failed(Error),
+}
+
+impl<T> From<StoreError> for Undo<T> {
+    fn from(error: StoreError) -> Undo<T> {
+        Undo::Failed(error.into())
+    }
+}
+
+impl App {
+    /// A change of set-up, charter or campaign: decided inside its own transaction, so that nobody changes meanwhile what
+    /// it was decided from. `work` answers the result and what a repetition of the request will be told.
+    pub async fn decide<T, F>(&self, once: Option<&Once>, dry_run: bool, work: F) -> Result<Decided<T>, Error>
+    where
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<(T, String), Error>> + Send + 'static,
+        T: Send + 'static,
+    {
+        let (once, now) = (once.filter(|_| !dry_run).cloned(), self.now());
+        let written = self.store.try_write(move |tx| {
+            Box::pin(async move {
+                if let Some(once) = &once
+                    && let Reservation::Answered(answer) =
+                        idempotency::reserve(tx, &once.key, once.input, now).await?
+                {
+                    return Ok(Decided::Before(answer));
+                }
+                let (value, answer) = work(tx).await.map_err(Undo::Failed)?;
+                if dry_run {
+                    return Err(Undo::Tried(value));
+                }
+                if let Some(once) = &once {
+                    idempotency::answer(tx, &once.key, &answer).await?;
+                }
+                Ok(Decided::Now(value))
+            })
+        });
+        match written.await {
+            Ok(decided) => Ok(decided),
+            Err(Undo::Tried(value)) => Ok(Decided::Now(value)),
+            Err(Undo::Failed(error)) => Err(error),
         }
     }
 }

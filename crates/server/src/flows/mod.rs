@@ -1,13 +1,20 @@
 //! Use cases: load values from the store, ask the rules, call the domain, write one change. A flow's name is a verb;
 //! nothing here knows GraphQL.
 
+pub mod campaign;
 pub mod capture;
+pub mod check;
 pub mod commit;
+pub mod deploy;
+pub mod directory;
 pub mod evaluate;
 pub mod lead;
+pub mod plugin;
 pub mod qualify;
 pub mod route;
 pub mod setup;
+pub mod timers;
+pub mod token;
 pub mod touch;
 pub mod verify;
 
@@ -110,4 +117,9 @@ impl Viewer {
         let message = format!("only {side} can {verb}; you are {}", self.user.side);
         Err(Refused::new(RefusalCode::Forbidden, message))
     }
+}
+
+/// What an earlier process left unfinished goes on: validations, imports.
+pub async fn resume(app: &crate::app::App) -> Result<(), Error> {
+    app.reload().await
 }

@@ -27,6 +27,7 @@ pub async fn ensure_workspace(store: &Store, clock: &dyn Clock, ids: &dyn Ids) -
         proposed_by: None,
         proposed_at: now,
         activated_at: Some(now),
+        rejection: None,
     };
     let team = |key: &str, name: &str, side, queue: Option<&str>| Team {
         id: ids.next(),

@@ -1,11 +1,44 @@
-//! The funnel in numbers: where leads stand, how far they came, what converts.
+//! The funnel in numbers: where leads stand, how far they came, what converts, how cycles end.
 
-use async_graphql::SimpleObject;
-use handfast_domain::stage::StageKind;
+use async_graphql::{Context, Object, SimpleObject};
+use handfast_domain::stage::{CycleOutcome, StageKind};
+use handfast_domain::time::Instant;
+use handfast_store::funnel::Counts;
 
 use super::problem::failure;
 use super::scalar::Long;
+use super::{app, read_viewer};
 use crate::app::App;
+use crate::workspace::Workspace;
+
+/// The whole funnel at one moment. Every number comes from counters that each change keeps, so asking is cheap.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct Funnel {
+    /// The agreement in force: what its stages mean is what is counted.
+    charter: FunnelCharter,
+    as_of: Instant,
+    /// The charter's stages, in order.
+    stages: Vec<FunnelStage>,
+    /// From each stage to the next one.
+    conversion: Vec<FunnelConversion>,
+    /// Cycles that were won.
+    won: Long,
+    /// Cycles that were lost at SQL or OPPORTUNITY.
+    lost: Long,
+    /// Cycles that went back to nurture.
+    recycled: Long,
+    /// Cycles that ended for good, with a reason.
+    disqualified: Long,
+}
+
+/// The charter that an answer rests on.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct FunnelCharter {
+    /// 0 is the default that serves until the first charter is activated.
+    number: i32,
+    /// Whether marketing and sales both signed it.
+    signed: bool,
+}
 
 /// One stage and the leads at it.
 #[derive(Clone, Debug, SimpleObject)]
@@ -19,18 +52,121 @@ pub struct FunnelStage {
     pub furthest: Long,
     /// Cycles that entered this stage, skipped stages included.
     pub entered: Long,
+    /// Leads whose newest cycle stands here or ended here, by its outcome; outcomes without leads are left out.
+    pub standing: Vec<FunnelStanding>,
+}
+
+/// Leads of a stage with one outcome.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct FunnelStanding {
+    /// OPEN, or how the newest cycle ended.
+    pub outcome: CycleOutcome,
+    pub leads: Long,
+}
+
+/// How many of the cycles that entered a stage entered the next one.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct FunnelConversion {
+    from: StageKind,
+    to: StageKind,
+    /// Cycles that entered `from`.
+    entered: Long,
+    /// Cycles that entered `to`.
+    advanced: Long,
+    /// `advanced` of `entered` in basis points: 2500 is a quarter. Null while nothing entered `from`.
+    rate_basis_points: Option<i32>,
+}
+
+#[derive(Default)]
+pub struct FunnelQuery;
+
+#[Object]
+impl FunnelQuery {
+    /// Where leads stand, what converts, and how cycles end. Subscribe to `funnelCounts` to see it move.
+    async fn funnel(&self, ctx: &Context<'_>) -> async_graphql::Result<Funnel> {
+        read_viewer(ctx)?;
+        let app = app(ctx)?;
+        let workspace = app.workspace();
+        let counts = counts(app).await?;
+        let charter = &workspace.charter;
+        Ok(Funnel {
+            charter: FunnelCharter { number: super::small(charter.number), signed: !charter.unsigned() },
+            as_of: app.now(),
+            stages: wrap(&workspace, &counts),
+            conversion: conversion(&workspace, &counts),
+            won: Long(counts.closed(CycleOutcome::Won)),
+            lost: Long(counts.closed(CycleOutcome::Lost)),
+            recycled: Long(counts.closed(CycleOutcome::Recycled)),
+            disqualified: Long(counts.closed(CycleOutcome::Disqualified)),
+        })
+    }
 }
 
 /// All stages of the charter, from counters that each change keeps.
 pub async fn stages(app: &App) -> async_graphql::Result<Vec<FunnelStage>> {
-    let workspace = app.workspace();
-    let counts = handfast_store::funnel::counts(app.store.read()).await.map_err(|error| failure(error.into()))?;
-    let wrap = |definition: &handfast_domain::charter::StageDefinition| FunnelStage {
-        stage: definition.kind,
-        label: definition.label.clone(),
-        open: Long(counts.open(definition.kind)),
-        furthest: Long(counts.furthest(definition.kind)),
-        entered: Long(counts.entered(definition.kind)),
+    let counts = counts(app).await?;
+    Ok(wrap(&app.workspace(), &counts))
+}
+
+async fn counts(app: &App) -> async_graphql::Result<Counts> {
+    handfast_store::funnel::counts(app.store.read()).await.map_err(|error| failure(error.into()))
+}
+
+fn wrap(workspace: &Workspace, counts: &Counts) -> Vec<FunnelStage> {
+    let stage = |definition: &handfast_domain::charter::StageDefinition| {
+        let stage = definition.kind;
+        let standing = CycleOutcome::ALL.iter().map(|outcome| (*outcome, counts.standing(stage, *outcome)));
+        FunnelStage {
+            stage,
+            label: definition.label.clone(),
+            open: Long(counts.open(stage)),
+            furthest: Long(counts.furthest(stage)),
+            entered: Long(counts.entered(stage)),
+            standing: standing
+                .filter(|(_, leads)| *leads != 0)
+                .map(|(outcome, leads)| FunnelStanding { outcome, leads: Long(leads) })
+                .collect(),
+        }
     };
-    Ok(workspace.charter.body.stages.iter().map(wrap).collect())
+    workspace.charter.body.stages.iter().map(stage).collect()
+}
+
+fn conversion(workspace: &Workspace, counts: &Counts) -> Vec<FunnelConversion> {
+    // A visitor has no cycle yet, so nothing converts from ANONYMOUS.
+    let counted = workspace.charter.body.stages.iter().map(|stage| stage.kind);
+    let counted: Vec<StageKind> = counted.filter(|stage| *stage > StageKind::Anonymous).collect();
+    counted
+        .windows(2)
+        .map(|pair| {
+            let (entered, advanced) = (counts.entered(pair[0]), counts.entered(pair[1]));
+            FunnelConversion {
+                from: pair[0],
+                to: pair[1],
+                entered: Long(entered),
+                advanced: Long(advanced),
+                rate_basis_points: basis_points(advanced, entered),
+            }
+        })
+        .collect()
+}
+
+/// Rounded to the nearest; half a basis point counts up.
+fn basis_points(part: i64, whole: i64) -> Option<i32> {
+    let rate = part.checked_mul(20_000)?.checked_add(whole)?.checked_div(whole.checked_mul(2)?)?;
+    i32::try_from(rate).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::basis_points;
+
+    #[test]
+    fn a_rate_is_rounded_to_the_nearest_and_none_without_a_whole() {
+        assert_eq!(basis_points(0, 0), None);
+        assert_eq!(basis_points(0, 7), Some(0));
+        assert_eq!(basis_points(1, 3), Some(3_333));
+        assert_eq!(basis_points(2, 3), Some(6_667));
+        assert_eq!(basis_points(7, 7), Some(10_000));
+        assert_eq!(basis_points(583, 5_541), Some(1_052));
+    }
 }

@@ -1,0 +1,112 @@
+//! The command line. Data goes to stdout, messages to stderr; exit codes say what kind of failure it was.
+
+pub mod client;
+mod offline;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use client::{CliError, Client};
+
+use crate::config::Config;
+
+/// The funnel that marketing and sales own together.
+#[derive(Parser)]
+#[command(name = "handfast", version, about, max_term_width = 100)]
+struct Cli {
+    /// Configuration file; `handfast.toml` in the working directory without it.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the server.
+    Serve(serve::ServeArgs),
+    /// Bring the database of a stopped server to this version.
+    Migrate(DataArgs),
+    /// Check a stopped server's data: log, projections, counters, ledger, decisions.
+    Doctor(offline::DoctorArgs),
+    /// Run every recorded decision of a stopped server again and compare.
+    Verify(offline::VerifyArgs),
+    /// Make, list or revoke API tokens of a stopped server.
+    Token(offline::TokenArgs),
+    /// Print the GraphQL schema.
+    Schema,
+    /// Print the configuration's defaults, commented.
+    Config,
+    /// Compiles a rule within limits; the server starts it for uploads.
+    #[command(name = "compile-rule", hide = true)]
+    CompileRule,
+}
+
+/// Where the data is.
+#[derive(Args, Clone)]
+pub struct DataArgs {
+    /// Data directory; from the configuration without it.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+/// Which server to talk to.
+#[derive(Args, Clone)]
+pub struct ServerArgs {
+    /// Where the server answers.
+    #[arg(long, env = "HANDFAST_URL", default_value = "http://127.0.0.1:7171")]
+    url: String,
+    /// An API token; the server prints one at its first start.
+    #[arg(long, env = "HANDFAST_TOKEN", hide_env_values = true)]
+    token: String,
+}
+
+impl ServerArgs {
+    pub fn client(&self) -> Client {
+        Client::new(&self.url, &self.token)
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Command::CompileRule = cli.command {
+        return handfast_rules::compile_child_main();
+    }
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("handfast: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode, CliError> {
+    let config = Config::load(cli.config.as_deref(), std::env::vars()).map_err(CliError::Usage)?;
+    match cli.command {
+        Command::Serve(args) => serve::serve(config, args),
+        Command::Migrate(args) => offline::migrate(config, args),
+        Command::Doctor(_) => Err(CliError::Failed("soon".into())),
+        Command::Verify(args) => offline::verify(config, args),
+        Command::Token(args) => offline::token(config, args),
+        Command::Schema => {
+            print!("{}", crate::graphql::sdl());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Config => {
+            print!("{}", crate::config::DEFAULT);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::CompileRule => Ok(handfast_rules::compile_child_main()),
+    }
+}
+
+/// A runtime for the commands that open the data directory themselves.
+pub fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| CliError::Failed(format!("no runtime: {error}")))
+}

@@ -1,0 +1,132 @@
+//! `handfast serve`: opens the data, starts timers and transports, and ends in order.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use tokio::net::TcpListener;
+
+use super::client::CliError;
+use super::{DataArgs, runtime};
+use crate::admission::Tokens;
+use crate::app::{App, RandomIds, SystemClock};
+use crate::config::{Config, LogConfig, LogFormat};
+use crate::flows::{self, Error};
+use crate::http::{self, Lifecycle};
+
+#[derive(Args, Clone)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// Address and port, for example 127.0.0.1:7171; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+}
+
+pub fn serve(mut config: Config, args: ServeArgs) -> Result<ExitCode, CliError> {
+    init_log(&config.log)?;
+    config.server.data_dir = args.data.data_dir.unwrap_or(config.server.data_dir);
+    config.server.listen = args.listen.unwrap_or(config.server.listen);
+    runtime()?.block_on(async {
+        let app = open(&config).await?;
+        let running = start(app, &config).await?;
+        eprintln!("Handfast serves http://{}/graphql", running.address);
+        if let Some(token) = &running.first_token {
+            eprintln!("This is the first start. An admin token, shown only once:");
+            // The one line that a script may want to read.
+            println!("{token}");
+        }
+        running.until_stopped().await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Opens the data directory with the machine's clock.
+pub async fn open(config: &Config) -> Result<App, CliError> {
+    let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds::default()));
+    let app = App::open(&config.server.data_dir, clock, ids, config.server.rule_threads).await;
+    app.map_err(|error: Error| CliError::Failed(error.to_string()))
+}
+
+/// A server that answers.
+pub struct Running {
+    pub app: App,
+    pub address: SocketAddr,
+    pub lifecycle: Lifecycle,
+    /// Printed once, at the first start.
+    pub first_token: Option<String>,
+    served: tokio::task::JoinHandle<()>,
+    timers: tokio::task::JoinHandle<()>,
+}
+
+/// Binds, starts the timers and what an earlier process left unfinished, and answers requests.
+pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
+    let failed = |error: Error| CliError::Failed(error.to_string());
+    let listen = &config.server.listen;
+    let bind = TcpListener::bind(listen).await;
+    let listener = bind.map_err(|error| CliError::Failed(format!("cannot listen on {listen}: {error}; choose another with --listen")))?;
+    let address = listener.local_addr().map_err(|error| CliError::Failed(error.to_string()))?;
+    let first_token = flows::token::bootstrap(&app).await.map_err(failed)?;
+    flows::resume(&app).await.map_err(failed)?;
+    let lifecycle = Lifecycle::new();
+    let schema = crate::graphql::schema(app.clone());
+    let routes = axum::Router::new() /* blobs */;
+    let clock = app.clock.clone();
+    let router = http::router(schema, Tokens(app.clone()), clock, lifecycle.clone(), config.edge.clone(), routes);
+    let served = tokio::spawn(http::serve(listener, router, lifecycle.clone(), config.edge.connection.clone()));
+    let timers = tokio::spawn(flows::timers::run(app.clone(), config.server.timer_interval_ms));
+    lifecycle.ready();
+    Ok(Running { app, address, lifecycle, first_token, served, timers })
+}
+
+impl Running {
+    /// Serves until a signal, then lets requests finish, closes sockets with 1001 and closes the store.
+    pub async fn until_stopped(self) {
+        stop_signal().await;
+        eprintln!("Stopping: open requests may finish.");
+        self.stop().await;
+    }
+
+    pub async fn stop(self) {
+        self.lifecycle.drain();
+        if let Err(error) = self.served.await {
+            tracing::error!(%error, "the server task failed");
+        }
+        self.timers.abort();
+        self.app.store.close().await;
+    }
+}
+
+async fn stop_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(signal) => signal,
+            Err(error) => {
+                tracing::warn!(%error, "SIGTERM cannot be watched");
+                drop(interrupt.await);
+                return;
+            }
+        };
+        tokio::select! {
+            _ = interrupt => {}
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    drop(interrupt.await);
+}
+
+/// Logs go to stderr, so that stdout stays data.
+pub fn init_log(config: &LogConfig) -> Result<(), CliError> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.level)
+        .map_err(|error| CliError::Usage(format!("log.level {:?}: {error}", config.level)))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let done = match config.format {
+        LogFormat::Human => builder.with_ansi(std::env::var_os("NO_COLOR").is_none()).try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    done.map_err(|error| CliError::Failed(format!("logging does not start: {error}")))
+}

@@ -1,0 +1,117 @@
+//! Configuration: the embedded default file, then `handfast.toml`, then `HANDFAST__SECTION__KEY`, then flags. An unknown
+//! key is an error with a suggestion, never silently ignored.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::http::config::EdgeConfig;
+
+/// The commented defaults; this file is the reference.
+pub const DEFAULT: &str = include_str!("config.default.toml");
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub server: ServerConfig,
+    pub log: LogConfig,
+    #[serde(default)]
+    pub edge: EdgeConfig,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerConfig {
+    pub listen: String,
+    pub data_dir: PathBuf,
+    pub rule_threads: usize,
+    pub timer_interval_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    pub level: String,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Human,
+    Json,
+}
+
+impl Config {
+    /// `file` is the one that the user named; without one, `handfast.toml` here, if there is one.
+    pub fn load(file: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Config, String> {
+        let mut merged: toml::Table = DEFAULT.parse().map_err(|error| format!("the embedded defaults: {error}"))?;
+        let path = file.map(Path::to_path_buf).or_else(|| Some(PathBuf::from("handfast.toml")).filter(|path| path.exists()));
+        if let Some(path) = path {
+            let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let given: toml::Table = text.parse().map_err(|error| format!("{}: {error}", path.display()))?;
+            merge(&mut merged, given);
+        }
+        for (name, value) in environment {
+            if let Some(path) = name.strip_prefix("HANDFAST__") {
+                let keys: Vec<String> = path.split("__").map(str::to_lowercase).collect();
+                set(&mut merged, &keys, &value).map_err(|why| format!("{name}: {why}"))?;
+            }
+        }
+        // Serde names an unknown key together with those that it knows.
+        Config::deserialize(toml::Value::Table(merged)).map_err(|error| format!("configuration: {}", error.message()))
+    }
+}
+
+fn merge(into: &mut toml::Table, from: toml::Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(toml::Value::Table(known)), toml::Value::Table(given)) => merge(known, given),
+            (_, value) => drop(into.insert(key, value)),
+        }
+    }
+}
+
+fn set(table: &mut toml::Table, keys: &[String], value: &str) -> Result<(), String> {
+    match keys {
+        [] => Err("no key is named".into()),
+        [key] => {
+            // Numbers, booleans and lists are written as in the file; everything else is text.
+            let parsed = format!("v = {value}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("v"));
+            table.insert(key.clone(), parsed.unwrap_or_else(|| toml::Value::String(value.to_owned())));
+            Ok(())
+        }
+        [section, rest @ ..] => {
+            let inner = table.entry(section.clone()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            let inner = inner.as_table_mut().ok_or_else(|| format!("{section} is no section"))?;
+            set(inner, rest, value)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(environment: &[(&str, &str)]) -> Result<Config, String> {
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::load(None, environment)
+    }
+
+    #[test]
+    fn the_embedded_defaults_are_complete() {
+        assert_eq!(load(&[]).unwrap().server.listen, "127.0.0.1:7171");
+    }
+
+    #[test]
+    fn the_environment_overrides_the_file() {
+        let config = load(&[("HANDFAST__EDGE__LIMITS__FIELDS", "77"), ("HANDFAST__LOG__LEVEL", "debug")]).unwrap();
+        assert_eq!((config.edge.limits.fields, config.log.level.as_str()), (77, "debug"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_and_names_the_known_ones() {
+        let problem = load(&[("HANDFAST__SERVER__LISTEM", "x")]).unwrap_err();
+        assert!(problem.contains("listem") && problem.contains("listen"), "{problem}");
+    }
+}

@@ -1,0 +1,174 @@
+//! Campaigns: created and edited by marketing. Their results are computed, never typed in.
+
+use handfast_domain::event::{Body, Event, Fact, StreamKind};
+use handfast_domain::refused::{RefusalCode, Refused};
+use handfast_domain::stage::{Cause, Channel, Side};
+use handfast_domain::time::Instant;
+use handfast_store::campaign::{self as rows, Campaign};
+use handfast_store::Tx;
+use handfast_store::change::append_fact;
+use uuid::Uuid;
+
+use super::check::Checks;
+use super::commit::{Ask, Decided};
+use super::{Error, Viewer, scope};
+use crate::app::App;
+
+/// Integers up to here survive every reader of JSON.
+const MOST: i64 = 1 << 53;
+
+#[derive(Clone, Debug)]
+pub struct NewCampaign {
+    pub key: String,
+    pub name: String,
+    pub kind: String,
+    pub channel: Channel,
+    /// Minor units and their currency.
+    pub cost: Option<(i64, String)>,
+    pub starts_at: Option<Instant>,
+    pub ends_at: Option<Instant>,
+}
+
+/// What changes; the rest stays. Kind and channel stay for good, since past decisions have read them.
+#[derive(Clone, Debug, Default)]
+pub struct CampaignEdit {
+    pub name: Option<String>,
+    pub cost: Option<(i64, String)>,
+    pub starts_at: Option<Option<Instant>>,
+    pub ends_at: Option<Option<Instant>>,
+}
+
+pub async fn create(app: &App, ask: &Ask<'_>, new: NewCampaign) -> Result<Campaign, Error> {
+    let NewCampaign { key, name, kind, channel, cost, starts_at, ends_at } = new;
+    let mut checks = Checks::default();
+    checks.key("key", &key);
+    checks.key("kind", &kind);
+    let cost_minor = in_currency(app, &mut checks, cost).unwrap_or(0);
+    let (id, created_at) = (app.id(), app.now());
+    let campaign = Campaign { id, key, name, kind, channel, cost_minor, starts_at, ends_at, created_at };
+    write(app, ask, "create a campaign", checks, What::New(campaign)).await
+}
+
+pub async fn update(app: &App, ask: &Ask<'_>, id: Uuid, edit: CampaignEdit) -> Result<Campaign, Error> {
+    let mut checks = Checks::default();
+    let cost_minor = in_currency(app, &mut checks, edit.cost.clone());
+    write(app, ask, "edit a campaign", checks, What::Edit { id, edit, cost_minor }).await
+}
+
+/// The key is what imports and integrations know; people follow the id.
+pub fn find(app: &App, id: Option<Uuid>, key: Option<&str>) -> Option<Campaign> {
+    let workspace = app.workspace();
+    let by_id = id.and_then(|id| workspace.campaign(id));
+    by_id.or_else(|| key.and_then(|key| workspace.campaign_by_key(key))).cloned()
+}
+
+enum What {
+    New(Campaign),
+    Edit { id: Uuid, edit: CampaignEdit, cost_minor: Option<i64> },
+}
+
+impl What {
+    async fn decide(self, tx: &Tx) -> Result<Campaign, Error> {
+        let campaign = match self {
+            What::New(campaign) => {
+                if rows::by_key(tx, &campaign.key).await?.is_some() {
+                    let message =
+                        format!("a campaign {:?} exists already; updateCampaign edits it", campaign.key);
+                    return Err(Refused::new(RefusalCode::AlreadyExists, message).at("input/key").into());
+                }
+                campaign
+            }
+            What::Edit { id, edit, cost_minor } => {
+                let found = rows::by_id(tx, id).await?;
+                let before = found.ok_or_else(|| Refused::not_found("campaign").at("input/campaign"))?;
+                Campaign {
+                    name: edit.name.unwrap_or(before.name),
+                    cost_minor: cost_minor.unwrap_or(before.cost_minor),
+                    starts_at: edit.starts_at.unwrap_or(before.starts_at),
+                    ends_at: edit.ends_at.unwrap_or(before.ends_at),
+                    ..before
+                }
+            }
+        };
+        let mut checks = Checks::default();
+        checks.text("name", &campaign.name, 128);
+        if let Some((from, to)) = campaign.starts_at.zip(campaign.ends_at) {
+            checks.need(from < to, "endsAt", || format!("ends at {to}, not after its start at {from}"));
+        }
+        checks.done()?;
+        Ok(campaign)
+    }
+}
+
+async fn write(
+    app: &App,
+    ask: &Ask<'_>,
+    verb: &str,
+    checks: Checks,
+    what: What,
+) -> Result<Campaign, Error> {
+    ask.viewer.require(scope::LEADS_WRITE)?;
+    ask.viewer.require_side(Side::Marketing, verb)?;
+    checks.done()?;
+    let event = changed(app, ask.viewer);
+    let decided = app.decide(ask.once.as_ref(), ask.dry_run, move |tx| {
+        Box::pin(async move {
+            let campaign = what.decide(tx).await?;
+            rows::put(tx, std::slice::from_ref(&campaign)).await?;
+            append_fact(tx, event(campaign.id)).await?;
+            let answer = campaign.id.to_string();
+            Ok((campaign, answer))
+        })
+    });
+    match decided.await? {
+        Decided::Now(campaign) => {
+            if !ask.dry_run {
+                app.reload().await?;
+            }
+            Ok(campaign)
+        }
+        Decided::Before(id) => {
+            let found = match Uuid::try_parse(&id) {
+                Ok(id) => rows::by_id(app.store.read(), id).await?,
+                Err(_) => None,
+            };
+            found.ok_or_else(|| Refused::not_found("campaign").into())
+        }
+    }
+}
+
+/// Amounts of the workspace are in one currency, or they could not be added up.
+fn in_currency(app: &App, checks: &mut Checks, cost: Option<(i64, String)>) -> Option<i64> {
+    let (minor, currency) = cost?;
+    let expected = &app.workspace().charter.body.currency;
+    if currency != *expected {
+        let message = format!("amounts of this workspace are in {expected}, found {currency}");
+        checks.refuse(Refused::new(RefusalCode::CurrencyMismatch, message).at("cost/currency"));
+    }
+    checks.need((0..=MOST).contains(&minor), "cost/amountMinor", || {
+        format!("0 to {MOST} minor units, found {minor}")
+    });
+    Some(minor)
+}
+
+fn changed(app: &App, viewer: &Viewer) -> impl FnOnce(Uuid) -> Event + Send + 'static + use<> {
+    let (id, now, actor) = (app.id(), app.now(), viewer.actor());
+    let charter = app.workspace().charter.number;
+    move |campaign| Event {
+        id,
+        stream: StreamKind::Campaign,
+        stream_id: campaign,
+        // The store draws the version.
+        version: 0,
+        ordinal: 0,
+        occurred_at: now,
+        recorded_at: now,
+        body: Body {
+            actor,
+            cause: Cause::Setup,
+            charter,
+            cycle: None,
+            fact: Fact::CampaignChanged { campaign },
+        },
+    }
+}

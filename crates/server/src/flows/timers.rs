@@ -1,0 +1,91 @@
+//! What time does: clocks that come due, hand-offs that expire, leads that come back, rules that look again. Everything
+//! is found by a due index, so a restart forgets nothing; everything is idempotent, so a repetition does no harm.
+
+use handfast_domain::change::{Draft, Scene};
+use handfast_domain::clock::{ClockKind, ClockState};
+use handfast_domain::event::{Actor, ActorKind};
+use handfast_domain::lead::Journey;
+use handfast_domain::stage::{Cause, CycleOpenedBy, CycleOutcome};
+use handfast_domain::time::{Instant, MINUTE};
+use uuid::Uuid;
+
+use super::commit::{Committed, Plan};
+use super::{Error, evaluate, lead};
+use crate::app::App;
+
+/// Leads in one command; a group stays well below the writer's patience.
+const CHUNK: usize = 64;
+/// Leads that one round looks at.
+const ROUND: i64 = 1_000;
+
+/// Does what is due, and answers how many leads it looked at.
+pub async fn run_due(app: &App) -> Result<usize, Error> {
+    let due = handfast_store::lead::due(app.store.read(), app.now(), ROUND).await?;
+    for ids in due.clocks.chunks(CHUNK) {
+        tick(app, ids).await?;
+    }
+    for ids in due.evaluations.chunks(CHUNK) {
+        evaluate::evaluate(app, evaluate::RULE, Cause::Evaluation, ids, false).await?;
+    }
+    Ok(due.clocks.len() + due.evaluations.len())
+}
+
+/// Runs for as long as the server does.
+pub async fn run(app: App, interval_ms: u64) {
+    loop {
+        match run_due(&app).await {
+            // More may be due than one round takes.
+            Ok(done) if done as i64 >= ROUND => {}
+            Ok(_) => tokio::time::sleep(std::time::Duration::from_millis(interval_ms)).await,
+            Err(error) => {
+                tracing::warn!(%error, "due clocks were not worked; the next round tries again");
+                tokio::time::sleep(std::time::Duration::from_millis(interval_ms.max(1_000))).await;
+            }
+        }
+    }
+}
+
+async fn tick(app: &App, ids: &[Uuid]) -> Result<(), Error> {
+    let workspace = app.workspace();
+    let journeys = handfast_store::lead::journeys(app.store.read(), ids).await?;
+    let mut plan = Plan::default();
+    let mut idle = vec![];
+    for (id, journey) in journeys {
+        let clock = Actor::of(ActorKind::Clock);
+        let scene = lead::scene(app, &workspace, clock, Cause::Clock, None);
+        let mut draft = match returns(&journey, scene.now) {
+            // The date that was named is when the lead comes back, however late we look.
+            Some(at) => {
+                let mut draft = Draft::new(journey, Scene { at, cause: Cause::Requalify, ..scene });
+                draft.requalify(CycleOpenedBy::Requalify).map_err(Error::from)?;
+                draft
+            }
+            None => Draft::new(journey, scene),
+        };
+        draft.tick();
+        if draft.is_empty() {
+            idle.push(id);
+        } else {
+            plan.changes.push(draft.finish());
+        }
+    }
+    // Somebody else changed one of them meanwhile: the next round sees it as it is then.
+    if let Committed::Overtaken(with) = app.commit(plan, None, String::new()).await? {
+        tracing::debug!(?with, "a due lead was changed meanwhile");
+    }
+    if !idle.is_empty() {
+        let (until, now) = (app.now().plus(MINUTE), app.now());
+        app.store
+            .write(move |tx| Box::pin(async move { handfast_store::lead::snooze(tx, &idle, now, until).await }))
+            .await?;
+    }
+    Ok(())
+}
+
+/// When a recycled or lost lead comes back, if that is due.
+fn returns(journey: &Journey, now: Instant) -> Option<Instant> {
+    let closed = matches!(journey.lead.outcome, CycleOutcome::Recycled | CycleOutcome::Lost);
+    let waiting = journey.clocks.iter().filter(|clock| clock.kind == ClockKind::Requalify);
+    let mut due = waiting.filter(|clock| clock.state == ClockState::Running && clock.due_at < now);
+    if closed && !journey.lead.suppressed { due.next().map(|clock| clock.due_at) } else { None }
+}
