@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::clock::{ClockKind, Party, SlaPolicy};
 use crate::criterion::{Criterion, FieldTest};
 use crate::digest::Digest;
+use crate::directory::Directory;
 use crate::disposition::{AttemptRule, DispositionReason, default_reasons};
 use crate::evaluation::Composition;
 use crate::field::TraitKinds;
@@ -16,7 +17,6 @@ use crate::stage::{Side, StageKind};
 use crate::text::text_enum;
 use crate::time::Instant;
 
-mod document;
 mod problems;
 
 text_enum! {
@@ -274,6 +274,17 @@ pub struct Known {
     pub pools: Vec<String>,
     /// Traits that rules may read: key to kind.
     pub traits: TraitKinds,
+}
+
+impl Known {
+    pub fn of(directory: &Directory, traits: TraitKinds) -> Known {
+        Known {
+            teams: directory.teams.iter().map(|team| team.key.clone()).collect(),
+            queues: directory.queues.iter().map(|queue| queue.key.clone()).collect(),
+            pools: directory.pools.iter().map(|pool| pool.key.clone()).collect(),
+            traits,
+        }
+    }
 }
 
 impl CharterBody {

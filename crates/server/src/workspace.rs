@@ -80,12 +80,7 @@ impl Workspace {
 
     /// What a charter must agree with.
     pub fn known(&self) -> Known {
-        Known {
-            teams: self.directory.teams.iter().map(|team| team.key.clone()).collect(),
-            queues: self.directory.queues.iter().map(|queue| queue.key.clone()).collect(),
-            pools: self.directory.pools.iter().map(|pool| pool.key.clone()).collect(),
-            traits: self.trait_kinds(),
-        }
+        Known::of(&self.directory, self.trait_kinds())
     }
 
     pub fn campaign(&self, id: Uuid) -> Option<&Campaign> {
@@ -102,13 +97,18 @@ impl Workspace {
     }
 
     pub fn day_of(&self) -> Box<dyn Fn(Instant) -> i32 + Send + Sync> {
-        let zone = self.zone;
-        Box::new(move |at| day_in(zone, at))
+        day_of_zone(&self.charter.body.time_zone)
     }
 
     pub fn charter_digest(&self) -> Digest {
         self.charter.digest
     }
+}
+
+/// How days are counted in a zone of a charter.
+pub fn day_of_zone(name: &str) -> Box<dyn Fn(Instant) -> i32 + Send + Sync> {
+    let zone = TimeZone::parse(name).unwrap_or(TimeZone::UTC);
+    Box::new(move |at| day_in(zone, at))
 }
 
 fn day_in(zone: TimeZone, at: Instant) -> i32 {

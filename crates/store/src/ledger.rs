@@ -10,12 +10,14 @@ use handfast_domain::time::Instant;
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use uuid::Uuid;
 
-use crate::counter::STARTED;
+use crate::change::DayOf;
+use crate::counter::{self, Deltas, STARTED};
 use crate::decode::{Place, closed, json};
 use crate::dialect::{self, Dialect};
 use crate::error::Result;
 use crate::lead::{LEAD, LeadRow, StoredLead, Where};
-use crate::rows::{fetch_all, fetch_one};
+use crate::rows::{execute, fetch_all, fetch_one};
+use crate::tx::Tx;
 
 /// Consecutive days from `first` on, in one statement, so that all numbers are of the same moment. `edges` are the
 /// instants at which each day begins, and at last the one at which the last day ends.
@@ -72,6 +74,29 @@ pub async fn days(db: &impl ConnectionTrait, first: i32, edges: &[Instant]) -> R
         day.open_at_end = open_at_start;
     }
     Ok(days)
+}
+
+/// Counts the openings and endings of all days again from the cycles, since days are cut otherwise now.
+pub async fn recount(tx: &Tx, day_of: &DayOf) -> Result<()> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        opened_at: i64,
+        closed_at: Option<i64>,
+        outcome: String,
+    }
+    let sql = "SELECT opened_at, closed_at, outcome FROM cycle";
+    let mut deltas = Deltas::new();
+    let mut count = |at: i64, metric: &str| {
+        *deltas.entry(("ledger", day_of(Instant(at)).to_string(), metric.to_owned())).or_default() += 1;
+    };
+    for Row { opened_at, closed_at, outcome } in fetch_all::<Row>(tx, sql, vec![]).await? {
+        count(opened_at, "OPENED");
+        if let Some(at) = closed_at {
+            count(at, &outcome);
+        }
+    }
+    execute(tx, "DELETE FROM counter WHERE family = 'ledger'", vec![]).await?;
+    counter::add(tx, deltas).await
 }
 
 /// The first and the last instant at which a cycle opened or closed.

@@ -1,8 +1,8 @@
 //! Campaigns: created and edited by marketing. Their results are computed, never typed in.
 
-use handfast_domain::event::{Body, Event, Fact, StreamKind};
+use handfast_domain::event::{Fact, StreamKind};
 use handfast_domain::refused::{RefusalCode, Refused};
-use handfast_domain::stage::{Cause, Channel, Side};
+use handfast_domain::stage::{Channel, Side};
 use handfast_domain::time::Instant;
 use handfast_store::campaign::{self as rows, Campaign};
 use handfast_store::Tx;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::check::Checks;
 use super::commit::{Ask, Decided};
-use super::{Error, Viewer, scope};
+use super::{Error, scope};
 use crate::app::App;
 
 /// Integers up to here survive every reader of JSON.
@@ -110,12 +110,13 @@ async fn write(
     ask.viewer.require(scope::LEADS_WRITE)?;
     ask.viewer.require_side(Side::Marketing, verb)?;
     checks.done()?;
-    let event = changed(app, ask.viewer);
+    let (own, actor) = (app.clone(), ask.viewer.actor());
     let decided = app.decide(ask.once.as_ref(), ask.dry_run, move |tx| {
         Box::pin(async move {
             let campaign = what.decide(tx).await?;
             rows::put(tx, std::slice::from_ref(&campaign)).await?;
-            append_fact(tx, event(campaign.id)).await?;
+            let fact = Fact::CampaignChanged { campaign: campaign.id };
+            append_fact(tx, own.fact(actor, StreamKind::Campaign, campaign.id, fact)).await?;
             let answer = campaign.id.to_string();
             Ok((campaign, answer))
         })
@@ -149,26 +150,4 @@ fn in_currency(app: &App, checks: &mut Checks, cost: Option<(i64, String)>) -> O
         format!("0 to {MOST} minor units, found {minor}")
     });
     Some(minor)
-}
-
-fn changed(app: &App, viewer: &Viewer) -> impl FnOnce(Uuid) -> Event + Send + 'static + use<> {
-    let (id, now, actor) = (app.id(), app.now(), viewer.actor());
-    let charter = app.workspace().charter.number;
-    move |campaign| Event {
-        id,
-        stream: StreamKind::Campaign,
-        stream_id: campaign,
-        // The store draws the version.
-        version: 0,
-        ordinal: 0,
-        occurred_at: now,
-        recorded_at: now,
-        body: Body {
-            actor,
-            cause: Cause::Setup,
-            charter,
-            cycle: None,
-            fact: Fact::CampaignChanged { campaign },
-        },
-    }
 }

@@ -2,7 +2,8 @@
 
 use handfast_domain::change::Change;
 use handfast_domain::digest::Digest;
-use handfast_domain::event::Event;
+use handfast_domain::event::{Actor, Body, Event, Fact, StreamKind};
+use handfast_domain::stage::Cause;
 use handfast_domain::time::Instant;
 use handfast_store::change::{Conflict, NewLead};
 use handfast_store::idempotency::{self, IdempotencyKey, Reservation};
@@ -191,6 +192,31 @@ impl App {
             Err(Undo::Failed(error)) => Err(error),
         }
     }
+}
+
+impl App {
+    /// A fact of a set-up stream, at this moment and under the charter in force. The store draws its version.
+    pub fn fact(&self, actor: Actor, stream: StreamKind, stream_id: Uuid, fact: Fact) -> Event {
+        let (now, charter) = (self.now(), self.workspace().charter.number);
+        Event {
+            id: self.id(),
+            stream,
+            stream_id,
+            version: 0,
+            ordinal: 0,
+            occurred_at: now,
+            recorded_at: now,
+            body: Body { actor, cause: Cause::Setup, charter, cycle: None, fact },
+        }
+    }
+}
+
+/// The stream of something that has a key and no UUID of its own: a slot, a charter.
+pub fn stream_of(stream: StreamKind, key: &str) -> Uuid {
+    let Digest(digest) = Digest::of(&stream.as_str().to_lowercase(), 1, &key);
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
 async fn write(tx: &Tx, plan: Plan, day_of: &change::DayOf) -> Result<(), Stop> {

@@ -3,15 +3,14 @@
 use handfast_domain::charter::RuleSlot;
 use handfast_domain::digest::Digest;
 use handfast_domain::evaluation::DeploymentMode;
-use handfast_domain::event::{Actor, Body, Event, Fact, StreamKind};
+use handfast_domain::event::{Actor, Event, Fact, StreamKind};
 use handfast_domain::refused::{RefusalCode, Refused};
-use handfast_domain::stage::Cause;
 use handfast_rules::{Settings, SettingsProblem};
 use handfast_store::plugin::{self, Deployment, PluginVersion};
 use handfast_store::{Tx, change};
 use uuid::Uuid;
 
-use super::commit::Once;
+use super::commit::{Once, stream_of};
 use super::plugin::{kind_text, status};
 use super::{Error, Viewer, scope};
 use crate::app::App;
@@ -54,7 +53,6 @@ pub async fn deploy(app: &App, viewer: &Viewer, once: Option<Once>, input: Deplo
         app: app.clone(),
         actor: viewer.actor(),
         by: viewer.id(),
-        charter: workspace.charter.number,
         slot: input.slot,
     };
     let answer = app.store.try_write::<_, Error, _>(move |tx| {
@@ -106,7 +104,6 @@ pub async fn rollback(
         app: app.clone(),
         actor: viewer.actor(),
         by: viewer.id(),
-        charter: workspace.charter.number,
         slot: slot.to_owned(),
     };
     let done = app.store.try_write::<_, Error, _>(move |tx| {
@@ -128,14 +125,6 @@ pub async fn rollback(
     });
     done.await?;
     app.reload().await
-}
-
-/// The stream of a slot's events. Slots have keys; streams have UUIDs.
-pub fn stream_of(slot: &str) -> Uuid {
-    let Digest(digest) = Digest::of("slot", 1, &slot);
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest[..16]);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
 /// Longest reason of a rollback, in characters.
@@ -228,7 +217,6 @@ struct Step {
     app: App,
     actor: Actor,
     by: Uuid,
-    charter: u32,
     slot: String,
 }
 
@@ -284,17 +272,6 @@ impl Step {
     }
 
     fn event(&self, fact: Fact) -> Event {
-        let now = self.app.now();
-        let body = Body { actor: self.actor, cause: Cause::Setup, charter: self.charter, cycle: None, fact };
-        Event {
-            id: self.app.id(),
-            stream: StreamKind::Slot,
-            stream_id: stream_of(&self.slot),
-            version: 0,
-            ordinal: 0,
-            occurred_at: now,
-            recorded_at: now,
-            body,
-        }
+        self.app.fact(self.actor, StreamKind::Slot, stream_of(StreamKind::Slot, &self.slot), fact)
     }
 }

@@ -23,17 +23,17 @@ const ABSENCES: usize = 1_000;
 const TRAITS: usize = 500;
 
 /// What the nouns refer to, as it stands in the transaction.
-struct Standing {
-    directory: Directory,
-    traits: Vec<TraitDefinition>,
+pub(super) struct Standing {
+    pub directory: Directory,
+    pub traits: Vec<TraitDefinition>,
 }
 
 impl Standing {
-    async fn load(tx: &Tx) -> Result<Standing, Error> {
+    pub async fn load(tx: &Tx) -> Result<Standing, Error> {
         Ok(Standing { directory: rows::load(tx).await?, traits: rows::all::<TraitDefinition>(tx).await? })
     }
 
-    fn trait_kinds(&self) -> TraitKinds {
+    pub fn trait_kinds(&self) -> TraitKinds {
         let readable = self.traits.iter().filter(|definition| !definition.personal);
         readable.map(|definition| (definition.key.clone(), definition.kind)).collect()
     }

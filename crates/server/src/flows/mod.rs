@@ -3,16 +3,21 @@
 
 pub mod campaign;
 pub mod capture;
+pub mod charter;
 pub mod check;
 pub mod commit;
 pub mod deploy;
 pub mod directory;
+pub mod doctor;
 pub mod evaluate;
+pub mod import;
 pub mod lead;
+pub mod ledger;
 pub mod plugin;
 pub mod qualify;
 pub mod route;
 pub mod setup;
+pub mod signal;
 pub mod timers;
 pub mod token;
 pub mod touch;
@@ -121,5 +126,6 @@ impl Viewer {
 
 /// What an earlier process left unfinished goes on: validations, imports.
 pub async fn resume(app: &crate::app::App) -> Result<(), Error> {
-    app.reload().await
+    plugin::resume(app).await?;
+    import::resume(app).await
 }

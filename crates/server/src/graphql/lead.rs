@@ -152,6 +152,24 @@ pub struct Clock {
     charter: i32,
 }
 
+impl Clock {
+    pub fn wrap(clock: &handfast_domain::clock::SlaClock) -> Clock {
+        Clock {
+            id: global("Clock", clock.id),
+            kind: clock.kind,
+            party: clock.party,
+            level: clock.level,
+            state: clock.state,
+            cycle: super::small(clock.cycle),
+            started_at: clock.started_at,
+            due_at: clock.due_at,
+            met_at: clock.met_at,
+            breached_at: clock.breached_at,
+            charter: super::small(clock.policy_charter),
+        }
+    }
+}
+
 /// A trait of a lead: an open set of defined keys.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct Trait {
@@ -346,20 +364,7 @@ impl Lead {
                 filled.clocks.as_ref().ok_or_else(|| super::not_found("clocks"))?
             }
         };
-        let wrap = |clock: &handfast_domain::clock::SlaClock| Clock {
-            id: global("Clock", clock.id),
-            kind: clock.kind,
-            party: clock.party,
-            level: clock.level,
-            state: clock.state,
-            cycle: super::small(clock.cycle),
-            started_at: clock.started_at,
-            due_at: clock.due_at,
-            met_at: clock.met_at,
-            breached_at: clock.breached_at,
-            charter: super::small(clock.policy_charter),
-        };
-        Ok(clocks.iter().map(wrap).collect())
+        Ok(clocks.iter().map(Clock::wrap).collect())
     }
 
     /// Traits, by key. Traits that were defined as personal are shown, but no rule can read them.

@@ -8,8 +8,10 @@ pub mod event;
 pub mod funnel;
 pub mod intake;
 pub mod lead;
+pub mod ledger;
 pub mod page;
 pub mod problem;
+pub mod results;
 pub mod scalar;
 pub mod work;
 

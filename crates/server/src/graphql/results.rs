@@ -114,10 +114,11 @@ impl Batch {
     }
 
     async fn lead(&self, app: &App) {
-        let guard = Guard(self);
+        let mut guard = Guard { batch: self, waits: true };
         // All siblings are polled before this task goes on.
         tokio::task::yield_now().await;
-        let asked = guard.take();
+        guard.waits = false;
+        let asked = self.take();
         let ids: Vec<Uuid> = asked.iter().map(|(id, _)| *id).collect();
         let found = handfast_store::funnel::campaigns(app.store.read(), &ids).await;
         for (id, answer) in asked {
@@ -125,20 +126,23 @@ impl Batch {
             drop(answer.send(counts.map_err(Clone::clone)));
         }
     }
+
+    fn take(&self) -> Vec<(Uuid, oneshot::Sender<Answer>)> {
+        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
-/// Lets the others go when the one who leads is dropped.
-struct Guard<'a>(&'a Batch);
-
-impl Guard<'_> {
-    fn take(&self) -> Vec<(Uuid, oneshot::Sender<Answer>)> {
-        std::mem::take(&mut *self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner))
-    }
+/// Lets the others go when the one who leads is dropped while they wait for it.
+struct Guard<'a> {
+    batch: &'a Batch,
+    waits: bool,
 }
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        drop(self.take());
+        if self.waits {
+            drop(self.batch.take());
+        }
     }
 }
 

@@ -1,0 +1,1 @@
+pub async fn resume(app: &crate::app::App) -> Result<(), super::Error> { let _ = app; Ok(()) }
