@@ -194,9 +194,11 @@ impl<'a> Draft<'a> {
         let skipped = StageKind::between(if fresh { StageKind::Anonymous } else { lead.stage }, to);
         let stage_version = lead.stage_version + 1;
         self.emit(Fact::StageChanged { from, to, skipped, asserted, stage_version, evaluation });
-        // An import tells the stage and not always the owner; beyond MQL no rule looks after a lead any more (I4).
-        let with_sales = to > StageKind::Mql && to < StageKind::Customer;
-        if asserted && with_sales && !self.journey.lead.is_assigned() {
+        // An import tells the stage and not always the owner, and the past is not routed; from MQL on no rule looks after
+        // a lead any more (I4).
+        let with_sales = to >= StageKind::Mql && to < StageKind::Customer;
+        let unrouted = asserted || !self.scene.live;
+        if unrouted && with_sales && !self.journey.lead.is_assigned() {
             self.hand_to_queue(self.scene.charter.body.fallback_queue.clone());
         }
         Ok(())

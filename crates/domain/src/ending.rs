@@ -73,6 +73,26 @@ impl Draft<'_> {
         Ok(())
     }
 
+    /// An import says who has, or had, the lead.
+    pub fn assert_owner(&mut self, owner: Uuid) -> Result<(), Refused> {
+        if self.scene.directory.user(owner).is_none() {
+            return Err(Refused::not_found("user"));
+        }
+        let lead = &self.journey.lead;
+        if lead.owner == Some(owner) {
+            return Ok(());
+        }
+        let working = lead.stage > StageKind::Mql && self.journey.is_open();
+        let work_state = match self.journey.is_open() {
+            true if working => WorkState::Working,
+            true => WorkState::Assigned,
+            false => lead.work_state,
+        };
+        let (priority, owner) = (lead.priority, Some(owner));
+        self.emit(Fact::LeadAssigned { owner, queue: None, decision: None, pool: None, priority, work_state });
+        Ok(())
+    }
+
     pub(crate) fn end(
         &mut self,
         outcome: CycleOutcome,
@@ -97,8 +117,10 @@ impl Draft<'_> {
             self.meet_clocks(kind);
         }
         self.cancel_clocks(|_| false);
+        // A date that an import of the past names and that is over calls nobody back.
+        let ahead = returns.at.is_some_and(|at| self.scene.live || at > self.scene.now);
         let comes_back = matches!(outcome, CycleOutcome::Recycled | CycleOutcome::Lost)
-            && (returns.at.is_some() || returns.on.is_some());
+            && (ahead || returns.on.is_some());
         if comes_back && self.journey.lead.queue.as_deref() != Some(&self.scene.charter.body.marketing_queue)
         {
             self.hand_to_marketing();

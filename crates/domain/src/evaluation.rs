@@ -25,6 +25,34 @@ text_enum! {
 }
 
 text_enum! {
+    /// Where an uploaded version stands.
+    pub enum PluginStatus {
+        /// Its checks are running.
+        Validating = "VALIDATING",
+        /// It passed every check and can be deployed.
+        Validated = "VALIDATED",
+        /// A check refused it.
+        Rejected = "REJECTED",
+        /// It passed, and can no longer be deployed.
+        Retired = "RETIRED",
+    }
+}
+
+text_enum! {
+    /// Where a deployment stands.
+    pub enum DeploymentState {
+        /// It answers.
+        Running = "RUNNING",
+        /// Another deployment took its place.
+        Superseded = "SUPERSEDED",
+        /// Somebody took it back.
+        RolledBack = "ROLLED_BACK",
+        /// It failed too often.
+        Failed = "FAILED",
+    }
+}
+
+text_enum! {
     /// Whether a deployment's verdicts count.
     pub enum DeploymentMode {
         /// They are recorded and change no lead.

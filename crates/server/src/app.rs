@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use handfast_domain::time::{Clock, Ids, Instant};
@@ -23,6 +23,8 @@ pub struct Inner {
     pub host: Host,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
+    /// Imports of the past that run.
+    pub importing: AtomicUsize,
     workspace: ArcSwap<Workspace>,
     /// Reloads happen one after the other, so that an older one never overwrites a newer one.
     reloading: tokio::sync::Mutex<()>,
@@ -62,6 +64,7 @@ impl App {
             host,
             clock,
             ids,
+            importing: AtomicUsize::new(0),
             workspace: ArcSwap::from_pointee(workspace),
             reloading: tokio::sync::Mutex::new(()),
         };

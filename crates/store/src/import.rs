@@ -97,16 +97,17 @@ pub struct ImportRun {
     pub finished_at: Option<Instant>,
 }
 
-/// What is wrong, or odd, with one row.
+/// What became of one row. A row that tells of a capture and of an ending has a result for each.
 #[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
-pub struct RowProblem {
+pub struct RowResult {
     pub id: Uuid,
     pub row_number: i64,
-    /// `REFUSED` or `WARNING`.
-    pub severity: String,
+    /// CREATED, UPDATED, UNCHANGED, an ending's outcome, REFUSED or WARNING.
+    pub result: String,
+    pub lead: Option<Uuid>,
     pub column_name: Option<String>,
     pub value: Option<String>,
-    pub message: String,
+    pub message: Option<String>,
 }
 
 /// A step of a run: the acts `from..next` are done with the transaction that this is written in.
@@ -116,7 +117,7 @@ pub struct ImportProgress {
     pub from: i64,
     pub next: i64,
     pub counts: Counts,
-    pub problems: Vec<RowProblem>,
+    pub results: Vec<RowResult>,
 }
 
 const RUN: &str = "r.id, r.digest, r.name, r.mapping, r.dry_run, r.status, r.next_act, r.total_acts, r.counts, \
@@ -239,16 +240,21 @@ pub async fn page(
     Ok(runs)
 }
 
-/// Problems of a run by the rows of its file.
-pub async fn problems(
+/// Results of a run by the rows of its file; only those of the given kinds, or all.
+pub async fn results(
     db: &impl ConnectionTrait,
     run: Uuid,
+    kinds: &[String],
     from: Option<(i64, Uuid)>,
     backward: bool,
     limit: i64,
-) -> Result<Vec<RowProblem>> {
+) -> Result<Vec<RowResult>> {
     let mut where_ = Where::new(db);
     where_.equals("p.run", Some(run));
+    if !kinds.is_empty() {
+        let list = where_.value(dialect::texts(kinds));
+        where_.and(format!("p.result IN {}", Dialect::of(db.get_database_backend()).text_list(&list)));
+    }
     let (after, order) = if backward { ("<", "DESC") } else { (">", "ASC") };
     if let Some((row, id)) = from {
         let (a, b) = (where_.value(row), where_.value(id));
@@ -257,10 +263,10 @@ pub async fn problems(
     let limit = where_.value(limit);
     let (conditions, values) = where_.finish();
     let sql = format!(
-        "SELECT p.id, p.row_number, p.severity, p.column_name, p.value, p.message FROM import_row p{conditions} \
+        "SELECT p.id, p.row_number, p.result, p.lead, p.column_name, p.value, p.message FROM import_row p{conditions} \
          ORDER BY p.row_number {order}, p.id {order} LIMIT {limit}"
     );
-    let mut rows: Vec<RowProblem> = fetch_all(db, &sql, values).await?;
+    let mut rows: Vec<RowResult> = fetch_all(db, &sql, values).await?;
     if backward {
         rows.reverse();
     }
@@ -277,24 +283,26 @@ pub async fn set_total(tx: &Tx, run: Uuid, total: i64, counts: Counts) -> Result
 /// Writes a step. It is refused when the run was cancelled, or somebody else took the same step: then nothing of the
 /// transaction may stay.
 pub async fn advance(tx: &Tx, progress: &ImportProgress) -> Result<()> {
-    let ImportProgress { run, from, next, counts, problems } = progress;
+    let ImportProgress { run, from, next, counts, results } = progress;
     let sql = "UPDATE import_run SET next_act = $1, counts = $2 WHERE id = $3 AND next_act = $4 AND status = 'RUNNING'";
     let values = vec![(*next).into(), json(counts)?.into(), (*run).into(), (*from).into()];
     if execute(tx, sql, values).await? != 1 {
         return Err(StoreError::NotFound("the running import at this step".to_owned()));
     }
-    let rows = problems.iter().map(|problem| {
+    let rows = results.iter().map(|row| {
+        let RowResult { id, row_number, result, lead, column_name, value, message } = row;
         vec![
-            problem.id.into(),
+            (*id).into(),
             (*run).into(),
-            problem.row_number.into(),
-            problem.severity.as_str().into(),
-            problem.column_name.clone().into(),
-            problem.value.clone().into(),
-            problem.message.as_str().into(),
+            (*row_number).into(),
+            result.as_str().into(),
+            (*lead).into(),
+            column_name.clone().into(),
+            value.clone().into(),
+            message.clone().into(),
         ]
     });
-    let columns = &["id", "run", "row_number", "severity", "column_name", "value", "message"];
+    let columns = &["id", "run", "row_number", "result", "lead", "column_name", "value", "message"];
     insert_rows(tx, "import_row", columns, rows.collect()).await?;
     Ok(())
 }

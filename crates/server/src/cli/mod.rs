@@ -1,7 +1,10 @@
 //! The command line. Data goes to stdout, messages to stderr; exit codes say what kind of failure it was.
 
 pub mod client;
+mod demo;
+mod import;
 mod offline;
+mod plugin;
 mod serve;
 
 use std::path::PathBuf;
@@ -28,6 +31,12 @@ struct Cli {
 enum Command {
     /// Start the server.
     Serve(serve::ServeArgs),
+    /// Start a server on a living funnel: a synthetic company, or a real data set.
+    Demo(demo::DemoArgs),
+    /// Import a file into a running server.
+    Import(import::ImportArgs),
+    /// Check, run, test, upload and deploy rules.
+    Plugin(plugin::PluginArgs),
     /// Bring the database of a stopped server to this version.
     Migrate(DataArgs),
     /// Check a stopped server's data: log, projections, counters, ledger, decisions.
@@ -90,7 +99,10 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
     match cli.command {
         Command::Serve(args) => serve::serve(config, args),
         Command::Migrate(args) => offline::migrate(config, args),
-        Command::Doctor(_) => Err(CliError::Failed("soon".into())),
+        Command::Demo(args) => demo::demo(config, args),
+        Command::Import(args) => import::import(args),
+        Command::Plugin(args) => plugin::plugin(args),
+        Command::Doctor(args) => offline::doctor(config, args),
         Command::Verify(args) => offline::verify(config, args),
         Command::Token(args) => offline::token(config, args),
         Command::Schema => {

@@ -16,6 +16,9 @@ use crate::flows::{self, Error, scope};
 pub struct DoctorArgs {
     #[command(flatten)]
     data: DataArgs,
+    /// Write projections and counters again where they are not as the log says.
+    #[arg(long)]
+    repair: bool,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -88,6 +91,36 @@ pub fn verify(config: Config, args: VerifyArgs) -> Result<ExitCode, CliError> {
             different.iter().for_each(|id| println!("  {id}"));
         }
         Ok(if different.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    })
+}
+
+pub fn doctor(config: Config, args: DoctorArgs) -> Result<ExitCode, CliError> {
+    with_app(config, &args.data, async |app| {
+        let bar = progress("");
+        let found = flows::doctor::examine(app, args.repair, |what, done| {
+            bar.set_message(what.to_owned());
+            bar.set_position(done);
+        });
+        let found = found.await.map_err(failed)?;
+        bar.finish_and_clear();
+        let well = found.iter().all(|finding| finding.ok || finding.repaired);
+        if args.json {
+            println!("{}", serde_json::json!({"ok": well, "findings": found}));
+        } else {
+            for finding in &found {
+                let word = match (finding.ok, finding.repaired) {
+                    (true, _) => "ok",
+                    (false, true) => "mended",
+                    (false, false) => "WRONG",
+                };
+                println!("{word:<8}{:<13}{}", finding.name, finding.summary);
+                finding.examples.iter().for_each(|line| println!("        {line}"));
+            }
+            if !well && !args.repair {
+                eprintln!("`handfast doctor --repair` writes projections and counters again from the log.");
+            }
+        }
+        Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(1) })
     })
 }
 

@@ -71,7 +71,7 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
     flows::resume(&app).await.map_err(failed)?;
     let lifecycle = Lifecycle::new();
     let schema = crate::graphql::schema(app.clone());
-    let routes = axum::Router::new() /* blobs */;
+    let routes = http::blob::routes(app.clone());
     let clock = app.clock.clone();
     let router = http::router(schema, Tokens(app.clone()), clock, lifecycle.clone(), config.edge.clone(), routes);
     let served = tokio::spawn(http::serve(listener, router, lifecycle.clone(), config.edge.connection.clone()));

@@ -62,6 +62,27 @@ pub fn find(app: &App, id: Option<Uuid>, key: Option<&str>) -> Option<Campaign> 
     by_id.or_else(|| key.and_then(|key| workspace.campaign_by_key(key))).cloned()
 }
 
+/// Campaigns by their creation, the newest first, from the workspace in memory; backward the ones before a place.
+pub fn page(app: &App, from: Option<(i64, Uuid)>, backward: bool, limit: i64) -> Vec<Campaign> {
+    let workspace = app.workspace();
+    let place = |campaign: &Campaign| (campaign.created_at.ms(), campaign.id);
+    let mut all: Vec<&Campaign> = workspace.campaigns.iter().collect();
+    all.sort_by_key(|campaign| std::cmp::Reverse(place(campaign)));
+    let limit = usize::try_from(limit).unwrap_or(0);
+    let wanted = |campaign: &&&Campaign| match from {
+        Some(from) if backward => place(campaign) > from,
+        Some(from) => place(campaign) < from,
+        None => true,
+    };
+    let mut found: Vec<Campaign> = all.iter().filter(wanted).map(|campaign| (*campaign).clone()).collect();
+    if backward {
+        found.drain(..found.len().saturating_sub(limit));
+    } else {
+        found.truncate(limit);
+    }
+    found
+}
+
 enum What {
     New(Campaign),
     Edit { id: Uuid, edit: CampaignEdit, cost_minor: Option<i64> },

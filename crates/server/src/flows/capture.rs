@@ -49,6 +49,12 @@ pub struct Intake {
     pub content: Option<String>,
     pub traits: Vec<(String, String)>,
     pub occurred_at: Option<Instant>,
+    /// The touch's system and id there: the same one is recorded once.
+    pub touch: Option<(String, String)>,
+    /// Only an import says where a lead stands, and who has it.
+    pub stage: Option<StageKind>,
+    /// Key of a user.
+    pub owner: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -144,6 +150,8 @@ pub struct Intaken {
     pub touches: Vec<Touchpoint>,
     pub at: Instant,
     pub high_intent: bool,
+    pub stage: Option<StageKind>,
+    pub owner: Option<Uuid>,
 }
 
 /// Checks the intakes and finds out who is known, in three statements for any number of them.
@@ -215,6 +223,8 @@ fn blank(app: &App, lead: Uuid, known: bool, intake: &Intake, now: Instant) -> I
         touches: vec![],
         at,
         high_intent: false,
+        stage: None,
+        owner: None,
     }
 }
 
@@ -247,6 +257,8 @@ fn absorb(
     }
     one.campaign = one.campaign.or(campaign.map(|campaign| campaign.id));
     one.refs.extend(external.clone());
+    one.stage = intake.stage.max(one.stage);
+    one.owner = intake.owner.and_then(|key| user(workspace, &key).ok()).or(one.owner);
     one.anonymous.extend(intake.anonymous_id);
     for (key, text) in intake.traits {
         if let Some(value) = trait_value(workspace, &key, &text) {
@@ -271,7 +283,7 @@ fn absorb(
         content: intake.content,
         occurred_at,
         received_at: now,
-        external: None,
+        external: intake.touch.map(external_ref),
     });
 }
 
@@ -362,7 +374,7 @@ pub async fn plan(
         let scene =
             handfast_domain::change::Scene { at: if scene.live { scene.at } else { one.at }, ..scene };
         let mut draft = Draft::new(journey, scene);
-        let started = start(&mut draft, one);
+        let started = start(&mut draft, one).and_then(|()| assert(&mut draft, one));
         if let Err(why) = started {
             refused.insert(place, why);
             continue;
@@ -418,6 +430,19 @@ fn start(draft: &mut Draft<'_>, one: &Intaken) -> Result<(), Refused> {
         }
         CycleOutcome::Won if one.high_intent => draft.requalify(CycleOpenedBy::Expansion),
         _ => Ok(()),
+    }
+}
+
+/// What an import says of the lead besides: where it stood, and who had it.
+fn assert(draft: &mut Draft<'_>, one: &Intaken) -> Result<(), Refused> {
+    match one.stage {
+        Some(StageKind::Customer) if draft.journey.is_open() => draft.assert_won(None)?,
+        Some(stage) if stage > draft.journey.lead.stage => draft.advance(stage, None, true)?,
+        _ => {}
+    }
+    match one.owner {
+        Some(owner) => draft.assert_owner(owner),
+        None => Ok(()),
     }
 }
 
@@ -537,6 +562,9 @@ pub fn check(workspace: &Workspace, intake: &Intake, now: Instant) -> Result<Int
     {
         return Err(Refused::invalid("campaign", format!("no campaign {key:?}; create it first")));
     }
+    if let Some(key) = &intake.owner {
+        user(workspace, key).map_err(|refused| refused.at("owner"))?;
+    }
     for (key, text) in &intake.traits {
         if trait_value(workspace, key, text).is_none() {
             return Err(trait_problem(workspace, key, text));
@@ -546,6 +574,18 @@ pub fn check(workspace: &Workspace, intake: &Intake, now: Instant) -> Result<Int
         return Err(Refused::invalid("occurredAt", "a capture cannot lie more than a day ahead"));
     }
     Ok(intake)
+}
+
+/// The user of a key.
+pub fn user(workspace: &Workspace, key: &str) -> Result<Uuid, Refused> {
+    let users = &workspace.directory.users;
+    let found = users.iter().find(|user| user.key == key).map(|user| user.id);
+    found.ok_or_else(|| {
+        let shown: String = key.chars().take(80).collect();
+        let near = handfast_domain::field::nearest(key, users.iter().map(|user| user.key.clone()));
+        let hint = if near.is_empty() { String::new() } else { format!("; nearest: {}", near.join(", ")) };
+        Refused::invalid("", format!("no user {shown:?}{hint}; create it first"))
+    })
 }
 
 fn check_text(path: &str, text: Option<&str>) -> Result<(), Refused> {

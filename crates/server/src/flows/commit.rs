@@ -6,6 +6,7 @@ use handfast_domain::event::{Actor, Body, Event, Fact, StreamKind};
 use handfast_domain::stage::Cause;
 use handfast_domain::time::Instant;
 use handfast_store::change::{Conflict, NewLead};
+use handfast_store::import::{self, ImportProgress};
 use handfast_store::idempotency::{self, IdempotencyKey, Reservation};
 use handfast_store::person::{Account, ExternalRef, Person, Trait};
 use handfast_store::touchpoint::Touchpoint;
@@ -34,6 +35,8 @@ pub struct Plan {
     pub answers: Vec<handfast_store::answer::Answer>,
     /// Facts of other streams.
     pub facts: Vec<Event>,
+    /// How far an import is with this plan.
+    pub progress: Option<ImportProgress>,
 }
 
 /// A request that must have its effect once, however often it is sent.
@@ -220,7 +223,7 @@ pub fn stream_of(stream: StreamKind, key: &str) -> Uuid {
 }
 
 async fn write(tx: &Tx, plan: Plan, day_of: &change::DayOf) -> Result<(), Stop> {
-    let Plan { changes, created, people, enriched, accounts, refs, traits, touches, adopted, answers, facts } =
+    let Plan { changes, created, people, enriched, accounts, refs, traits, touches, adopted, answers, facts, progress } =
         plan;
     person::upsert_accounts(tx, accounts).await?;
     person::insert_people(tx, people).await?;
@@ -237,6 +240,9 @@ async fn write(tx: &Tx, plan: Plan, day_of: &change::DayOf) -> Result<(), Stop> 
     }
     for fact in facts {
         change::append_fact(tx, fact).await?;
+    }
+    if let Some(progress) = progress {
+        import::advance(tx, &progress).await?;
     }
     Ok(())
 }

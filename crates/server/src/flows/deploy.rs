@@ -2,7 +2,7 @@
 
 use handfast_domain::charter::RuleSlot;
 use handfast_domain::digest::Digest;
-use handfast_domain::evaluation::DeploymentMode;
+use handfast_domain::evaluation::{DeploymentMode, DeploymentState, PluginStatus};
 use handfast_domain::event::{Actor, Event, Fact, StreamKind};
 use handfast_domain::refused::{RefusalCode, Refused};
 use handfast_rules::{Settings, SettingsProblem};
@@ -11,17 +11,10 @@ use handfast_store::{Tx, change};
 use uuid::Uuid;
 
 use super::commit::{Once, stream_of};
-use super::plugin::{kind_text, status};
+use super::plugin::kind_text;
 use super::{Error, Viewer, scope};
 use crate::app::App;
 use crate::workspace::Workspace;
-
-/// States of a deployment, as the store spells them.
-pub mod state {
-    pub const RUNNING: &str = "RUNNING";
-    pub const SUPERSEDED: &str = "SUPERSEDED";
-    pub const ROLLED_BACK: &str = "ROLLED_BACK";
-}
 
 /// Which version is to answer for which slot, and how it is set.
 #[derive(Clone, Debug)]
@@ -67,7 +60,7 @@ pub async fn deploy(app: &App, viewer: &Viewer, once: Option<Once>, input: Deplo
                     plugin::put_settings(tx, settings.digest(), settings.text()).await?;
                     let new = step.new(version.digest, settings.digest(), None);
                     let id = new.id;
-                    step.replace(tx, live, state::SUPERSEDED, "superseded", Some(new)).await?;
+                    step.replace(tx, live, DeploymentState::Superseded, "superseded", Some(new)).await?;
                     id
                 }
             };
@@ -119,7 +112,7 @@ pub async fn rollback(
             history.reverse();
             let back = before(&history, live.id);
             let new = back.map(|back| step.new(back.version, back.settings, Some(live.id)));
-            step.replace(tx, Some(live), state::ROLLED_BACK, &reason, new).await?;
+            step.replace(tx, Some(live), DeploymentState::RolledBack, &reason, new).await?;
             Ok(Once::keep(once.as_ref(), tx, &step.slot).await?)
         })
     });
@@ -149,7 +142,7 @@ fn before(history: &[Deployment], live: Uuid) -> Option<&Deployment> {
         stack.push(deployment);
     }
     // What was rolled back to the built-in rule never comes back by itself.
-    stack.into_iter().rev().find(|deployment| deployment.state == state::SUPERSEDED)
+    stack.into_iter().rev().find(|deployment| deployment.state == DeploymentState::Superseded.as_str())
 }
 
 fn deployed_before(answer: &str) -> Result<Uuid, Error> {
@@ -173,7 +166,7 @@ fn owned_slot<'w>(workspace: &'w Workspace, viewer: &Viewer, key: &str) -> Resul
 /// LIVE needs a version that passed its checks, decides what the slot asks, and brought cases.
 fn deployable(slot: &RuleSlot, version: &PluginVersion) -> Result<(), Refused> {
     let refuse = |why: String| Err(Refused::new(RefusalCode::PluginRejected, why).at("input/digest"));
-    if version.status != status::VALIDATED {
+    if version.status != PluginStatus::Validated.as_str() {
         return refuse(format!("the version is {}, only VALIDATED ones can be deployed", version.status));
     }
     let kind = version.kind.as_deref().unwrap_or_default();
@@ -232,7 +225,7 @@ impl Step {
             version,
             settings,
             mode: DeploymentMode::Live.to_string(),
-            state: state::RUNNING.to_owned(),
+            state: DeploymentState::Running.to_string(),
             started_by: self.by,
             started_at: self.app.now(),
             ended_at: None,
@@ -246,16 +239,16 @@ impl Step {
         &self,
         tx: &Tx,
         old: Option<Deployment>,
-        end: &str,
+        end: DeploymentState,
         reason: &str,
         new: Option<Deployment>,
     ) -> Result<(), Error> {
         let mut facts = vec![];
         if let Some(old) = old {
-            let rolled_back = end == state::ROLLED_BACK;
+            let rolled_back = end == DeploymentState::RolledBack;
             facts.push(Fact::DeploymentEnded { slot: self.slot.clone(), deployment: old.id, rolled_back });
             let ended = Deployment {
-                state: end.to_owned(),
+                state: end.to_string(),
                 ended_at: Some(self.app.now()),
                 end_reason: Some(reason.to_owned()),
                 ..old

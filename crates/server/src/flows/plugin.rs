@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use handfast_domain::digest::Digest;
+use handfast_domain::evaluation::PluginStatus;
 use handfast_domain::refused::{RefusalCode, Refused};
 use handfast_rules::{Case, Check, RuleKind};
 use handfast_store::plugin::{self, PluginVersion, VersionFilter};
@@ -14,13 +15,6 @@ use super::commit::Once;
 use super::{Error, Viewer, scope};
 use crate::app::App;
 use crate::workspace::Workspace;
-
-/// States of a version, as the store spells them.
-pub mod status {
-    pub const VALIDATING: &str = "VALIDATING";
-    pub const VALIDATED: &str = "VALIDATED";
-    pub const REJECTED: &str = "REJECTED";
-}
 
 /// What a team uploads. The bytes came before, by `PUT /blobs?kind=plugin`.
 #[derive(Clone, Debug)]
@@ -76,7 +70,7 @@ pub async fn upload(app: &App, viewer: &Viewer, once: Option<Once>, upload: Uplo
         label: label.unwrap_or_default(),
         team,
         kind: None,
-        status: status::VALIDATING.to_owned(),
+        status: PluginStatus::Validating.to_string(),
         descriptor: None,
         checks: "[]".to_owned(),
         case_count: u32::try_from(cases.len()).unwrap_or(u32::MAX),
@@ -98,7 +92,7 @@ pub async fn settled(app: &App, digest: Digest, limit: Duration) -> Result<Plugi
     let begun = std::time::Instant::now();
     loop {
         let version = version(app, digest).await?;
-        if version.status != status::VALIDATING || begun.elapsed() >= limit {
+        if version.status != PluginStatus::Validating.as_str() || begun.elapsed() >= limit {
             return Ok(version);
         }
         tokio::time::sleep(PAUSE).await;
@@ -112,7 +106,7 @@ pub async fn version(app: &App, digest: Digest) -> Result<PluginVersion, Error> 
 
 /// Checks again what an earlier process left in the middle of its checks.
 pub async fn resume(app: &App) -> Result<(), Error> {
-    let left = VersionFilter { status: Some(status::VALIDATING.to_owned()), ..VersionFilter::default() };
+    let left = VersionFilter { status: Some(PluginStatus::Validating.to_string()), ..VersionFilter::default() };
     for version in plugin::versions(app.store.read(), &left, i64::MAX).await? {
         tokio::spawn(validate(app.clone(), version.digest));
     }
@@ -199,12 +193,12 @@ async fn begin(tx: &Tx, once: Option<Once>, new: PluginVersion, cases: &str) -> 
         return Ok(false);
     }
     let begun = match plugin::version(tx, new.digest).await? {
-        Some(known) if known.status == status::REJECTED || known.case_count == 0 && new.case_count > 0 => {
+        Some(known) if known.status == PluginStatus::Rejected.as_str() || known.case_count == 0 && new.case_count > 0 => {
             if known.team != new.team {
                 let message = format!("these bytes were uploaded by the team {}, which alone may try again", known.team);
                 return Err(Refused::new(RefusalCode::Forbidden, message).at("input/team").into());
             }
-            known.status != status::VALIDATING
+            known.status != PluginStatus::Validating.as_str()
         }
         Some(_) => false,
         None => true,
@@ -249,7 +243,7 @@ struct Judged {
 
 async fn judge(app: &App, digest: Digest) -> Result<Option<Judged>, Error> {
     let db = app.store.read();
-    let waiting = plugin::version(db, digest).await?.filter(|version| version.status == status::VALIDATING);
+    let waiting = plugin::version(db, digest).await?.filter(|version| version.status == PluginStatus::Validating.as_str());
     if waiting.is_none() {
         return Ok(None);
     }
@@ -276,11 +270,11 @@ async fn finish(tx: &Tx, digest: Digest, judged: Judged) -> Result<(), handfast_
     }
     if checks.iter().all(|check| check.ok) {
         let namesakes = plugin::labelled(tx, &name, &version.label).await?;
-        let taken = namesakes.iter().find(|other| other.digest != digest && other.status != status::REJECTED);
+        let taken = namesakes.iter().find(|other| other.digest != digest && other.status != PluginStatus::Rejected.as_str());
         checks.push(label_check(&name, &version.label, taken));
     }
     let passed = checks.iter().all(|check| check.ok);
-    version.status = if passed { status::VALIDATED } else { status::REJECTED }.to_owned();
+    version.status = if passed { PluginStatus::Validated } else { PluginStatus::Rejected }.to_string();
     version.checks = serde_json::to_string(&checks).unwrap_or_else(|_| "[]".to_owned());
     (version.name, version.kind, version.descriptor) = (name, kind, descriptor);
     plugin::put_version(tx, &version).await

@@ -1,11 +1,17 @@
 //! Campaigns and their computed results.
 
-use async_graphql::{ComplexObject, ID, SimpleObject};
+use async_graphql::{ComplexObject, Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
+use handfast_domain::digest::Digest;
 use handfast_domain::stage::Channel;
 use handfast_domain::time::Instant;
 use handfast_store::campaign::Campaign as Row;
 
-use super::scalar::{Long, global};
+use super::page::{Page, PageArgs};
+use super::problem::{UserError, failure, payload};
+use super::results::{self, CampaignResults};
+use super::scalar::{Long, Money, global, local};
+use super::{app, ask, read_viewer};
+use crate::flows::campaign::{self, CampaignEdit, NewCampaign};
 
 /// What marketing did to reach buyers. Results are computed, never typed in.
 #[derive(Clone, SimpleObject)]
@@ -42,8 +48,123 @@ impl Campaign {
 
 #[ComplexObject]
 impl Campaign {
-    /// What was spent, in minor units of the workspace's currency.
-    async fn cost_minor(&self) -> Long {
-        Long(self.row.cost_minor)
+    /// What was spent.
+    async fn cost(&self, ctx: &Context<'_>) -> async_graphql::Result<Money> {
+        let currency = app(ctx)?.workspace().charter.body.currency.clone();
+        Ok(Money { amount_minor: Long(self.row.cost_minor), currency })
     }
+
+    /// What came of it.
+    async fn results(&self, ctx: &Context<'_>) -> async_graphql::Result<CampaignResults> {
+        results::of(ctx, &self.row).await
+    }
+}
+
+#[derive(Default)]
+pub struct CampaignQuery;
+
+#[Object]
+impl CampaignQuery {
+    /// One campaign by id or key; null if there is none.
+    async fn campaign(
+        &self,
+        ctx: &Context<'_>,
+        id: Option<ID>,
+        key: Option<String>,
+    ) -> async_graphql::Result<Option<Campaign>> {
+        read_viewer(ctx)?;
+        let id = id.map(|id| local("Campaign", &id, "id")).transpose().map_err(|refused| failure(refused.into()))?;
+        Ok(campaign::find(app(ctx)?, id, key.as_deref()).as_ref().map(Campaign::wrap))
+    }
+
+    /// Campaigns, the newest first.
+    async fn campaigns(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "1 to 200, 50 without")] first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
+    ) -> async_graphql::Result<Page<Campaign>> {
+        read_viewer(ctx)?;
+        let app = app(ctx)?;
+        let digest = Digest::of("filter", 1, &"campaigns");
+        let window = PageArgs { first, after, last, before }.window(app, "created", digest)?;
+        let rows = campaign::page(app, window.from, window.backward, window.limit);
+        Ok(window.page(app, rows, |row| (row.created_at.ms(), row.id), |row| Campaign::wrap(&row)))
+    }
+}
+
+#[derive(Clone, Debug, InputObject)]
+pub struct CreateCampaignInput {
+    /// Unique; touchpoints and imports name the campaign by it.
+    key: String,
+    name: String,
+    /// A key, for example `webinar`, `fair`, `landing-page`.
+    kind: String,
+    channel: Channel,
+    cost: Option<Money>,
+    starts_at: Option<Instant>,
+    ends_at: Option<Instant>,
+    idempotency_key: Option<String>,
+    dry_run: Option<bool>,
+}
+
+/// What changes; what is left out stays. Kind and channel stay for good, since past decisions have read them.
+#[derive(Clone, Debug, InputObject)]
+pub struct UpdateCampaignInput {
+    campaign: ID,
+    name: Option<String>,
+    cost: Option<Money>,
+    /// Null takes it away.
+    starts_at: MaybeUndefined<Instant>,
+    /// Null takes it away.
+    ends_at: MaybeUndefined<Instant>,
+    idempotency_key: Option<String>,
+    dry_run: Option<bool>,
+}
+
+#[derive(SimpleObject)]
+pub struct CampaignPayload {
+    campaign: Option<Campaign>,
+    errors: Vec<UserError>,
+}
+
+#[derive(Default)]
+pub struct CampaignMutation;
+
+#[Object]
+impl CampaignMutation {
+    /// Marketing plans a campaign. Its results are computed from the leads that name it.
+    async fn create_campaign(&self, ctx: &Context<'_>, input: CreateCampaignInput) -> async_graphql::Result<CampaignPayload> {
+        let said = format!("{:?}", CreateCampaignInput { idempotency_key: None, dry_run: None, ..input.clone() });
+        let CreateCampaignInput { key, name, kind, channel, cost, starts_at, ends_at, idempotency_key, dry_run } = input;
+        let ask = ask(ctx, "createCampaign", idempotency_key, dry_run, &said)?;
+        let new = NewCampaign { key, name, kind, channel, cost: cost.map(amount), starts_at, ends_at };
+        let (made, errors) = payload(campaign::create(app(ctx)?, &ask, new).await)?;
+        Ok(CampaignPayload { campaign: made.as_ref().map(Campaign::wrap), errors })
+    }
+
+    /// Edits a campaign, for example what was spent so far.
+    async fn update_campaign(&self, ctx: &Context<'_>, input: UpdateCampaignInput) -> async_graphql::Result<CampaignPayload> {
+        let said = format!("{:?}", UpdateCampaignInput { idempotency_key: None, dry_run: None, ..input.clone() });
+        let UpdateCampaignInput { campaign: id, name, cost, starts_at, ends_at, idempotency_key, dry_run } = input;
+        let ask = ask(ctx, "updateCampaign", idempotency_key, dry_run, &said)?;
+        let given = |value: MaybeUndefined<Instant>| match value {
+            MaybeUndefined::Undefined => None,
+            MaybeUndefined::Null => Some(None),
+            MaybeUndefined::Value(at) => Some(Some(at)),
+        };
+        let edit = CampaignEdit { name, cost: cost.map(amount), starts_at: given(starts_at), ends_at: given(ends_at) };
+        let edited = match local("Campaign", &id, "input/campaign") {
+            Ok(id) => campaign::update(app(ctx)?, &ask, id, edit).await,
+            Err(refused) => Err(refused.into()),
+        };
+        let (edited, errors) = payload(edited)?;
+        Ok(CampaignPayload { campaign: edited.as_ref().map(Campaign::wrap), errors })
+    }
+}
+
+fn amount(money: Money) -> (i64, String) {
+    (money.amount_minor.0, money.currency)
 }

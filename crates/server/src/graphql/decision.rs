@@ -1,15 +1,20 @@
 //! Decisions of rules, and running them again.
 
-use async_graphql::{Context, ID, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 use handfast_domain::digest::Digest;
 use handfast_domain::evaluation::{Decision as Made, DeploymentMode};
 use handfast_domain::stage::StageKind;
 use handfast_domain::time::Instant;
 use handfast_domain::verdict::{Missing, Outcome, Reason, Status};
 
+use handfast_store::evaluation::{self, StoredDecision};
+
 use super::lead::{Lead, lead_by, want};
-use super::scalar::{Long, Uuid, global};
+use super::page::{Page, PageArgs};
+use super::problem::failure;
+use super::scalar::{Long, Uuid, global, local};
 use super::{app, read_viewer};
+use crate::flows::verify;
 
 /// What one rule said of one lead, with everything that it takes to run it again.
 #[derive(Clone, SimpleObject)]
@@ -106,9 +111,69 @@ impl DecisionQuery {
     /// One decision; null if there is none.
     async fn decision(&self, ctx: &Context<'_>, id: ID) -> async_graphql::Result<Option<Decision>> {
         read_viewer(ctx)?;
-        let id = super::scalar::local("Decision", &id, "id").map_err(|refused| super::problem::failure(refused.into()))?;
-        let stored = handfast_store::evaluation::decision(app(ctx)?.store.read(), id).await;
-        let stored = stored.map_err(|error| super::problem::failure(error.into()))?;
+        let id = local("Decision", &id, "id").map_err(|refused| failure(refused.into()))?;
+        let stored = evaluation::decision(app(ctx)?.store.read(), id).await;
+        let stored = stored.map_err(|error| failure(error.into()))?;
         Ok(stored.map(|one| Decision::wrap(one.decision, one.lead, one.as_of, one.charter)))
+    }
+
+    /// Decisions, the newest first, of one slot or one lead or all.
+    async fn decisions(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Key of a rule slot.")] slot: Option<String>,
+        lead: Option<ID>,
+        #[graphql(desc = "1 to 200, 50 without")] first: Option<i32>,
+        after: Option<String>,
+    ) -> async_graphql::Result<Page<Decision>> {
+        read_viewer(ctx)?;
+        let app = app(ctx)?;
+        let lead = lead.map(|id| local("Lead", &id, "lead")).transpose().map_err(|refused| failure(refused.into()))?;
+        let digest = Digest::of("filter", 1, &(&slot, lead));
+        let window = PageArgs { first, after, ..PageArgs::default() }.window(app, "decided", digest)?;
+        let rows = evaluation::decisions(app.store.read(), slot.as_deref(), lead, window.from, window.limit).await;
+        let rows = rows.map_err(|error| failure(error.into()))?;
+        let place = |one: &StoredDecision| (one.as_of.ms(), one.decision.id);
+        Ok(window.page(app, rows, place, |one| Decision::wrap(one.decision, one.lead, one.as_of, one.charter)))
+    }
+
+    /// Runs a decision again: same version, settings and input must give the same verdict, years later.
+    async fn verify_decision(&self, ctx: &Context<'_>, id: ID) -> async_graphql::Result<Verification> {
+        read_viewer(ctx)?;
+        let id = local("Decision", &id, "id").map_err(|refused| failure(refused.into()))?;
+        verify::decision(app(ctx)?, id).await.map(Verification::from).map_err(failure)
+    }
+}
+
+/// What came out when a decision was run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "verify::Comparison")]
+pub enum Comparison {
+    /// The same verdict, byte for byte, on the same engine.
+    Identical,
+    /// The same verdict on another version of the engine.
+    SameVerdictOtherEngine,
+    Different,
+    /// The snapshot was erased with the person.
+    Erased,
+    /// The rule had failed, or none was deployed: there is no verdict to compare.
+    NotComparable,
+}
+
+/// A decision that was run again.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct Verification {
+    comparison: Comparison,
+    /// Names of the parts that differ.
+    differences: Vec<String>,
+    /// The outcome of the new run, where there is one.
+    outcome: Option<Outcome>,
+    output: Option<Digest>,
+}
+
+impl From<verify::Verification> for Verification {
+    fn from(again: verify::Verification) -> Verification {
+        let verify::Verification { comparison, differences, outcome, output } = again;
+        Verification { comparison: comparison.into(), differences, outcome, output }
     }
 }

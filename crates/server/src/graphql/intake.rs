@@ -119,6 +119,7 @@ impl From<LeadInput> for Intake {
             content,
             traits,
             occurred_at,
+            ..Intake::default()
         }
     }
 }

@@ -2,32 +2,59 @@
 //! decided here, and no statement is written here.
 
 pub mod campaign;
+pub mod charter;
 pub mod decision;
 pub mod directory;
 pub mod event;
 pub mod funnel;
+pub mod import;
 pub mod intake;
 pub mod lead;
 pub mod ledger;
+pub mod node;
 pub mod page;
+pub mod plugin;
 pub mod problem;
 pub mod results;
 pub mod scalar;
+pub mod token;
 pub mod work;
 
 use async_graphql::{Context, MergedObject, MergedSubscription, SDLExportOptions, Schema};
 use handfast_domain::refused::{RefusalCode, Refused};
 
 use crate::app::App;
-use crate::flows::commit::Once;
+use crate::flows::commit::{Ask, Once};
 use crate::flows::{Viewer, scope};
 use problem::{coded, failure};
 
 #[derive(MergedObject, Default)]
-pub struct Query(lead::LeadQuery, decision::DecisionQuery, event::EventQuery);
+pub struct Query(
+    lead::LeadQuery,
+    funnel::FunnelQuery,
+    ledger::LedgerQuery,
+    campaign::CampaignQuery,
+    charter::CharterQuery,
+    decision::DecisionQuery,
+    plugin::PluginQuery,
+    directory::DirectoryQuery,
+    token::TokenQuery,
+    import::ImportQuery,
+    event::EventQuery,
+    node::NodeQuery,
+);
 
 #[derive(MergedObject, Default)]
-pub struct Mutation(intake::IntakeMutation, work::WorkMutation);
+pub struct Mutation(
+    intake::IntakeMutation,
+    work::WorkMutation,
+    campaign::CampaignMutation,
+    charter::CharterMutation,
+    plugin::PluginMutation,
+    directory::DirectoryMutation,
+    token::TokenMutation,
+    import::ImportMutation,
+);
 
 #[derive(MergedSubscription, Default)]
 pub struct Subscription(event::EventSubscription);
@@ -36,11 +63,13 @@ pub type HandfastSchema = Schema<Query, Mutation, Subscription>;
 
 /// The schema over a running product. The gate of the edge has its own limits; these are the second fence.
 pub fn schema(app: App) -> HandfastSchema {
-    build().data(app).finish()
+    build().data(app).data(results::Batch::default()).finish()
 }
 
 fn build() -> async_graphql::SchemaBuilder<Query, Mutation, Subscription> {
-    Schema::build(Query::default(), Mutation::default(), Subscription::default()).disable_suggestions()
+    Schema::build(Query::default(), Mutation::default(), Subscription::default())
+        .register_output_type::<node::Node>()
+        .disable_suggestions()
 }
 
 /// The schema in its own language, sorted, as `schema/handfast.graphql` keeps it.
@@ -81,6 +110,17 @@ pub fn once(ctx: &Context<'_>, field: &str, key: Option<String>, input: &impl st
         return Err(coded("VALIDATION", message, false));
     }
     Ok(Once::new(viewer(ctx)?, field, key, &format!("{input:?}")))
+}
+
+/// A change of set-up: who asks, once, and whether it is only tried. `input` is everything else that is asked for.
+pub fn ask<'c>(
+    ctx: &Context<'c>,
+    field: &str,
+    key: Option<String>,
+    dry_run: Option<bool>,
+    input: &impl std::fmt::Debug,
+) -> async_graphql::Result<Ask<'c>> {
+    Ok(Ask { viewer: viewer(ctx)?, once: once(ctx, field, key, input)?, dry_run: dry_run.unwrap_or(false) })
 }
 
 /// A limit that an argument must keep.

@@ -26,6 +26,11 @@ impl RequestId {
         &self.0
     }
 
+    /// For a request that came without passing the envelope.
+    pub fn unknown() -> Self {
+        Self("unknown".into())
+    }
+
     #[cfg(test)]
     pub fn for_tests(text: &str) -> Self {
         Self(text.into())

@@ -138,7 +138,7 @@ async fn read_body(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<B
 
 /// Closing a connection with unread bytes resets it, and the client may never see the answer: so a little
 /// more is read and thrown away.
-async fn discard(mut stream: axum::body::BodyDataStream) {
+pub(super) async fn discard(mut stream: axum::body::BodyDataStream) {
     const BYTES: usize = 4 * 1024 * 1024;
     const TIME: std::time::Duration = std::time::Duration::from_millis(500);
     let drain = async {

@@ -4,6 +4,7 @@
 //! `socket` or `sse`), which asks `Admission` who it is, sends the document through the `gate`, and only then
 //! executes.
 
+pub mod blob;
 pub mod config;
 mod document;
 mod envelope;

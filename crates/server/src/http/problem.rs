@@ -40,6 +40,7 @@ codes! {
     BadRequest = "BAD_REQUEST", Some(400), "Send a well-formed GraphQL request.";
     BatchNotSupported = "BATCH_NOT_SUPPORTED", Some(400), "Send one request at a time.";
     Unauthenticated = "UNAUTHENTICATED", Some(401), "Send a valid token.";
+    Forbidden = "FORBIDDEN", Some(403), "Use a token with the scope that the message names.";
     OriginNotAllowed = "ORIGIN_NOT_ALLOWED", Some(403), "Add the page's origin to allowed_origins.";
     MethodNotAllowed = "METHOD_NOT_ALLOWED", Some(405), "Use a method named in the Allow header.";
     NotAcceptable = "NOT_ACCEPTABLE", Some(406), "Accept application/graphql-response+json.";
@@ -49,6 +50,7 @@ codes! {
     HostNotAllowed = "HOST_NOT_ALLOWED", Some(421), "Add the host name to allowed_hosts.";
     Internal = "INTERNAL", Some(500), "Report the request id to the operator.";
     Busy = "BUSY", Some(503), "Try again later.";
+    StorageFull = "STORAGE_FULL", Some(507), "Wait until the operator has made room.";
     DeadlineExceeded = "DEADLINE_EXCEEDED", Some(503), "Ask for less, or try again later.";
     Validation = "VALIDATION", None, "Correct the document or its variables.";
     DocumentTooLarge = "DOCUMENT_TOO_LARGE", None, "Shorten the document; move values into variables.";

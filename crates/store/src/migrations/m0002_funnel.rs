@@ -317,15 +317,16 @@ pub(super) const MIGRATION: SqlMigration = SqlMigration {
             started_at bigint NOT NULL,
             finished_at bigint)",
         "CREATE INDEX import_run_page ON import_run (started_at DESC, id DESC)",
-        // Only what was refused or odd; `value` may hold contact data.
+        // What became of each row; `value`, of rows that were refused or odd, may hold contact data.
         "CREATE TABLE import_row (
             id {uuid} PRIMARY KEY NOT NULL,
             run {uuid} NOT NULL,
             row_number bigint NOT NULL,
-            severity text NOT NULL,
+            result text NOT NULL,
+            lead {uuid},
             column_name text,
             value text,
-            message text NOT NULL)",
+            message text)",
         "CREATE INDEX import_row_page ON import_row (run, row_number, id)",
     ],
 };

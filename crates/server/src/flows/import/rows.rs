@@ -1,0 +1,364 @@
+//! Rows of an uploaded file, CSV or NDJSON: read one by one in bounded memory, and again at a place that was noted.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use csv::{ByteRecord, Position, ReaderBuilder};
+
+use super::mapping::CellProblem;
+
+/// The largest row and the largest cell, in bytes. An unclosed quote makes the rest of a file one cell.
+const ROW: u64 = 1024 * 1024;
+const CELL: usize = 64 * 1024;
+
+/// A row's cells by the names of their columns.
+#[derive(Clone, Debug)]
+pub struct Row {
+    header: Arc<Vec<String>>,
+    cells: Vec<Option<String>>,
+}
+
+impl Row {
+    pub fn get(&self, column: &str) -> Option<&str> {
+        let place = self.header.iter().position(|name| name == column)?;
+        self.cells.get(place)?.as_deref()
+    }
+}
+
+/// Where a row begins, and its number as an editor shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub byte: u64,
+    pub line: u64,
+}
+
+/// A file that is read row by row. Blocking: call it from a thread that may wait.
+pub enum Rows {
+    Csv(Csv),
+    Ndjson(Ndjson),
+}
+
+impl Rows {
+    /// Opens the file; `{` at its beginning says NDJSON.
+    pub fn open(path: &Path, delimiter: Option<char>) -> Result<Rows, String> {
+        let mut file = File::open(path).map_err(|error| format!("the file cannot be opened: {error}"))?;
+        let mut start = vec![];
+        file.by_ref().take(64 * 1024).read_to_end(&mut start).map_err(|error| error.to_string())?;
+        let bom = if start.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+        if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {
+            return Err("the file is UTF-16; save it as UTF-8 and upload it again".to_owned());
+        }
+        let text = &start[bom..];
+        if text.iter().all(u8::is_ascii_whitespace) {
+            return Err("the file is empty".to_owned());
+        }
+        match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            Some(b'{') => Ok(Rows::Ndjson(Ndjson::open(file, bom as u64)?)),
+            _ => Ok(Rows::Csv(Csv::open(file, bom as u64, text, delimiter)?)),
+        }
+    }
+
+    /// Names of the columns: a CSV file's header, or the keys of the first NDJSON row.
+    pub fn header(&self) -> &[String] {
+        match self {
+            Rows::Csv(csv) => &csv.header,
+            Rows::Ndjson(ndjson) => &ndjson.header,
+        }
+    }
+
+    /// The next row with its place; none at the end. A row that cannot be read is a problem of its own.
+    pub fn next(&mut self) -> Result<Option<(Place, Result<Row, CellProblem>)>, String> {
+        match self {
+            Rows::Csv(csv) => csv.next(),
+            Rows::Ndjson(ndjson) => ndjson.next(),
+        }
+    }
+
+    /// The row that begins at a place.
+    pub fn at(&mut self, place: Place) -> Result<Result<Row, CellProblem>, String> {
+        match self {
+            Rows::Csv(csv) => {
+                let mut position = Position::new();
+                position.set_byte(place.byte).set_line(place.line);
+                csv.allow(place.byte);
+                csv.reader.seek(position).map_err(|error| error.to_string())?;
+            }
+            Rows::Ndjson(ndjson) => ndjson.seek(place)?,
+        }
+        self.next()?.map(|(_, row)| row).ok_or_else(|| "the file ended before a row that was there".to_owned())
+    }
+}
+
+pub struct Csv {
+    reader: csv::Reader<Bounded>,
+    header: Arc<Vec<String>>,
+    limit: Arc<AtomicU64>,
+    record: ByteRecord,
+}
+
+impl Csv {
+    fn open(mut file: File, bom: u64, start: &[u8], delimiter: Option<char>) -> Result<Csv, String> {
+        let delimiter = delimiter.and_then(|sign| u8::try_from(sign).ok()).unwrap_or_else(|| sniff(start));
+        file.seek(SeekFrom::Start(bom)).map_err(|error| error.to_string())?;
+        let limit = Arc::new(AtomicU64::new(0));
+        let bounded = Bounded { file, at: bom, limit: limit.clone() };
+        // Places count from the start of the file, the reader from where it began.
+        let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(bounded);
+        let mut position = Position::new();
+        position.set_byte(bom);
+        let mut csv = {
+            limit.store(bom + ROW, Ordering::Relaxed);
+            reader.seek(position).map_err(|error| error.to_string())?;
+            Csv { reader, header: Arc::default(), limit, record: ByteRecord::new() }
+        };
+        let header = match csv.next()? {
+            Some((_, Ok(row))) => row.cells.into_iter().map(|cell| cell.unwrap_or_default().trim().to_owned()).collect(),
+            Some((_, Err(problem))) => return Err(format!("the header: {}", problem.message)),
+            None => return Err("the file is empty".to_owned()),
+        };
+        csv.header = Arc::new(header);
+        Ok(csv)
+    }
+
+    fn allow(&self, from: u64) {
+        self.limit.store(from + ROW, Ordering::Relaxed);
+    }
+
+    fn next(&mut self) -> Result<Option<(Place, Result<Row, CellProblem>)>, String> {
+        self.allow(self.reader.position().byte());
+        let read = self.reader.read_byte_record(&mut self.record).map_err(|error| {
+            let line = self.reader.position().line();
+            format!("row {line}: {error}")
+        })?;
+        if !read {
+            return Ok(None);
+        }
+        let position = self.record.position().cloned().unwrap_or_else(Position::new);
+        let place = Place { byte: position.byte(), line: position.line() };
+        Ok(Some((place, self.row())))
+    }
+
+    fn row(&self) -> Result<Row, CellProblem> {
+        let (found, expected) = (self.record.len(), self.header.len());
+        if expected != 0 && found != expected {
+            let message = format!("the row has {found} cells, the header {expected}; a quote or separator may be missing");
+            return Err(CellProblem::new(None, None, message));
+        }
+        let mut cells = Vec::with_capacity(found);
+        for (place, cell) in self.record.iter().enumerate() {
+            let column = || self.header.get(place).map(String::as_str);
+            let Ok(text) = std::str::from_utf8(cell) else {
+                let shown = String::from_utf8_lossy(cell);
+                return Err(CellProblem::new(column(), Some(&shown), "not UTF-8; save the file as UTF-8"));
+            };
+            if text.len() > CELL {
+                let message = format!("a cell has at most {CELL} bytes, found {}; is a quote not closed?", text.len());
+                return Err(CellProblem::new(column(), Some(text), message));
+            }
+            if text.contains('\0') {
+                return Err(CellProblem::new(column(), Some(text), "a NUL character is not allowed"));
+            }
+            cells.push(Some(text.to_owned()));
+        }
+        Ok(Row { header: self.header.clone(), cells })
+    }
+}
+
+/// The separator that the first line has most of.
+fn sniff(start: &[u8]) -> u8 {
+    let line = start.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+    let count = |sign: u8| line.iter().filter(|byte| **byte == sign).count();
+    let best = [b',', b';', b'\t', b'|'].into_iter().rev().max_by_key(|sign| count(*sign));
+    best.unwrap_or(b',')
+}
+
+/// A file that refuses to go further than a row may be long: the reader would gather it whole.
+struct Bounded {
+    file: File,
+    at: u64,
+    limit: Arc<AtomicU64>,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        // The reader asks ahead by its buffer, so the bound is a little soft.
+        if self.at > self.limit.load(Ordering::Relaxed) + CELL as u64 {
+            let message = format!("a row has at most {ROW} bytes; is a quote not closed?");
+            return Err(std::io::Error::other(message));
+        }
+        let read = self.file.read(buffer)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for Bounded {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.at = self.file.seek(to)?;
+        Ok(self.at)
+    }
+}
+
+pub struct Ndjson {
+    reader: BufReader<File>,
+    header: Arc<Vec<String>>,
+    next: Place,
+}
+
+impl Ndjson {
+    fn open(file: File, bom: u64) -> Result<Ndjson, String> {
+        let mut ndjson = Ndjson { reader: BufReader::new(file), header: Arc::default(), next: Place { byte: bom, line: 1 } };
+        let start = ndjson.next;
+        ndjson.seek(start)?;
+        let first = ndjson.line()?.ok_or("the file is empty")?;
+        let cells = flat(&first.1).map_err(|problem| format!("row 1: {}", problem.message))?;
+        ndjson.header = Arc::new(cells.into_iter().map(|(name, _)| name).collect());
+        ndjson.seek(start)?;
+        Ok(ndjson)
+    }
+
+    fn seek(&mut self, place: Place) -> Result<(), String> {
+        if place != self.next {
+            self.next = place;
+            self.reader.seek(SeekFrom::Start(place.byte)).map_err(|error| error.to_string())?;
+        } else if self.reader.stream_position().map_err(|error| error.to_string())? != place.byte {
+            self.reader.seek(SeekFrom::Start(place.byte)).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// The next line that is not blank.
+    fn line(&mut self) -> Result<Option<(Place, String)>, String> {
+        loop {
+            let mut line = vec![];
+            let read = self.reader.by_ref().take(ROW + 1).read_until(b'\n', &mut line);
+            let read = read.map_err(|error| error.to_string())? as u64;
+            let place = self.next;
+            if read > ROW {
+                return Err(format!("row {}: a row has at most {ROW} bytes", place.line));
+            }
+            self.next = Place { byte: place.byte + read, line: place.line + 1 };
+            if read == 0 {
+                return Ok(None);
+            }
+            let text = String::from_utf8_lossy(&line).trim().to_owned();
+            if !text.is_empty() {
+                return Ok(Some((place, text)));
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<(Place, Result<Row, CellProblem>)>, String> {
+        let Some((place, text)) = self.line()? else { return Ok(None) };
+        // Each row may have keys of its own.
+        let row = flat(&text).map(|cells| {
+            let (names, cells) = cells.into_iter().unzip();
+            Row { header: Arc::new(names), cells }
+        });
+        Ok(Some((place, row)))
+    }
+}
+
+/// A JSON object as columns: `company.name` is the name in the company.
+fn flat(text: &str) -> Result<Vec<(String, Option<String>)>, CellProblem> {
+    fn walk(prefix: &str, value: &serde_json::Value, found: &mut Vec<(String, Option<String>)>) {
+        use serde_json::Value;
+        let name = || prefix.to_owned();
+        match value {
+            Value::Null => found.push((name(), None)),
+            Value::Bool(flag) => found.push((name(), Some(flag.to_string()))),
+            Value::Number(number) => found.push((name(), Some(number.to_string()))),
+            Value::String(text) => found.push((name(), Some(text.clone()))),
+            Value::Array(list) => {
+                let texts = list.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned));
+                found.push((name(), Some(texts.collect::<Vec<_>>().join(","))));
+            }
+            Value::Object(map) => {
+                for (key, value) in map {
+                    let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                    walk(&path, value, found);
+                }
+            }
+        }
+    }
+    let wrong = |message: String| CellProblem::new(None, Some(text), message);
+    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| wrong(format!("not JSON: {error}")))?;
+    if !value.is_object() {
+        return Err(wrong("a row of NDJSON is an object".to_owned()));
+    }
+    let mut found = vec![];
+    walk("", &value, &mut found);
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn rows(bytes: &[u8]) -> Result<(Vec<String>, Vec<(u64, Result<String, String>)>), String> {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(bytes).expect("written");
+        let mut rows = Rows::open(file.path(), None)?;
+        let header = rows.header().to_vec();
+        let (mut found, mut places) = (vec![], vec![]);
+        let shown = |row: Result<Row, CellProblem>| match row {
+            Ok(row) => Ok(row.cells.iter().map(|cell| cell.clone().unwrap_or("-".into())).collect::<Vec<_>>().join("|")),
+            Err(problem) => Err(problem.message),
+        };
+        while let Some((place, row)) = rows.next()? {
+            places.push(place);
+            found.push((place.line, shown(row)));
+        }
+        // Backwards, so that no place is where the reader stands anyway.
+        for (place, (_, first)) in places.into_iter().zip(&found).rev() {
+            assert_eq!(shown(rows.at(place)?), *first, "the row at {place:?}");
+        }
+        Ok((header, found))
+    }
+
+    #[test]
+    fn every_common_way_to_write_a_table_gives_the_same_rows() {
+        let expected = [Ok("1|x, y".to_owned()), Ok("2|ü".to_owned())];
+        for text in [
+            "id,name\n1,\"x, y\"\n2,ü\n",
+            "id,name\r\n1,\"x, y\"\r\n2,ü",
+            "id,name\r1,\"x, y\"\r2,ü\r",
+            "\u{feff}id;name\n1;x, y\n2;ü\n",
+            "id\tname\n1\tx, y\n2\tü\n",
+            "{\"id\": 1, \"name\": \"x, y\"}\n\n{\"id\": \"2\", \"name\": \"ü\"}",
+        ] {
+            let (header, found) = rows(text.as_bytes()).expect(text);
+            assert_eq!(header, ["id", "name"], "{text:?}");
+            let found: Vec<_> = found.into_iter().map(|(_, row)| row).collect();
+            assert_eq!(found, expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_bad_row_is_named_and_stops_no_other() {
+        let (_, found) = rows(b"a,b\n1,2\n3\n4,\xff\n5,6\n").expect("a file");
+        let numbers: Vec<u64> = found.iter().map(|(line, _)| *line).collect();
+        assert_eq!(numbers, [2, 3, 4, 5]);
+        assert!(found[1].1.as_ref().unwrap_err().contains("1 cells, the header 2"));
+        assert!(found[2].1.as_ref().unwrap_err().contains("UTF-8"));
+        assert_eq!(found[3].1, Ok("5|6".to_owned()));
+    }
+
+    #[test]
+    fn what_cannot_be_a_table_is_refused_with_its_reason() {
+        let long = format!("a,b\n1,\"{}", "x\n".repeat(2_000_000));
+        for (bytes, reason) in [
+            (&b""[..], "empty"),
+            (b"\xff\xfea\0", "UTF-16"),
+            (long.as_bytes(), "quote"),
+        ] {
+            let refused = rows(bytes).unwrap_err();
+            assert!(refused.contains(reason), "{refused}");
+        }
+    }
+}
