@@ -11,6 +11,7 @@ use handfast_store::secret::Purpose;
 use handfast_store::{OpenOptions, Store};
 use uuid::Uuid;
 
+use crate::config::WorkspaceConfig;
 use crate::flows::{Error, setup};
 use crate::workspace::Workspace;
 
@@ -45,6 +46,7 @@ impl App {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn Ids>,
         threads: usize,
+        new: &WorkspaceConfig,
     ) -> Result<App, Error> {
         let store = Store::open(OpenOptions::new(dir)).await?;
         let mut config = HostConfig::new();
@@ -57,7 +59,7 @@ impl App {
             config.compiler = Compiler::Child { program, args: vec!["compile-rule".to_owned()] };
         }
         let host = Host::new(config).map_err(|error| Error::fault(error.to_string()))?;
-        setup::ensure_workspace(&store, clock.as_ref(), ids.as_ref()).await?;
+        setup::ensure_workspace(&store, clock.as_ref(), ids.as_ref(), new).await?;
         let workspace = Workspace::load(&store, &host).await?;
         let inner = Inner {
             store,
@@ -104,7 +106,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that an operator, or a demo that replays months in minutes, can put ahead of the machine's.
+/// A clock that a demo, which lives through months in a minute, can put back behind the machine's.
+#[derive(Default)]
 pub struct ShiftedClock {
     pub shift_ms: std::sync::atomic::AtomicI64,
 }

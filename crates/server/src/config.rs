@@ -14,6 +14,7 @@ pub const DEFAULT: &str = include_str!("config.default.toml");
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub server: ServerConfig,
+    pub workspace: WorkspaceConfig,
     pub log: LogConfig,
     #[serde(default)]
     pub edge: EdgeConfig,
@@ -26,6 +27,14 @@ pub struct ServerConfig {
     pub data_dir: PathBuf,
     pub rule_threads: usize,
     pub timer_interval_ms: u64,
+}
+
+/// What charter 0 says at the very first start; afterwards the charter in force says it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkspaceConfig {
+    pub currency: String,
+    pub time_zone: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -38,7 +38,8 @@ pub fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode, Failure> 
     steps.say(4, "Start");
 
     let mut server = Command::new(workspace.binary(&profile));
-    server.arg("demo").arg("--plugins").arg(workspace.components()).args(passed);
+    server.arg("demo").arg("--plugins").arg(workspace.components());
+    server.arg("--sources").arg(workspace.root.join("plugins")).args(passed);
     become_process(&mut server)
 }
 

@@ -1,23 +1,35 @@
 //! Setting up a workspace: the first start, and the nouns that leads move between.
 
-use handfast_domain::charter::{Charter, CharterBody, CharterStatus};
+use handfast_domain::charter::{Charter, CharterBody, CharterStatus, Known};
 use handfast_domain::directory::{Pool, Queue, Team, User};
 use handfast_domain::stage::Side;
 use handfast_domain::time::{Clock, Ids};
 use handfast_store::{Store, charter, directory};
 
 use super::Error;
+use crate::config::WorkspaceConfig;
 
 /// Key of the user that the first start makes; its token is printed once.
 pub const ADMIN: &str = "admin";
 
 /// Makes what a workspace cannot live without: charter 0, a team of each side, their queues, an empty pool, an admin.
-pub async fn ensure_workspace(store: &Store, clock: &dyn Clock, ids: &dyn Ids) -> Result<(), Error> {
+pub async fn ensure_workspace(
+    store: &Store,
+    clock: &dyn Clock,
+    ids: &dyn Ids,
+    new: &WorkspaceConfig,
+) -> Result<(), Error> {
     if !charter::all(store.read()).await?.is_empty() {
         return Ok(());
     }
     let now = clock.now();
-    let body = CharterBody::unsigned("EUR", "Europe/Berlin");
+    let body = CharterBody::unsigned(&new.currency, &new.time_zone);
+    // What the configuration names must be something that a charter may say.
+    let named = ["currency", "timeZone"];
+    let wrong = body.problems(&Known::default()).into_iter().find(|problem| problem.path.iter().any(|part| named.contains(&part.as_str())));
+    if let Some(problem) = wrong {
+        return Err(Error::fault(format!("the configuration's section workspace: {}", problem.message)));
+    }
     let charter = Charter {
         number: 0,
         digest: body.digest(),

@@ -1,0 +1,170 @@
+//! How the demo's sales people work a lead: each step follows from the one before and from the hidden truth about the buyer.
+
+use handfast_domain::time::{DAY, HOUR, Instant, MINUTE};
+use serde_json::{Value, json};
+
+use super::charter::CURRENCY;
+use super::company::payload;
+use super::prospects::Truth;
+use super::random::Random;
+use crate::cli::client::{CliError, Client};
+
+/// What somebody will do next with a lead.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    Answer,
+    Attempt(u32),
+    Qualify,
+    Offer,
+    Close,
+}
+
+/// A lead that is worked on.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub lead: Value,
+    pub rep: String,
+    pub truth: Truth,
+}
+
+/// The next step and how long it takes until then, in milliseconds of the company's time.
+pub type Next = Option<(Step, i64)>;
+
+/// How soon somebody answers a hand-off; a few never do.
+pub fn first(random: &mut Random) -> Next {
+    let soon = if random.chance(0.8) { random.wait(40.0 * MINUTE as f64) } else { random.wait(6.0 * HOUR as f64) };
+    random.chance(0.95).then_some((Step::Answer, soon as i64 + 5 * MINUTE))
+}
+
+pub struct Seller<'a> {
+    pub client: &'a Client,
+    pub random: &'a mut Random,
+    pub now: Instant,
+}
+
+impl Seller<'_> {
+    /// Takes a step and answers what comes after it. A refusal ends the story: somebody else was faster.
+    pub fn take(&mut self, case: &Case, step: Step) -> Result<Next, CliError> {
+        let next = match step {
+            Step::Answer => self.answer(case),
+            Step::Attempt(number) => self.attempt(case, number),
+            Step::Qualify => self.qualify(case),
+            Step::Offer => self.offer(case),
+            Step::Close => self.close(case),
+        };
+        match next {
+            Err(CliError::Failed(why)) if why.starts_with("no answer from") => Err(CliError::Failed(why)),
+            Err(refused) => {
+                tracing::debug!(%refused, ?step, "the demo's sales was refused");
+                Ok(None)
+            }
+            next => next,
+        }
+    }
+
+    fn answer(&mut self, case: &Case) -> Result<Next, CliError> {
+        let Truth { fit, intent, .. } = case.truth;
+        let poor = self.random.chance((0.75 - fit).clamp(0.02, 0.6));
+        if poor && intent < 0.55 {
+            let reason = match self.random.whole(0, 9) {
+                0..=4 => "NOT_ICP",
+                5..=6 => "NOT_READY",
+                7 => "NO_CONTEXT",
+                _ => "INVALID_CONTACT",
+            };
+            self.ask("rejectHandoff", "RejectHandoffInput", with(case, json!({"reason": reason})))?;
+            return Ok(None);
+        }
+        self.ask("acceptHandoff", "LeadTarget", with(case, json!({})))?;
+        Ok(Some((Step::Attempt(1), 5 * MINUTE + self.random.wait(25.0 * MINUTE as f64) as i64)))
+    }
+
+    fn attempt(&mut self, case: &Case, number: u32) -> Result<Next, CliError> {
+        let reached = self.random.chance(0.2 + 0.55 * case.truth.intent);
+        let kind = if number % 2 == 1 { "CALL" } else { "EMAIL" };
+        let (direction, note) = match reached {
+            true => ("TWO_WAY", "Talked about the warehouse and what is missing there."),
+            false => ("OUTBOUND", "Nobody there."),
+        };
+        let activity = json!({"kind": kind, "direction": direction, "note": note});
+        self.ask("logActivity", "LogActivityInput", with(case, activity))?;
+        if reached {
+            return Ok(Some((Step::Qualify, self.random.wait(30.0 * HOUR as f64) as i64 + HOUR)));
+        }
+        if number < 5 {
+            return Ok(Some((Step::Attempt(number + 1), (1.4 * DAY as f64 + self.random.wait(DAY as f64)) as i64)));
+        }
+        let end = json!({"outcome": "RECYCLE", "reason": "NO_RESPONSE", "recycleAt": self.later(25, 50)});
+        self.ask("dispositionLead", "DispositionLeadInput", with(case, end))?;
+        Ok(None)
+    }
+
+    fn qualify(&mut self, case: &Case) -> Result<Next, CliError> {
+        let Truth { fit, intent, authority, budget, .. } = case.truth;
+        let grade = |share: f64, random: &mut Random| ((share * 4.2 + 0.5 * random.bell()).round() as i64).clamp(0, 4);
+        let answers = json!([
+            {"key": "need", "grade": grade(0.4 * fit + 0.6 * intent, self.random), "evidence": "Asked what happens at peak times."},
+            {"key": "authority", "grade": grade(authority, self.random)},
+            {"key": "budget", "grade": grade(budget, self.random)},
+            {"key": "timeline", "grade": grade(intent, self.random)},
+        ]);
+        match self.ask("qualify", "QualifyInput", with(case, json!({"answers": answers}))) {
+            Ok(()) => Ok(Some((Step::Offer, DAY + self.random.wait(4.0 * DAY as f64) as i64))),
+            Err(CliError::Gate(_)) => {
+                let reason = match self.random.whole(0, 5) {
+                    0 | 1 => "NO_TIMELINE",
+                    2 => "NO_BUDGET",
+                    3 => "NO_AUTHORITY",
+                    _ => "NOT_READY",
+                };
+                let end = json!({"outcome": "RECYCLE", "reason": reason, "recycleAt": self.later(20, 60)});
+                self.ask("dispositionLead", "DispositionLeadInput", with(case, end))?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn offer(&mut self, case: &Case) -> Result<Next, CliError> {
+        let amount = amount(case, self.random);
+        let deal = json!({"amount": amount, "expectedClose": self.later(10, 40)});
+        self.ask("recordOpportunity", "RecordOpportunityInput", with(case, deal))?;
+        Ok(Some((Step::Close, 4 * DAY + self.random.wait(11.0 * DAY as f64) as i64)))
+    }
+
+    fn close(&mut self, case: &Case) -> Result<Next, CliError> {
+        let Truth { fit, budget, intent, .. } = case.truth;
+        if self.random.chance(0.1 + 0.35 * fit + 0.25 * budget + 0.15 * intent) {
+            let amount = amount(case, self.random);
+            self.ask("closeWon", "CloseWonInput", with(case, json!({"amount": amount})))?;
+            return Ok(None);
+        }
+        let (reason, competitor) = match self.random.whole(0, 4) {
+            0 | 1 => ("HOLDING_OFF", None),
+            2 => ("LOST_TO_COMPETITOR", Some("Conveyor Sample")),
+            3 => ("NO_BUDGET", None),
+            _ => ("INCUMBENT_CONTRACT", None),
+        };
+        let end = json!({"reason": reason, "competitor": competitor, "recycleAt": self.later(60, 120)});
+        self.ask("closeLost", "CloseLostInput", with(case, end))?;
+        Ok(None)
+    }
+
+    fn later(&mut self, from: i64, to: i64) -> String {
+        self.now.plus(self.random.whole(from, to) * DAY).to_string()
+    }
+
+    fn ask(&self, field: &str, kind: &str, input: Value) -> Result<(), CliError> {
+        payload(self.client, field, kind, input, "__typename").map(drop)
+    }
+}
+
+fn amount(case: &Case, random: &mut Random) -> Value {
+    let euros = (8_000.0 + 60.0 * case.truth.employees as f64) * random.between(0.7, 1.5);
+    json!({"amountMinor": ((euros / 100.0).round() as i64 * 10_000).to_string(), "currency": CURRENCY})
+}
+
+fn with(case: &Case, mut more: Value) -> Value {
+    more["lead"] = json!({"id": case.lead});
+    more
+}
