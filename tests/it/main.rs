@@ -1,4 +1,15 @@
 //! Black-box tests of the built product, one file a noun.
 
+mod campaign;
+mod charter;
+mod decision;
+mod directory;
+mod funnel;
+mod import;
 mod lead;
+mod ledger;
+mod plugin;
+mod schema;
 mod subscribe;
+mod token;
+mod work;

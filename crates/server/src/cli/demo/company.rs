@@ -53,7 +53,7 @@ const SCORECARD: &str = include_str!("scorecard.json");
 const FAIR_SHARE: &str = include_str!("fair-share.json");
 
 fn people(admin: &Client) -> Result<(), CliError> {
-    let weekdays = ["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY"];
+    let weekdays = ["MON", "TUE", "WED", "THU", "FRI"];
     let week = |spans: &[(u16, u16)]| -> Vec<Value> {
         let day = |day: &&str| spans.iter().map(|(from, to)| json!({"day": day, "from": from, "to": to})).collect::<Vec<_>>();
         weekdays.iter().flat_map(day).collect()
