@@ -133,6 +133,43 @@ impl Server {
         Api { agent: self.agent.clone(), url: self.url.clone(), token: token.to_owned() }
     }
 
+    /// A user of a team with a token of all scopes but the administrator's.
+    pub fn user(&self, key: &str, team: &str) -> Api {
+        let input = json!({"key": key, "name": key, "team": team});
+        self.admin().mutate("upsertUser", "UpsertUserInput", input, "user { id }");
+        let scopes = ["leads:read", "leads:write", "charter:sign", "plugins:deploy", "import"];
+        self.token(key, &scopes)
+    }
+
+    /// A token of a known user.
+    pub fn token(&self, user: &str, scopes: &[&str]) -> Api {
+        let input = json!({"user": user, "name": "test", "scopes": scopes});
+        let made = self.admin().mutate("createToken", "CreateTokenInput", input, "secret");
+        self.api(made["secret"].as_str().expect("a new token tells its text"))
+    }
+
+    /// Uploads a built plugin with its cases and puts it into a slot. Answers its sha-256.
+    pub fn deploy(&self, name: &str, slot: &str, settings: &Value) -> String {
+        let digest = self.push(name);
+        self.set(slot, &digest, settings);
+        digest
+    }
+
+    /// Uploads a built plugin with its cases and waits for its checks. Answers its sha-256.
+    pub fn push(&self, name: &str) -> String {
+        let (wasm, cases) = (plugin(name), root().join("plugins").join(name).join("cases"));
+        let team = if name == "fair-share" { "sales" } else { "marketing" };
+        let pushed = self.cli(&["plugin", "push", &wasm.to_string_lossy(), "--team", team, "--cases", &cases.to_string_lossy()]);
+        assert!(pushed.status.success(), "{}", String::from_utf8_lossy(&pushed.stderr));
+        String::from_utf8_lossy(&pushed.stdout).trim().to_owned()
+    }
+
+    /// Puts an uploaded version with settings into a slot.
+    pub fn set(&self, slot: &str, digest: &str, settings: &Value) {
+        let input = json!({"slot": slot, "digest": digest, "settings": settings.to_string(), "mode": "LIVE"});
+        self.admin().mutate("deployPlugin", "DeployPluginInput", input, "deployment { id }");
+    }
+
     /// Runs the command line against the same data directory or server.
     pub fn cli(&self, args: &[&str]) -> std::process::Output {
         Command::new(binary())
@@ -232,6 +269,22 @@ impl Api {
         let payload = self.mutate("captureLead", "CaptureLeadInput", input, "lead { id uuid version stage workState }");
         payload["lead"].clone()
     }
+}
+
+/// Settings of a card that lets everybody pass who scores at least `advance`: 10 for consent, 20 for a title.
+pub fn card(advance: i32) -> Value {
+    json!({
+        "fit": [
+            {"field": "contact.consent", "yes": 10, "no": -10},
+            {"field": "contact.seniority", "values": [{"is": ["C_LEVEL"], "points": 20}]},
+        ],
+        "thresholds": {"advance": advance, "holdDays": 7},
+    })
+}
+
+/// Settings of a router without territories.
+pub fn fair_share() -> Value {
+    json!({"fallbackQueue": "fallback", "withoutTerritory": "anyone"})
 }
 
 /// Waits until `done` answers something, at most for `seconds`.

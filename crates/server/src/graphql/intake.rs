@@ -226,9 +226,9 @@ impl IntakeMutation {
         let results = results.unwrap_or_default();
         let ids: Vec<_> = results.iter().filter_map(|result| result.as_ref().ok()).map(|one| one.lead).collect();
         let want = want(ctx.look_ahead().field("results").field("lead"));
-        let mut leads = if dry_run { Default::default() } else { super::lead::leads_by(app, &ids, &want).await? };
+        let leads = if dry_run { Default::default() } else { super::lead::leads_by(app, &ids, &want).await? };
         let wrap = |result: Result<capture::Captured, Refused>| match result {
-            Ok(one) => CaptureResult { lead: leads.remove(&one.lead), created: one.created, errors: vec![] },
+            Ok(one) => CaptureResult { lead: leads.get(&one.lead).cloned(), created: one.created, errors: vec![] },
             Err(refused) => CaptureResult { lead: None, created: false, errors: vec![refused.into()] },
         };
         Ok(CaptureLeadsPayload { results: results.into_iter().map(wrap).collect(), errors })
