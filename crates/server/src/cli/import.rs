@@ -18,6 +18,7 @@ const MAPPING_HELP: &str = r#"A mapping says which column is which field, as JSO
     "system": "crm",                                     key of the system that the ids come from
     "id": "lead_id",                                     the same id again is the same row
     "occurredAt": {"column": "created", "pattern": "%d.%m.%Y %H:%M", "timeZone": "Europe/Berlin"},
+                  or, for a file without times: {"otherwise": "2026-03-01T00:00:00Z"}
     "lead": {
       "email": "mail",                                   a column's name alone, or
       "source": {"column": "origin", "missing": ["n/a"]},    texts that mean unknown

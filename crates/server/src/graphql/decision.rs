@@ -9,7 +9,7 @@ use handfast_domain::verdict::{Missing, Outcome, Reason, Status};
 
 use handfast_store::evaluation::{self, StoredDecision};
 
-use super::lead::{Lead, lead_by, want};
+use super::lead::{Lead, lead_by, leads_by, want};
 use super::page::{Page, PageArgs};
 use super::problem::failure;
 use super::scalar::{Long, Uuid, global, local};
@@ -59,6 +59,9 @@ pub struct Decision {
     message: Option<String>,
     #[graphql(skip)]
     lead: uuid::Uuid,
+    /// Read with its page, where the look-ahead saw it.
+    #[graphql(skip)]
+    loaded: Option<Lead>,
 }
 
 impl Decision {
@@ -91,6 +94,7 @@ impl Decision {
             engine: made.engine,
             message: made.message,
             lead,
+            loaded: None,
         }
     }
 }
@@ -99,7 +103,10 @@ impl Decision {
 impl Decision {
     /// The lead that was judged.
     async fn lead(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Lead>> {
-        lead_by(app(ctx)?, self.lead, &want(ctx.look_ahead())).await
+        match &self.loaded {
+            Some(lead) => Ok(Some(lead.clone())),
+            None => lead_by(app(ctx)?, self.lead, &want(ctx.look_ahead())).await,
+        }
     }
 }
 
@@ -133,8 +140,17 @@ impl DecisionQuery {
         let window = PageArgs { first, after, ..PageArgs::default() }.window(app, "decided", digest)?;
         let rows = evaluation::decisions(app.store.read(), slot.as_deref(), lead, window.from, window.limit).await;
         let rows = rows.map_err(|error| failure(error.into()))?;
+        let look = ctx.look_ahead().field("edges").field("node").field("lead");
+        let leads = match look.exists() {
+            true => leads_by(app, &rows.iter().map(|one| one.lead).collect::<Vec<_>>(), &want(look)).await?,
+            false => Default::default(),
+        };
         let place = |one: &StoredDecision| (one.as_of.ms(), one.decision.id);
-        Ok(window.page(app, rows, place, |one| Decision::wrap(one.decision, one.lead, one.as_of, one.charter)))
+        let wrap = |one: StoredDecision| Decision {
+            loaded: leads.get(&one.lead).cloned(),
+            ..Decision::wrap(one.decision, one.lead, one.as_of, one.charter)
+        };
+        Ok(window.page(app, rows, place, wrap))
     }
 
     /// Runs a decision again: same version, settings and input must give the same verdict, years later.

@@ -13,7 +13,7 @@ use handfast_store::feed::{EventFilter, EventRow};
 
 use super::directory::User;
 use super::funnel::FunnelStage;
-use super::lead::{Lead, lead_by, want};
+use super::lead::{Lead, lead_by, leads_by, want};
 use super::problem::{coded, failure};
 use super::scalar::{FeedCursor, Uuid, global, local};
 use super::{app, read_viewer};
@@ -46,6 +46,9 @@ pub struct Event {
     stream_id: uuid::Uuid,
     #[graphql(skip)]
     user: Option<uuid::Uuid>,
+    /// Read with its page, where the look-ahead saw it.
+    #[graphql(skip)]
+    loaded: Option<Lead>,
 }
 
 impl Event {
@@ -68,6 +71,7 @@ impl Event {
             payload: event.payload.clone(),
             stream_id: event.stream_id,
             user: body.actor.user,
+            loaded: None,
         })
     }
 }
@@ -82,6 +86,7 @@ impl Event {
     /// The lead as it is now, for events of a lead.
     async fn lead(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Lead>> {
         match self.stream {
+            StreamKind::Lead if self.loaded.is_some() => Ok(self.loaded.clone()),
             StreamKind::Lead => lead_by(app(ctx)?, self.stream_id, &want(ctx.look_ahead())).await,
             _ => Ok(None),
         }
@@ -181,7 +186,14 @@ impl EventQuery {
         };
         let filter = read_filter(filter.unwrap_or_default())?;
         let page = app.store.events_after(position, limit, &filter).await.map_err(|error| failure(error.into()))?;
-        let events = page.events.iter().map(|row| Event::wrap(app, row)).collect::<async_graphql::Result<_>>()?;
+        let mut events = page.events.iter().map(|row| Event::wrap(app, row)).collect::<async_graphql::Result<Vec<_>>>()?;
+        let look = ctx.look_ahead().field("events").field("lead");
+        if look.exists() {
+            let of_leads = events.iter().filter(|event| event.stream == StreamKind::Lead);
+            let ids: Vec<uuid::Uuid> = of_leads.map(|event| event.stream_id).collect();
+            let leads = leads_by(app, &ids, &want(look)).await?;
+            events.iter_mut().for_each(|event| event.loaded = leads.get(&event.stream_id).cloned());
+        }
         let cursor = FeedCursor(app.store.cursors().feed(page.next));
         Ok(EventPage { events, cursor, at_head: page.next >= page.head })
     }

@@ -20,6 +20,9 @@ pub mod scalar;
 pub mod token;
 pub mod work;
 
+#[cfg(test)]
+mod tests;
+
 use async_graphql::{Context, MergedObject, MergedSubscription, SDLExportOptions, Schema};
 use handfast_domain::refused::{RefusalCode, Refused};
 

@@ -1,6 +1,9 @@
 //! Rules: versions by digest with the result of every check, slots of the charter, and what is deployed where.
 
-use async_graphql::{ComplexObject, Context, ID, InputObject, Object, SimpleObject};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use async_graphql::{ComplexObject, Context, ID, InputObject, Lookahead, Object, SimpleObject};
 use handfast_domain::charter::{RuleSlot as Defined, SlotKind};
 use handfast_domain::digest::Digest;
 use handfast_domain::evaluation::{DeploymentMode, DeploymentState, PluginStatus};
@@ -153,9 +156,34 @@ pub struct Deployment {
     rollback_of: Option<ID>,
     #[graphql(skip)]
     started_by_id: uuid::Uuid,
+    #[graphql(skip)]
+    loaded: Loaded,
+}
+
+/// What the look-ahead saw below deployments, read for all of them at once; none where it saw nothing.
+#[derive(Clone, Default)]
+struct Loaded {
+    versions: Option<Arc<BTreeMap<Digest, Version>>>,
+    settings: Option<Arc<BTreeMap<Digest, String>>>,
 }
 
 impl Deployment {
+    /// Wraps any number of deployments; two statements at most for all that the selection asks for below them.
+    async fn wrap_all(app: &App, ran: Vec<Ran>, look: &Lookahead<'_>) -> async_graphql::Result<Vec<Deployment>> {
+        let (db, fault) = (app.store.read(), |error: handfast_store::StoreError| failure(error.into()));
+        let mut loaded = Loaded::default();
+        if look.field("version").exists() && !ran.is_empty() {
+            let digests: BTreeSet<Digest> = ran.iter().map(|one| one.version).collect();
+            loaded.versions = Some(Arc::new(store::versions_of(db, &digests).await.map_err(fault)?));
+        }
+        if look.field("settings").exists() && !ran.is_empty() {
+            let digests: BTreeSet<Digest> = ran.iter().map(|one| one.settings).collect();
+            loaded.settings = Some(Arc::new(store::settings_of(db, &digests).await.map_err(fault)?));
+        }
+        let wrap = |ran| Deployment { loaded: loaded.clone(), ..Deployment::wrap(ran) };
+        Ok(ran.into_iter().map(wrap).collect())
+    }
+
     pub fn wrap(ran: Ran) -> Deployment {
         let Ran { id, slot, version, settings, mode, state, started_by, started_at, ended_at, end_reason, rollback_of } =
             ran;
@@ -172,6 +200,7 @@ impl Deployment {
             end_reason,
             rollback_of: rollback_of.map(|id| global("Deployment", id)),
             started_by_id: started_by,
+            loaded: Loaded::default(),
         }
     }
 }
@@ -179,11 +208,17 @@ impl Deployment {
 #[ComplexObject]
 impl Deployment {
     async fn version(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<PluginVersion>> {
-        version(app(ctx)?, self.version_digest).await
+        match &self.loaded.versions {
+            Some(versions) => Ok(versions.get(&self.version_digest).cloned().map(PluginVersion::wrap)),
+            None => version(app(ctx)?, self.version_digest).await,
+        }
     }
 
     /// The settings as canonical JSON.
     async fn settings(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<String>> {
+        if let Some(settings) = &self.loaded.settings {
+            return Ok(settings.get(&self.settings_digest).cloned());
+        }
         let found = store::settings(app(ctx)?.store.read(), self.settings_digest).await;
         found.map_err(|error| failure(error.into()))
     }
@@ -199,35 +234,31 @@ impl Deployment {
 pub struct RuleSlot {
     #[graphql(flatten)]
     defined: Defined,
+    #[graphql(skip)]
+    live: Option<Deployment>,
+    #[graphql(skip)]
+    history: Vec<Deployment>,
 }
 
 #[ComplexObject]
 impl RuleSlot {
     /// What answers for it now; null where the built-in rule does, which holds every lead.
-    async fn live(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Deployment>> {
-        let running = store::running(app(ctx)?.store.read(), std::slice::from_ref(&self.defined.key)).await;
-        Ok(running.map_err(|error| failure(error.into()))?.pop().map(Deployment::wrap))
+    async fn live(&self) -> Option<Deployment> {
+        self.live.clone()
     }
 
-    /// What answered for it, the newest first.
-    async fn history(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "1 to 200", default = 20)] first: i32,
-    ) -> async_graphql::Result<Vec<Deployment>> {
-        let first = super::bounded("first", first, 200)?;
-        deployments(app(ctx)?, Some(&self.defined.key), first).await
+    /// The last 20 that answered for it, the newest first.
+    async fn history(&self) -> Vec<Deployment> {
+        self.history.clone()
     }
 }
+
+/// How far `history` goes back; `deployments` goes further.
+const HISTORY: i64 = 20;
 
 async fn version(app: &App, digest: Digest) -> async_graphql::Result<Option<PluginVersion>> {
     let found = store::version(app.store.read(), digest).await.map_err(|error| failure(error.into()))?;
     Ok(found.map(PluginVersion::wrap))
-}
-
-async fn deployments(app: &App, slot: Option<&str>, limit: i64) -> async_graphql::Result<Vec<Deployment>> {
-    let found = store::deployments(app.store.read(), slot, limit).await.map_err(|error| failure(error.into()))?;
-    Ok(found.into_iter().map(Deployment::wrap).collect())
 }
 
 #[derive(Default)]
@@ -260,8 +291,27 @@ impl PluginQuery {
     /// The slots of the charter in force.
     async fn rule_slots(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<RuleSlot>> {
         read_viewer(ctx)?;
-        let workspace = app(ctx)?.workspace();
-        Ok(workspace.charter.body.slots.iter().map(|defined| RuleSlot { defined: defined.clone() }).collect())
+        let (app, look) = (app(ctx)?, ctx.look_ahead());
+        let (workspace, db) = (app.workspace(), app.store.read());
+        let slots = &workspace.charter.body.slots;
+        let keys: Vec<String> = slots.iter().map(|slot| slot.key.clone()).collect();
+        let fault = |error: handfast_store::StoreError| failure(error.into());
+        let live = match look.field("live").exists() {
+            true => store::running(db, &keys).await.map_err(fault)?,
+            false => vec![],
+        };
+        let history = match look.field("history").exists() {
+            true => store::history(db, &keys, HISTORY).await.map_err(fault)?,
+            false => vec![],
+        };
+        let live = Deployment::wrap_all(app, live, &look.field("live")).await?;
+        let history = Deployment::wrap_all(app, history, &look.field("history")).await?;
+        let slot = |defined: &Defined| RuleSlot {
+            live: live.iter().find(|one| one.slot == defined.key).cloned(),
+            history: history.iter().filter(|one| one.slot == defined.key).cloned().collect(),
+            defined: defined.clone(),
+        };
+        Ok(slots.iter().map(slot).collect())
     }
 
     /// Deployments of a slot, or of all of them, the newest first.
@@ -273,7 +323,9 @@ impl PluginQuery {
     ) -> async_graphql::Result<Vec<Deployment>> {
         read_viewer(ctx)?;
         let first = super::bounded("first", first, 200)?;
-        deployments(app(ctx)?, slot.as_deref(), first).await
+        let app = app(ctx)?;
+        let found = store::deployments(app.store.read(), slot.as_deref(), first).await;
+        Deployment::wrap_all(app, found.map_err(|error| failure(error.into()))?, &ctx.look_ahead()).await
     }
 }
 

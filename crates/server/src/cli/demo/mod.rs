@@ -77,10 +77,15 @@ impl Demo {
         self.runtime.block_on(made).map_err(failed)
     }
 
-    /// Puts the server's clock to an instant, and lets what is due happen.
-    fn travel(&self, to: Instant) -> Result<(), CliError> {
+    /// Puts the server's clock to an instant that is over.
+    fn set_clock(&self, to: Instant) {
         let shift = to.since(SystemClock.now());
         self.clock.shift_ms.store(shift.min(0), Ordering::Relaxed);
+    }
+
+    /// Puts the server's clock to an instant, and lets what is due happen.
+    fn travel(&self, to: Instant) -> Result<(), CliError> {
+        self.set_clock(to);
         self.runtime.block_on(async {
             // Rules and clocks look again until nothing is due any more.
             for _ in 0..4 {
@@ -137,6 +142,7 @@ pub fn demo(mut config: Config, args: DemoArgs) -> Result<ExitCode, CliError> {
         serve::start(app.await.map_err(failed)?, &config).await
     })?;
     let url = format!("http://{}", running.address);
+    eprintln!("Handfast serves {url}/graphql");
     let (app, handle) = (running.app.clone(), runtime.handle().clone());
     let stopped = Arc::new(AtomicBool::new(false));
     // The server answers meanwhile: whoever is impatient can watch the season go by.

@@ -30,6 +30,10 @@ pub fn set_up(demo: &Demo, data: &Path) -> Result<(), CliError> {
     }
     eprintln!("Setting up Olist: its people, personas, charter and rules.");
     people(&demo.admin, &deals)?;
+    // The personas of the charter rest on a trait that the import would define only later.
+    let meaning = "Behaviour that sales development saw";
+    let behaviour = json!({"key": "behaviour-profile", "kind": "TEXT", "meaning": meaning});
+    mutate(&demo.admin, "defineTrait", "DefineTraitInput", behaviour)?;
     company::agree(demo, &json!(charter()))?;
     company::rules(demo, SCORECARD, FAIR_SHARE)?;
     let marketing = demo.client(&demo.token(MARKETING)?);

@@ -13,6 +13,8 @@ use crate::cli::client::{CliError, Client};
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
     Answer,
+    /// Marketing adds what sales missed, and sends the lead again.
+    AddContext,
     Attempt(u32),
     Qualify,
     Offer,
@@ -32,8 +34,8 @@ pub type Next = Option<(Step, i64)>;
 
 /// How soon somebody answers a hand-off; a few never do.
 pub fn first(random: &mut Random) -> Next {
-    let soon = if random.chance(0.8) { random.wait(40.0 * MINUTE as f64) } else { random.wait(6.0 * HOUR as f64) };
-    random.chance(0.95).then_some((Step::Answer, soon as i64 + 5 * MINUTE))
+    let soon = if random.chance(0.8) { random.wait(12.0 * MINUTE as f64) } else { random.wait(5.0 * HOUR as f64) };
+    random.chance(0.95).then_some((Step::Answer, soon as i64 + 2 * MINUTE))
 }
 
 pub struct Seller<'a> {
@@ -47,6 +49,7 @@ impl Seller<'_> {
     pub fn take(&mut self, case: &Case, step: Step) -> Result<Next, CliError> {
         let next = match step {
             Step::Answer => self.answer(case),
+            Step::AddContext => self.ask("routeLead", "LeadTarget", with(case, json!({}))).map(|()| None),
             Step::Attempt(number) => self.attempt(case, number),
             Step::Qualify => self.qualify(case),
             Step::Offer => self.offer(case),
@@ -73,14 +76,14 @@ impl Seller<'_> {
                 _ => "INVALID_CONTACT",
             };
             self.ask("rejectHandoff", "RejectHandoffInput", with(case, json!({"reason": reason})))?;
-            return Ok(None);
+            return Ok((reason == "NO_CONTEXT").then_some((Step::AddContext, 5 * HOUR)));
         }
         self.ask("acceptHandoff", "LeadTarget", with(case, json!({})))?;
-        Ok(Some((Step::Attempt(1), 5 * MINUTE + self.random.wait(25.0 * MINUTE as f64) as i64)))
+        Ok(Some((Step::Attempt(1), 2 * MINUTE + self.random.wait(9.0 * MINUTE as f64) as i64)))
     }
 
     fn attempt(&mut self, case: &Case, number: u32) -> Result<Next, CliError> {
-        let reached = self.random.chance(0.2 + 0.55 * case.truth.intent);
+        let reached = self.random.chance(0.08 + 0.42 * case.truth.intent);
         let kind = if number % 2 == 1 { "CALL" } else { "EMAIL" };
         let (direction, note) = match reached {
             true => ("TWO_WAY", "Talked about the warehouse and what is missing there."),
@@ -101,7 +104,7 @@ impl Seller<'_> {
 
     fn qualify(&mut self, case: &Case) -> Result<Next, CliError> {
         let Truth { fit, intent, authority, budget, .. } = case.truth;
-        let grade = |share: f64, random: &mut Random| ((share * 4.2 + 0.5 * random.bell()).round() as i64).clamp(0, 4);
+        let grade = |share: f64, random: &mut Random| ((share * 3.6 + 0.6 * random.bell()).round() as i64).clamp(0, 4);
         let answers = json!([
             {"key": "need", "grade": grade(0.4 * fit + 0.6 * intent, self.random), "evidence": "Asked what happens at peak times."},
             {"key": "authority", "grade": grade(authority, self.random)},
@@ -133,8 +136,8 @@ impl Seller<'_> {
     }
 
     fn close(&mut self, case: &Case) -> Result<Next, CliError> {
-        let Truth { fit, budget, intent, .. } = case.truth;
-        if self.random.chance(0.1 + 0.35 * fit + 0.25 * budget + 0.15 * intent) {
+        let Truth { fit, budget, .. } = case.truth;
+        if self.random.chance(0.3 * fit + 0.2 * budget) {
             let amount = amount(case, self.random);
             self.ask("closeWon", "CloseWonInput", with(case, json!({"amount": amount})))?;
             return Ok(None);

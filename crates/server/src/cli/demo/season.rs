@@ -95,7 +95,9 @@ pub fn play(demo: &Demo) -> Result<Life<'_>, CliError> {
         if demo.stopped() {
             return Ok(life);
         }
-        at = at.plus(step(at)).min(end);
+        let until = at.plus(step(at)).min(end);
+        life.sell(until)?;
+        at = until;
         demo.travel(at)?;
         let mut forms = vec![];
         while let Some(one) = arrivals.next_if(|one| one.captured_at <= at) {
@@ -107,19 +109,19 @@ pub fn play(demo: &Demo) -> Result<Life<'_>, CliError> {
             happened.push(touch);
         }
         life.touch(&happened)?;
-        life.sell(at)?;
+        life.notice(at)?;
         bar.set_position(at.since(start).div_euclid(DAY).unsigned_abs());
     }
     bar.finish_and_clear();
     Ok(life)
 }
 
-/// By day an hour is long; at night and on weekends little happens.
+/// How long the company is left alone: less by day than at night and on weekends, when little happens.
 fn step(at: Instant) -> i64 {
     // Day 0, 1970-01-01, was a Thursday.
     let weekday = (at.ms().div_euclid(DAY) + 3).rem_euclid(7);
     let hour = at.ms().rem_euclid(DAY) / HOUR;
-    if weekday < 5 && (6..17).contains(&hour) { HOUR } else { 4 * HOUR }
+    if weekday < 5 && (6..17).contains(&hour) { 2 * HOUR } else { 6 * HOUR }
 }
 
 fn email(one: &Prospect) -> String {
@@ -164,19 +166,23 @@ impl<'d> Life<'d> {
         Ok(())
     }
 
-    /// Sees the new hand-offs, and lets everybody do what they had planned until now.
-    fn sell(&mut self, now: Instant) -> Result<(), CliError> {
-        self.notice(now)?;
+    /// Lets everybody do what they had planned until then, each thing at its time.
+    fn sell(&mut self, until: Instant) -> Result<(), CliError> {
         while let Some(planned) = self.planned.pop() {
-            if planned.at > now {
+            if planned.at > until {
                 self.planned.push(planned);
                 break;
             }
-            let Planned { case, step, .. } = planned;
-            let Some(client) = self.people.get(&case.rep).cloned() else { continue };
-            let next = Seller { client: &client, random: &mut self.random, now }.take(&case, step)?;
+            let Planned { at, case, step, .. } = planned;
+            let client = match step {
+                Step::AddContext => Some(&self.marketing),
+                _ => self.people.get(&case.rep),
+            };
+            let Some(client) = client.cloned() else { continue };
+            self.demo.set_clock(at);
+            let next = Seller { client: &client, random: &mut self.random, now: at }.take(&case, step)?;
             if let Some((step, wait)) = next {
-                self.plan(now.plus(wait / self.pace), case, step);
+                self.plan(at.plus(wait / self.pace), case, step);
             }
         }
         Ok(())
@@ -187,6 +193,7 @@ impl<'d> Life<'d> {
         self.planned.push(Planned { at, number: self.planned_ever, case, step });
     }
 
+    /// Sees the new hand-offs.
     fn notice(&mut self, now: Instant) -> Result<(), CliError> {
         let document = "query($after: FeedCursor) { events(after: $after, first: 500, filter: {kinds: [\"HANDOFF_OFFERED\"]}) { \
                         events { lead { id contact { email } owner { key } queue { team } } } cursor atHead } }";
@@ -236,7 +243,9 @@ impl<'d> Life<'d> {
             if self.random.chance(0.05) {
                 known = self.known()?;
             }
-            self.sell(SystemClock.now())?;
+            let now = SystemClock.now();
+            self.notice(now)?;
+            self.sell(now)?;
         }
         Ok(())
     }

@@ -422,7 +422,7 @@ impl Work<'_> {
     }
 
     fn about(&self, follow: &Follow<'_>, message: impl Into<String>) -> CellProblem {
-        let column = self.reading.mapping.ending.as_ref().map(|ending| ending.at.column.as_str());
+        let column = self.reading.mapping.ending.as_ref().and_then(|ending| ending.at.column.as_deref());
         let value = column.and_then(|column| follow.row.get(column));
         CellProblem::new(column, value, message)
     }

@@ -113,7 +113,9 @@ impl<'de> Deserialize<'de> for Cell {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Time {
-    pub column: String,
+    /// The column; without it the time is always `otherwise`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
     /// RFC 3339 without, for example `%Y-%m-%d %H:%M:%S`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
@@ -122,6 +124,9 @@ pub struct Time {
     pub time_zone: Option<TimeZone>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
+    /// The time of rows that do not say it, in RFC 3339: an export without dates has at least the one of the export.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub otherwise: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -274,6 +279,9 @@ impl Mapping {
         for (path, time) in self.times() {
             let known = time.pattern.as_deref().is_none_or(TimeZone::is_pattern);
             need(known, &format!("{path}/pattern"), "no pattern of strftime, for example %Y-%m-%d %H:%M:%S");
+            let fixed = time.otherwise.as_deref().map(Instant::parse);
+            need(fixed != Some(None), &format!("{path}/otherwise"), "expected RFC 3339, for example 2026-03-01T09:30:00Z");
+            need(fixed.is_some() || time.column.is_some(), path, "name the column, or a time for all rows as `otherwise`");
         }
         found
     }
@@ -313,7 +321,7 @@ impl Mapping {
             ["traits", key] => self.traits.iter().find(|one| one.key == *key).map(|one| &one.from),
             ["owner"] => self.owner.as_ref(),
             ["external", ..] => self.id.as_ref(),
-            ["occurredAt"] => return self.occurred_at.as_ref().map(|time| time.column.as_str()),
+            ["occurredAt"] => return self.occurred_at.as_ref()?.column.as_deref(),
             ["email"] => lead?.email.as_ref(),
             ["phone"] => lead?.phone.as_ref(),
             ["anonymousId"] => lead?.anonymous_id.as_ref(),
@@ -437,9 +445,10 @@ fn read_number(text: &str, decimal: char, digits: u32) -> Option<i64> {
 
 impl Time {
     pub fn read(&self, row: &Row, zone: TimeZone) -> Read<Instant> {
-        let raw = row.get(&self.column).map(str::trim).filter(|text| !text.is_empty());
+        let raw = self.column.as_ref().and_then(|column| row.get(column));
+        let raw = raw.map(str::trim).filter(|text| !text.is_empty());
         let Some(text) = raw.filter(|text| !self.missing.iter().any(|missing| missing == text)) else {
-            return Ok(None);
+            return Ok(self.otherwise.as_deref().and_then(Instant::parse));
         };
         let read = match &self.pattern {
             Some(pattern) => self.time_zone.unwrap_or(zone).read(text, pattern),
@@ -448,8 +457,15 @@ impl Time {
         let form = self.pattern.as_deref().unwrap_or("RFC 3339, such as 2026-03-01T09:30:00Z");
         read.map(Some).ok_or_else(|| {
             let message = format!("expected a time in the form {form}; `pattern` in the mapping sets another one");
-            CellProblem::new(Some(&self.column), Some(text), message)
+            CellProblem::new(self.column.as_deref(), Some(text), message)
         })
+    }
+
+    /// The time, where a row needs one.
+    fn needed(&self, row: &Row, zone: TimeZone, what: &str) -> Result<Instant, CellProblem> {
+        let value = self.column.as_ref().and_then(|column| row.get(column));
+        let missing = || CellProblem::new(self.column.as_deref(), value, format!("{what} is missing"));
+        self.read(row, zone)?.ok_or_else(missing)
     }
 }
 
@@ -483,8 +499,7 @@ impl Mapping {
     pub fn captured_at(&self, row: &Row, zone: TimeZone) -> Result<Instant, CellProblem> {
         let time = self.occurred_at.as_ref().or(self.ending.as_ref().map(|ending| &ending.at));
         let Some(time) = time else { return Err(CellProblem::new(None, None, "the mapping names no time")) };
-        let missing = || CellProblem::new(Some(&time.column), row.get(&time.column), "the time is missing");
-        time.read(row, zone)?.ok_or_else(missing)
+        time.needed(row, zone, "the time")
     }
 
     /// How the row's cycle ended, if it did.
@@ -493,8 +508,7 @@ impl Mapping {
         const OUTCOMES: [&str; 4] = ["WON", "LOST", "RECYCLED", "DISQUALIFIED"];
         let known = |text: &str| CycleOutcome::parse(text).filter(|_| OUTCOMES.contains(&text));
         let Some(outcome) = outcome.word(row, known, &OUTCOMES)? else { return Ok(None) };
-        let missing = || CellProblem::new(Some(&at.column), row.get(&at.column), "the time of the ending is missing");
-        let at = at.read(row, zone)?.ok_or_else(missing)?;
+        let at = at.needed(row, zone, "the time of the ending")?;
         let text = |cell: &Option<Cell>| cell.as_ref().map_or(Ok(None), |cell| cell.text(row));
         let amount = amount.as_ref().map_or(Ok(None), |cell| cell.number(row, minor_digits(currency)))?;
         let (reason, competitor) = (text(reason)?, text(competitor)?);

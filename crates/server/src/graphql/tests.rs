@@ -1,0 +1,93 @@
+//! What reads cost: statements do not grow with the rows that they answer with.
+
+use std::sync::Arc;
+
+use async_graphql::Request;
+use handfast_store::rows::counted;
+use serde_json::{Value, json};
+
+use super::{HandfastSchema, schema};
+use crate::app::{App, RandomIds, SystemClock};
+use crate::config::WorkspaceConfig;
+use crate::flows::{Viewer, scope, setup};
+
+struct Workspace {
+    schema: HandfastSchema,
+    viewer: Viewer,
+    _dir: tempfile::TempDir,
+}
+
+impl Workspace {
+    /// With so many campaigns and leads, each lead with a company, touches, a trait and an evaluation.
+    async fn with(rows: usize) -> Workspace {
+        let dir = tempfile::tempdir().expect("a directory");
+        let new = WorkspaceConfig { currency: "EUR".into(), time_zone: "UTC".into() };
+        let app = App::open(dir.path(), Arc::new(SystemClock), Arc::new(RandomIds::default()), 1, &new).await;
+        let app = app.expect("a workspace");
+        let user = app.workspace().directory.users.iter().find(|user| user.key == setup::ADMIN).cloned();
+        let viewer =
+            Viewer { user: user.expect("the admin"), scopes: scope::ALL.iter().map(|s| (*s).to_owned()).collect() };
+        let workspace = Workspace { schema: schema(app), viewer, _dir: dir };
+        let trait_ = json!({"key": "seats", "kind": "INTEGER", "meaning": "Seats"});
+        workspace.mutate("defineTrait", "DefineTraitInput", trait_).await;
+        for number in 0..rows {
+            let campaign = json!({"key": format!("c{number}"), "name": "C", "kind": "webinar", "channel": "WEBINAR"});
+            workspace.mutate("createCampaign", "CreateCampaignInput", campaign).await;
+        }
+        let leads: Vec<Value> = (0..rows)
+            .map(|number| {
+                json!({
+                    "email": format!("p{number}@company-{number}.example"), "campaign": format!("c{number}"),
+                    "company": {"name": format!("Company {number}")}, "traits": [{"key": "seats", "value": "7"}],
+                })
+            })
+            .collect();
+        workspace.mutate("captureLeads", "CaptureLeadsInput", json!({"leads": leads})).await;
+        workspace
+    }
+
+    async fn run(&self, document: &str, variables: Value) -> (Value, u64) {
+        let request = Request::new(document)
+            .variables(async_graphql::Variables::from_json(variables))
+            .data(self.viewer.clone());
+        let (answer, statements) = counted(self.schema.execute(request)).await;
+        assert!(answer.errors.is_empty(), "{document}: {:?}", answer.errors);
+        (serde_json::to_value(answer.data).expect("JSON"), statements)
+    }
+
+    async fn mutate(&self, field: &str, kind: &str, input: Value) {
+        let document = format!("mutation($input: {kind}!) {{ {field}(input: $input) {{ errors {{ message }} }} }}");
+        let (answer, _) = self.run(&document, json!({"input": input})).await;
+        assert_eq!(answer[field]["errors"], json!([]), "{field}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_are_counted_by_levels_and_never_by_rows() {
+    // The statements of each: pages and children one each; users, queues, personas, campaigns and charter come from memory.
+    let reads = [
+        ("{ leads(first: 50) { edges { node { stage fit owner { name } campaign { name } persona { name } } } } }", 1),
+        ("{ leads(first: 50) { edges { node { contact { email } account { name } } } } }", 3),
+        (
+            "{ leads(first: 50) { edges { node { contact { email } account { name } touchpoints(first: 5) { channel campaign { name } } } } } }",
+            4,
+        ),
+        (
+            "{ leads(first: 50) { edges { node { cycles { number } clocks { kind } traits { key } handoff { status } evaluations { decisions { slot } } } } } }",
+            7,
+        ),
+        ("{ campaigns(first: 50) { edges { node { key results { leads mql won revenue { amountMinor } costPerMql { amountMinor } } } } } }", 1),
+        ("{ funnel { stages { open furthest entered } conversion { rateBasisPoints } } }", 1),
+        ("{ ruleSlots { key live { version { name } settings } history { version { name } settings } } }", 2),
+        ("{ decisions(first: 50) { edges { node { outcome lead { contact { email } } } } } }", 3),
+        ("{ events(first: 50) { events { kind lead { contact { email } } } } }", 3),
+        ("{ workQueue(queue: \"fallback\") { edges { node { contact { email } } } } }", 1),
+        ("{ charter { number body { title } } users { key } personas { key } }", 0),
+    ];
+    let (few, many) = (Workspace::with(3).await, Workspace::with(40).await);
+    for (document, expected) in reads {
+        let (_, with_few) = few.run(document, json!({})).await;
+        let (_, with_many) = many.run(document, json!({})).await;
+        assert_eq!((with_few, with_many), (expected, expected), "{document}");
+    }
+}
