@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::charter::Parties;
 
-const CAMPAIGN: &str = "campaign { id key name kind channel cost { amountMinor currency } startsAt endsAt createdAt }";
+const CAMPAIGN: &str =
+    "campaign { id key name kind channel cost { amountMinor currency } startsAt endsAt createdAt }";
 
 /// How far a lead is driven.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,7 +49,8 @@ fn cents(amount: i64) -> Value {
 }
 
 fn plan(key: &str, more: Value) -> Value {
-    let mut input = json!({"key": key, "name": format!("The {key}"), "kind": "webinar", "channel": "WEBINAR"});
+    let mut input =
+        json!({"key": key, "name": format!("The {key}"), "kind": "webinar", "channel": "WEBINAR"});
     input.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
     input
 }
@@ -64,7 +66,10 @@ fn update(api: &Api, campaign: &Value, more: Value) -> Value {
 }
 
 fn find(api: &Api, by: Value) -> Value {
-    let document = format!("query($id: ID, $key: String) {{ found: campaign(id: $id, key: $key) {} }}", &CAMPAIGN["campaign ".len()..]);
+    let document = format!(
+        "query($id: ID, $key: String) {{ found: campaign(id: $id, key: $key) {} }}",
+        &CAMPAIGN["campaign ".len()..]
+    );
     api.query(&document, by)["found"].clone()
 }
 
@@ -80,11 +85,19 @@ fn a_campaign_is_planned_found_and_edited() {
         "cost": cents(125_000), "startsAt": dates["startsAt"], "endsAt": dates["endsAt"], "createdAt": made["createdAt"]});
     assert_eq!(made, expected);
     let bare = create(&marketing, "bare", json!({}));
-    assert_eq!((&bare["cost"], &bare["startsAt"], &bare["endsAt"]), (&cents(0), &Value::Null, &Value::Null), "{bare}");
+    assert_eq!(
+        (&bare["cost"], &bare["startsAt"], &bare["endsAt"]),
+        (&cents(0), &Value::Null, &Value::Null),
+        "{bare}"
+    );
     for by in [json!({"key": "spring"}), json!({"id": made["id"]})] {
         assert_eq!(find(&marketing, by.clone()), made, "{by}");
     }
-    for by in [json!({"key": "none"}), json!({"id": "01a217bd-0000-7000-8000-000000000000"}), json!({"key": "SPRING"})] {
+    for by in [
+        json!({"key": "none"}),
+        json!({"id": "01a217bd-0000-7000-8000-000000000000"}),
+        json!({"key": "SPRING"}),
+    ] {
         assert_eq!(find(&marketing, by.clone()), Value::Null, "{by}");
     }
 
@@ -102,11 +115,23 @@ fn a_campaign_is_planned_found_and_edited() {
         assert_eq!((&edited["campaign"], &edited["errors"]), (&expected, &json!([])), "{edit}");
     }
     assert_eq!(find(&marketing, json!({"key": "spring"})), expected);
-    let log = server.admin().query("{ events(filter: {kinds: [\"CAMPAIGN_CHANGED\"]}) { events { stream version user { key } } } }", json!({}));
-    let versions: Vec<Value> = log["events"]["events"].as_array().into_iter().flatten().map(|event| {
-        assert_eq!((&event["stream"], &event["user"]["key"]), (&json!("CAMPAIGN"), &json!("mara")), "{event}");
-        event["version"].clone()
-    }).collect();
+    let log = server.admin().query(
+        "{ events(filter: {kinds: [\"CAMPAIGN_CHANGED\"]}) { events { stream version user { key } } } }",
+        json!({}),
+    );
+    let versions: Vec<Value> = log["events"]["events"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|event| {
+            assert_eq!(
+                (&event["stream"], &event["user"]["key"]),
+                (&json!("CAMPAIGN"), &json!("mara")),
+                "{event}"
+            );
+            event["version"].clone()
+        })
+        .collect();
     assert_eq!(versions, [1, 1, 2, 3, 4, 5, 6], "each change of each campaign is in the log");
 }
 
@@ -123,10 +148,18 @@ fn only_marketing_plans_campaigns() {
         ("leads:write", server.token("mara", &["leads:read", "charter:sign", "plugins:deploy", "import"])),
     ];
     for (word, api) in others {
-        let created = api.attempt("createCampaign", "CreateCampaignInput", plan("theirs", json!({})), CAMPAIGN);
+        let created =
+            api.attempt("createCampaign", "CreateCampaignInput", plan("theirs", json!({})), CAMPAIGN);
         for refused in [created, update(&api, &made, json!({"name": "Theirs"}))] {
-            assert_eq!((&refused["errors"][0]["code"], &refused["campaign"]), (&json!("FORBIDDEN"), &Value::Null), "{word}: {refused}");
-            assert!(refused["errors"][0]["message"].as_str().is_some_and(|text| text.contains(word)), "{word}: {refused}");
+            assert_eq!(
+                (&refused["errors"][0]["code"], &refused["campaign"]),
+                (&json!("FORBIDDEN"), &Value::Null),
+                "{word}: {refused}"
+            );
+            assert!(
+                refused["errors"][0]["message"].as_str().is_some_and(|text| text.contains(word)),
+                "{word}: {refused}"
+            );
         }
     }
     assert_eq!(find(&admin, json!({"key": "theirs"})), Value::Null);
@@ -137,7 +170,11 @@ fn only_marketing_plans_campaigns() {
 fn a_plan_that_cannot_be_meant_is_refused_where_it_is_wrong() {
     let server = Server::start();
     let api = server.user("mara", "marketing");
-    let made = create(&api, "known", json!({"startsAt": "2026-03-01T00:00:00Z", "endsAt": "2026-04-01T00:00:00Z", "cost": cents(1)}));
+    let made = create(
+        &api,
+        "known",
+        json!({"startsAt": "2026-03-01T00:00:00Z", "endsAt": "2026-04-01T00:00:00Z", "cost": cents(1)}),
+    );
     let long = "n".repeat(129);
     let dollars = json!({"cost": {"amountMinor": "100", "currency": "USD"}});
     let cases = [
@@ -151,18 +188,40 @@ fn a_plan_that_cannot_be_meant_is_refused_where_it_is_wrong() {
         (dollars.clone(), "CURRENCY_MISMATCH", "cost/currency", "EUR"),
         (json!({"cost": cents(-1)}), "VALIDATION", "cost/amountMinor", "found -1"),
         (json!({"cost": cents(i64::MAX)}), "VALIDATION", "cost/amountMinor", "9223372036854775807"),
-        (json!({"startsAt": "2026-03-02T00:00:00Z", "endsAt": "2026-03-01T00:00:00Z"}), "VALIDATION", "endsAt", "2026-03-01"),
-        (json!({"startsAt": "2026-03-01T00:00:00Z", "endsAt": "2026-03-01T00:00:00Z"}), "VALIDATION", "endsAt", "2026-03-01"),
+        (
+            json!({"startsAt": "2026-03-02T00:00:00Z", "endsAt": "2026-03-01T00:00:00Z"}),
+            "VALIDATION",
+            "endsAt",
+            "2026-03-01",
+        ),
+        (
+            json!({"startsAt": "2026-03-01T00:00:00Z", "endsAt": "2026-03-01T00:00:00Z"}),
+            "VALIDATION",
+            "endsAt",
+            "2026-03-01",
+        ),
     ];
     let check = |refused: Value, code: &str, path: &str, word: &str| {
         let error = &refused["errors"][0];
         let wanted: Vec<&str> = ["input"].into_iter().chain(path.split('/')).collect();
-        assert_eq!((&error["code"], &error["path"]), (&json!(code), &json!(wanted)), "{path} {word}: {refused}");
-        assert!(error["message"].as_str().is_some_and(|text| text.contains(word)), "{path} {word}: {refused}");
+        assert_eq!(
+            (&error["code"], &error["path"]),
+            (&json!(code), &json!(wanted)),
+            "{path} {word}: {refused}"
+        );
+        assert!(
+            error["message"].as_str().is_some_and(|text| text.contains(word)),
+            "{path} {word}: {refused}"
+        );
         assert_eq!(refused["campaign"], Value::Null, "{refused}");
     };
     for (more, code, path, word) in cases {
-        check(api.attempt("createCampaign", "CreateCampaignInput", plan("new", more), CAMPAIGN), code, path, word);
+        check(
+            api.attempt("createCampaign", "CreateCampaignInput", plan("new", more), CAMPAIGN),
+            code,
+            path,
+            word,
+        );
     }
     let edits = [
         (json!({"name": ""}), "VALIDATION", "name", "1 to 128"),
@@ -171,7 +230,12 @@ fn a_plan_that_cannot_be_meant_is_refused_where_it_is_wrong() {
         (json!({"endsAt": "2026-02-01T00:00:00Z"}), "VALIDATION", "endsAt", "2026-03-01"),
         (json!({"startsAt": "2026-05-01T00:00:00Z"}), "VALIDATION", "endsAt", "2026-05-01"),
         (json!({"campaign": "01a217bd-0000-7000-8000-000000000000"}), "NOT_FOUND", "campaign", "campaign"),
-        (json!({"campaign": "VGVhbTowMWEyMTdiZC0wMDAwLTcwMDAtODAwMC0wMDAwMDAwMDAwMDA"}), "VALIDATION", "campaign", "Team"),
+        (
+            json!({"campaign": "VGVhbTowMWEyMTdiZC0wMDAwLTcwMDAtODAwMC0wMDAwMDAwMDAwMDA"}),
+            "VALIDATION",
+            "campaign",
+            "Team",
+        ),
         (json!({"campaign": "known"}), "VALIDATION", "campaign", "Campaign"),
     ];
     for (edit, code, path, word) in edits {
@@ -192,7 +256,12 @@ fn a_dry_run_plans_nothing_and_a_repeated_request_plans_once() {
     let made = create(&api, "spring", json!({"idempotencyKey": "k"}));
     let again = create(&api, "spring", json!({"idempotencyKey": "k"}));
     assert_eq!(again, made, "no ALREADY_EXISTS for a repetition");
-    let reused = api.attempt("createCampaign", "CreateCampaignInput", plan("autumn", json!({"idempotencyKey": "k"})), CAMPAIGN);
+    let reused = api.attempt(
+        "createCampaign",
+        "CreateCampaignInput",
+        plan("autumn", json!({"idempotencyKey": "k"})),
+        CAMPAIGN,
+    );
     assert_eq!(reused["errors"][0]["code"], "IDEMPOTENCY_KEY_REUSED", "{reused}");
     let tried = update(&api, &made, json!({"name": "Tried", "dryRun": true}));
     assert_eq!(tried["campaign"]["name"], "Tried", "{tried}");
@@ -201,7 +270,11 @@ fn a_dry_run_plans_nothing_and_a_repeated_request_plans_once() {
     let ends = json!({"endsAt": "2026-09-01T00:00:00.000Z", "idempotencyKey": "u"});
     assert_eq!(update(&api, &made, ends)["campaign"]["endsAt"], "2026-09-01T00:00:00.000Z");
     for edit in [json!({"endsAt": null, "idempotencyKey": "u"}), json!({"idempotencyKey": "u"})] {
-        assert_eq!(update(&api, &made, edit.clone())["errors"][0]["code"], "IDEMPOTENCY_KEY_REUSED", "{edit}");
+        assert_eq!(
+            update(&api, &made, edit.clone())["errors"][0]["code"],
+            "IDEMPOTENCY_KEY_REUSED",
+            "{edit}"
+        );
     }
 }
 
@@ -209,12 +282,20 @@ fn a_dry_run_plans_nothing_and_a_repeated_request_plans_once() {
 fn pages_walk_forward_and_backward_over_the_same_campaigns() {
     let server = Server::start();
     let api = server.user("mara", "marketing");
-    let mut keys: Vec<Value> = (0..9).map(|n| create(&api, &format!("c{n}"), json!({}))["key"].clone()).collect();
+    let mut keys: Vec<Value> =
+        (0..9).map(|n| create(&api, &format!("c{n}"), json!({}))["key"].clone()).collect();
     keys.reverse();
     let document = "query($first: Int, $after: String, $last: Int, $before: String) { campaigns(first: $first, after: $after, last: $last, \
                     before: $before) { edges { cursor node { key } } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }";
     let page = |variables: Value| api.query(document, variables)["campaigns"].clone();
-    let keys_of = |page: &Value| page["edges"].as_array().into_iter().flatten().map(|edge| edge["node"]["key"].clone()).collect::<Vec<_>>();
+    let keys_of = |page: &Value| {
+        page["edges"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|edge| edge["node"]["key"].clone())
+            .collect::<Vec<_>>()
+    };
     let (mut seen, mut after, mut pages) = (vec![], Value::Null, vec![]);
     loop {
         let found = page(json!({"first": 4, "after": after}));
@@ -228,21 +309,40 @@ fn pages_walk_forward_and_backward_over_the_same_campaigns() {
     }
     assert_eq!((seen, pages.len()), (keys.clone(), 3), "the newest first, each once");
     let back = page(json!({"last": 3, "before": pages[2]["pageInfo"]["startCursor"]}));
-    assert_eq!((keys_of(&back), &back["pageInfo"]["hasPreviousPage"]), (keys[5..8].to_vec(), &json!(true)), "{back}");
+    assert_eq!(
+        (keys_of(&back), &back["pageInfo"]["hasPreviousPage"]),
+        (keys[5..8].to_vec(), &json!(true)),
+        "{back}"
+    );
     let top = page(json!({"last": 100, "before": pages[1]["pageInfo"]["startCursor"]}));
-    assert_eq!((keys_of(&top), &top["pageInfo"]["hasPreviousPage"]), (keys[..4].to_vec(), &json!(false)), "{top}");
+    assert_eq!(
+        (keys_of(&top), &top["pageInfo"]["hasPreviousPage"]),
+        (keys[..4].to_vec(), &json!(false)),
+        "{top}"
+    );
     assert_eq!(keys_of(&page(json!({"last": 2}))), keys[7..], "the last ones of all");
-    assert_eq!(keys_of(&page(json!({"first": 3, "after": after}))), Vec::<Value>::new(), "nothing after the end");
-    for bad in [json!({"first": 0}), json!({"first": 201}), json!({"last": -1}), json!({"first": 1, "last": 1})] {
+    assert_eq!(
+        keys_of(&page(json!({"first": 3, "after": after}))),
+        Vec::<Value>::new(),
+        "nothing after the end"
+    );
+    for bad in
+        [json!({"first": 0}), json!({"first": 201}), json!({"last": -1}), json!({"first": 1, "last": 1})]
+    {
         assert_eq!(api.error(document, bad.clone())["extensions"]["code"], "PAGE_SIZE", "{bad}");
     }
     let of_leads = {
         let admin = server.admin();
         admin.capture("page@example.test");
-        admin.query("{ leads { pageInfo { endCursor } } }", json!({}))["leads"]["pageInfo"]["endCursor"].clone()
+        admin.query("{ leads { pageInfo { endCursor } } }", json!({}))["leads"]["pageInfo"]["endCursor"]
+            .clone()
     };
     for cursor in [json!("AAAA"), of_leads] {
-        assert_eq!(api.error(document, json!({"first": 1, "after": cursor}))["extensions"]["code"], "CURSOR_INVALID", "{cursor}");
+        assert_eq!(
+            api.error(document, json!({"first": 1, "after": cursor}))["extensions"]["code"],
+            "CURSOR_INVALID",
+            "{cursor}"
+        );
     }
 }
 
@@ -252,11 +352,14 @@ const RESULTS: &str = "results { leads mql sal sql opportunities won cost { amou
 
 /// What came of the campaigns, all in one request.
 fn results(api: &Api) -> Vec<(String, Value)> {
-    let found = api.query(&format!("{{ campaigns(first: 200) {{ edges {{ node {{ key {RESULTS} }} }} }} }}"), json!({}));
+    let found = api
+        .query(&format!("{{ campaigns(first: 200) {{ edges {{ node {{ key {RESULTS} }} }} }} }}"), json!({}));
     let edges = found["campaigns"]["edges"].as_array().cloned().unwrap_or_default();
     let mut all: Vec<(String, Value)> = edges
         .iter()
-        .map(|edge| (edge["node"]["key"].as_str().unwrap_or_default().to_owned(), edge["node"]["results"].clone()))
+        .map(|edge| {
+            (edge["node"]["key"].as_str().unwrap_or_default().to_owned(), edge["node"]["results"].clone())
+        })
         .collect();
     all.sort_by(|a, b| a.0.cmp(&b.0));
     all
@@ -284,11 +387,18 @@ fn results_are_counted_from_the_leads_that_a_campaign_brought() {
         admin.mutate("captureLead", "CaptureLeadInput", input, "lead { id campaign { key } }")["lead"].clone()
     };
     let none = [None; 6];
-    assert!(results(admin).iter().all(|(_, results)| results["leads"] == "0" && results["costPerLead"].is_null()));
+    assert!(
+        results(admin).iter().all(|(_, results)| results["leads"] == "0" && results["costPerLead"].is_null())
+    );
 
     capture("inquiry@example.test", "spring", false);
     capture("mql@example.test", "spring", true);
-    let ways = [("sal", Until::Sal, 0), ("sql", Until::Sql, 0), ("opp", Until::Opportunity, 7_777), ("won", Until::Won, 50_000)];
+    let ways = [
+        ("sal", Until::Sal, 0),
+        ("sql", Until::Sql, 0),
+        ("opp", Until::Opportunity, 7_777),
+        ("won", Until::Won, 50_000),
+    ];
     for (name, until, amount) in ways {
         drive(sales, &capture(&format!("{name}@example.test"), "spring", true), until, amount);
     }
@@ -321,10 +431,20 @@ fn results_are_counted_from_the_leads_that_a_campaign_brought() {
     admin.mutate("evaluateLead", "LeadTarget", json!({"lead": {"id": lost["id"]}}), "lead { stage }");
     update(marketing, &spring, json!({"cost": cents(80)}));
     let found = results(admin).pop().expect("spring").1;
-    assert_eq!((&found["leads"], &found["mql"], &found["sal"]), (&json!("8"), &json!("8"), &json!("6")), "{found}");
-    assert_eq!((&found["costPerLead"]["amountMinor"], &found["costPerSal"]["amountMinor"]), (&json!("10"), &json!("13")), "{found}");
-    let of_spring = "query($filter: LeadFilterInput) { leads(filter: $filter) { edges { node { campaign { key } } } } }";
-    let leads = admin.query(of_spring, json!({"filter": {"campaign": spring["id"]}}))["leads"]["edges"].clone();
+    assert_eq!(
+        (&found["leads"], &found["mql"], &found["sal"]),
+        (&json!("8"), &json!("8"), &json!("6")),
+        "{found}"
+    );
+    assert_eq!(
+        (&found["costPerLead"]["amountMinor"], &found["costPerSal"]["amountMinor"]),
+        (&json!("10"), &json!("13")),
+        "{found}"
+    );
+    let of_spring =
+        "query($filter: LeadFilterInput) { leads(filter: $filter) { edges { node { campaign { key } } } } }";
+    let leads =
+        admin.query(of_spring, json!({"filter": {"campaign": spring["id"]}}))["leads"]["edges"].clone();
     assert_eq!(leads.as_array().map(Vec::len), Some(8), "the leads behind the number");
 }
 
@@ -349,7 +469,8 @@ fn many_who_ask_for_many_results_at_once_all_get_them() {
     assert_eq!(answers.len(), 18);
     for answer in answers {
         assert_eq!(answer.len() as i64, count);
-        let costs: BTreeSet<String> = answer.iter().map(|(_, results)| results["costPerLead"]["amountMinor"].to_string()).collect();
+        let costs: BTreeSet<String> =
+            answer.iter().map(|(_, results)| results["costPerLead"]["amountMinor"].to_string()).collect();
         assert!(answer.iter().all(|(_, results)| results["leads"] == "1"), "{answer:?}");
         assert_eq!(costs.len() as i64, count, "each its own");
     }

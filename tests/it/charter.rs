@@ -45,10 +45,9 @@ impl Parties {
     /// The body in force, edited. Both parties commit to something, which charter 0 lacks.
     pub fn body(&self, edit: impl FnOnce(&mut Value)) -> Value {
         let mut body = read(&self.admin, Value::Null)["body"].clone();
-        let commits = |party: &str, metric: &str| {
-            json!({"party": party, "metric": metric, "target": 100, "unit": "count", "windowDays": 30, "weight": 1})
-        };
-        body["commitments"] = json!([commits("MARKETING", "MQL_PER_MONTH"), commits("SALES", "SAL_PER_MONTH")]);
+        let commits = |party: &str, metric: &str| json!({"party": party, "metric": metric, "target": 100, "unit": "count", "windowDays": 30, "weight": 1});
+        body["commitments"] =
+            json!([commits("MARKETING", "MQL_PER_MONTH"), commits("SALES", "SAL_PER_MONTH")]);
         edit(&mut body);
         body
     }
@@ -82,7 +81,9 @@ impl Parties {
 }
 
 fn read(api: &Api, number: Value) -> Value {
-    let document = format!("query($number: Int) {{ charter(number: $number) {{ number digest status signed {BODY} }} }} {FRAGMENTS}");
+    let document = format!(
+        "query($number: Int) {{ charter(number: $number) {{ number digest status signed {BODY} }} }} {FRAGMENTS}"
+    );
     api.query(&document, json!({"number": number}))["charter"].clone()
 }
 
@@ -135,7 +136,11 @@ fn a_default_that_nobody_signed_serves_from_the_first_start() {
     assert!(charter["activatedAt"].is_string(), "{charter}");
     assert_eq!(charter["body"], json!({"currency": "EUR", "timeZone": "Europe/Berlin"}));
     assert_eq!(found["charters"], json!([{"number": 0}]));
-    assert_eq!(found["funnel"]["charter"], json!({"number": 0, "signed": false}), "the funnel says what it rests on");
+    assert_eq!(
+        found["funnel"]["charter"],
+        json!({"number": 0, "signed": false}),
+        "the funnel says what it rests on"
+    );
 }
 
 #[test]
@@ -145,7 +150,9 @@ fn the_default_leads_a_lead_to_a_won_deal() {
     let lead = capture(&server.admin(), "won@example.test", json!({"consent": true}));
     // No criterion guards SQL here: a conversation and the answers are enough.
     drive(&server.user("saul", "sales"), &lead, Until::Won, 1_000);
-    let found = server.admin().query("query($by: LeadRef!) { lead(by: $by) { stage outcome } }", json!({"by": {"id": lead["id"]}}));
+    let found = server
+        .admin()
+        .query("query($by: LeadRef!) { lead(by: $by) { stage outcome } }", json!({"by": {"id": lead["id"]}}));
     assert_eq!(found["lead"], json!({"stage": "CUSTOMER", "outcome": "WON"}));
 }
 
@@ -156,10 +163,18 @@ fn a_charter_counts_once_both_sides_signed_the_same_text() {
     let before = admin.query("{ feedHead }", json!({}))["feedHead"].clone();
     let proposed = parties.propose(&parties.body(|body| body["title"] = json!("First agreement")));
     assert_eq!((&proposed["number"], &proposed["status"]), (&json!(1), &json!("PROPOSED")), "{proposed}");
-    assert_eq!((&proposed["signed"], &proposed["proposedBy"]["key"]), (&json!(false), &json!("mara")), "{proposed}");
+    assert_eq!(
+        (&proposed["signed"], &proposed["proposedBy"]["key"]),
+        (&json!(false), &json!("mara")),
+        "{proposed}"
+    );
     let input = json!({"number": 1, "digest": proposed["digest"], "comment": "as we said"});
     let half = marketing.mutate("signCharter", "SignCharterInput", input, CHARTER)["charter"].clone();
-    assert_eq!((&half["status"], &half["signed"]), (&json!("PROPOSED"), &json!(false)), "one side is not both: {half}");
+    assert_eq!(
+        (&half["status"], &half["signed"]),
+        (&json!("PROPOSED"), &json!(false)),
+        "one side is not both: {half}"
+    );
     let whole = sign(sales, &proposed);
     assert_eq!((&whole["status"], &whole["signed"]), (&json!("SIGNED"), &json!(true)), "{whole}");
     assert_eq!(
@@ -174,24 +189,37 @@ fn a_charter_counts_once_both_sides_signed_the_same_text() {
         let charter = json!({"number": number, "signed": signed});
         json!({"charter": charter, "funnel": {"charter": charter}})
     };
-    assert_eq!(admin.query(funnel, json!({})), agreed(0, false), "a signed charter waits until it is activated");
+    assert_eq!(
+        admin.query(funnel, json!({})),
+        agreed(0, false),
+        "a signed charter waits until it is activated"
+    );
 
     let active = try_activate(sales, &proposed)["charter"].clone();
     assert_eq!((&active["status"], &active["signed"]), (&json!("ACTIVE"), &json!(true)), "{active}");
     assert_eq!(active["digest"], proposed["digest"]);
     assert_eq!(admin.query(funnel, json!({})), agreed(1, true));
-    assert_eq!(parties.standing(), json!([{"number": 1, "status": "ACTIVE"}, {"number": 0, "status": "SUPERSEDED"}]));
+    assert_eq!(
+        parties.standing(),
+        json!([{"number": 1, "status": "ACTIVE"}, {"number": 0, "status": "SUPERSEDED"}])
+    );
     let lead = capture(admin, "first@example.test", json!({}));
     assert_eq!(lead["evaluations"][0]["charter"], 1, "what happens from now on happens under it: {lead}");
 
     let document = "query($after: FeedCursor!) { events(after: $after, filter: {kinds: [\"CHARTER_PROPOSED\", \"CHARTER_SIGNED\", \
                     \"CHARTER_ACTIVATED\"]}) { events { kind stream version charter user { key } payload } } }";
     let log = admin.query(document, json!({"after": before}))["events"]["events"].clone();
-    let told: Vec<Value> = log.as_array().into_iter().flatten().map(|event| {
-        let payload: Value = serde_json::from_str(event["payload"].as_str().unwrap_or_default()).expect("a payload is JSON");
-        assert!(payload.to_string().contains(proposed["digest"].as_str().unwrap_or("?")), "{event}");
-        json!([event["kind"], event["stream"], event["version"], event["user"]["key"]])
-    }).collect();
+    let told: Vec<Value> = log
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|event| {
+            let payload: Value = serde_json::from_str(event["payload"].as_str().unwrap_or_default())
+                .expect("a payload is JSON");
+            assert!(payload.to_string().contains(proposed["digest"].as_str().unwrap_or("?")), "{event}");
+            json!([event["kind"], event["stream"], event["version"], event["user"]["key"]])
+        })
+        .collect();
     assert_eq!(
         json!(told),
         json!([
@@ -217,19 +245,71 @@ fn a_signature_is_a_persons_for_one_side_over_the_text_that_was_read() {
     let all = ["leads:read", "leads:write", "charter:sign"];
     let (one, digest) = (&first["number"], &first["digest"]);
     let cases = [
-        ("another text", &parties.marketing, one, &other["digest"], "VALIDATION", json!(["input", "digest"]), "digest"),
-        ("an unknown charter", &parties.marketing, &json!(99), digest, "NOT_FOUND", json!(["input", "number"]), "charter"),
-        ("a number below zero", &parties.marketing, &json!(-1), digest, "NOT_FOUND", json!(["input", "number"]), "charter"),
+        (
+            "another text",
+            &parties.marketing,
+            one,
+            &other["digest"],
+            "VALIDATION",
+            json!(["input", "digest"]),
+            "digest",
+        ),
+        (
+            "an unknown charter",
+            &parties.marketing,
+            &json!(99),
+            digest,
+            "NOT_FOUND",
+            json!(["input", "number"]),
+            "charter",
+        ),
+        (
+            "a number below zero",
+            &parties.marketing,
+            &json!(-1),
+            digest,
+            "NOT_FOUND",
+            json!(["input", "number"]),
+            "charter",
+        ),
         ("the administrator", &parties.admin, one, digest, "FORBIDDEN", json!([]), "service"),
         ("a service of sales", &server.token("clerk", &all), one, digest, "FORBIDDEN", json!([]), "service"),
-        ("operations", &server.user("olga", "ops"), one, digest, "FORBIDDEN", json!([]), "MARKETING and SALES"),
-        ("an integration", &server.token("robot", &all), one, digest, "FORBIDDEN", json!([]), "MARKETING and SALES"),
-        ("a token without the scope", &server.token("mara", &["leads:write"]), one, digest, "FORBIDDEN", json!([]), "charter:sign"),
+        (
+            "operations",
+            &server.user("olga", "ops"),
+            one,
+            digest,
+            "FORBIDDEN",
+            json!([]),
+            "MARKETING and SALES",
+        ),
+        (
+            "an integration",
+            &server.token("robot", &all),
+            one,
+            digest,
+            "FORBIDDEN",
+            json!([]),
+            "MARKETING and SALES",
+        ),
+        (
+            "a token without the scope",
+            &server.token("mara", &["leads:write"]),
+            one,
+            digest,
+            "FORBIDDEN",
+            json!([]),
+            "charter:sign",
+        ),
     ];
     for (what, api, number, digest, code, path, word) in cases {
         let refused = try_sign(api, number, digest);
         let error = &refused["errors"][0];
-        assert_eq!((&refused["charter"], &error["code"], &error["path"]), (&Value::Null, &json!(code), &path), "{what}: {refused}");
+        assert_eq!(
+            (&refused["charter"], &error["code"], &error["path"]),
+            (&Value::Null, &json!(code), &path),
+            "{what}: {refused}"
+        );
         assert!(error["message"].as_str().is_some_and(|text| text.contains(word)), "{what}: {refused}");
     }
     let zero = read(&parties.admin, json!(0));
@@ -255,7 +335,11 @@ fn without_both_signatures_nothing_comes_into_force() {
     let parties = Parties::start();
     let lacks = |charter: &Value| {
         let refused = try_activate(&parties.sales, charter);
-        assert_eq!((&refused["charter"], &refused["errors"][0]["code"]), (&Value::Null, &json!("CHARTER_STATE")), "{refused}");
+        assert_eq!(
+            (&refused["charter"], &refused["errors"][0]["code"]),
+            (&Value::Null, &json!("CHARTER_STATE")),
+            "{refused}"
+        );
         refused["errors"][0]["message"].as_str().unwrap_or_default().to_owned()
     };
     let charter = parties.propose(&parties.body(|_| {}));
@@ -267,9 +351,15 @@ fn without_both_signatures_nothing_comes_into_force() {
     let other = parties.propose(&parties.body(|body| body["title"] = json!("Other")));
     sign(&parties.marketing, &other);
     let message = lacks(&other);
-    assert!(message.contains("SALES") && !message.contains("MARKETING"), "a signature counts for one charter: {message}");
+    assert!(
+        message.contains("SALES") && !message.contains("MARKETING"),
+        "a signature counts for one charter: {message}"
+    );
     let refused = try_activate(&parties.sales, &json!({"number": 99}));
-    assert_eq!((&refused["errors"][0]["code"], &refused["errors"][0]["path"]), (&json!("NOT_FOUND"), &json!(["input", "number"])));
+    assert_eq!(
+        (&refused["errors"][0]["code"], &refused["errors"][0]["path"]),
+        (&json!("NOT_FOUND"), &json!(["input", "number"]))
+    );
     let reader = parties.server.token("mara", &["leads:read", "leads:write"]);
     assert_eq!(try_activate(&reader, &charter)["errors"][0]["code"], "FORBIDDEN");
     assert_eq!(parties.standing()[2], json!({"number": 0, "status": "ACTIVE"}), "nothing changed");
@@ -297,18 +387,35 @@ fn either_side_says_no_until_a_charter_is_in_force() {
     ];
     for (what, api, reason, code) in cases {
         let refused = try_reject(api, &charter, reason);
-        assert_eq!((&refused["charter"], &refused["errors"][0]["code"]), (&Value::Null, &json!(code)), "{what}: {refused}");
+        assert_eq!(
+            (&refused["charter"], &refused["errors"][0]["code"]),
+            (&Value::Null, &json!(code)),
+            "{what}: {refused}"
+        );
     }
     let rejected = try_reject(marketing, &charter, "the targets are too low")["charter"].clone();
     assert_eq!(rejected["status"], "REJECTED", "even after it was signed: {rejected}");
-    assert_eq!(rejected["rejection"], json!({"user": {"key": "mara"}, "side": "MARKETING", "reason": "the targets are too low"}));
-    for refused in [try_activate(sales, &charter), try_sign(sales, &json!(1), &charter["digest"]), try_reject(sales, &charter, "me too")] {
-        assert_eq!(refused["errors"][0]["code"], "CHARTER_STATE", "a rejected charter stays rejected: {refused}");
+    assert_eq!(
+        rejected["rejection"],
+        json!({"user": {"key": "mara"}, "side": "MARKETING", "reason": "the targets are too low"})
+    );
+    for refused in [
+        try_activate(sales, &charter),
+        try_sign(sales, &json!(1), &charter["digest"]),
+        try_reject(sales, &charter, "me too"),
+    ] {
+        assert_eq!(
+            refused["errors"][0]["code"], "CHARTER_STATE",
+            "a rejected charter stays rejected: {refused}"
+        );
     }
     let active = parties.enforce(&parties.body(|_| {}));
     let refused = try_reject(sales, &active, "too late");
     assert_eq!(refused["errors"][0]["code"], "CHARTER_STATE", "{refused}");
-    let events = admin.query("{ events(filter: {kinds: [\"CHARTER_REJECTED\"]}) { events { kind user { key } } } }", json!({}));
+    let events = admin.query(
+        "{ events(filter: {kinds: [\"CHARTER_REJECTED\"]}) { events { kind user { key } } } }",
+        json!({}),
+    );
     assert_eq!(events["events"]["events"], json!([{"kind": "CHARTER_REJECTED", "user": {"key": "mara"}}]));
 }
 
@@ -317,22 +424,31 @@ fn back_to_a_charter_that_both_signed_needs_no_new_signature() {
     let parties = Parties::start();
     parties.enforce(&parties.body(|body| body["title"] = json!("One")));
     parties.enforce(&parties.body(|body| body["title"] = json!("Two")));
-    let status = |one: &str, two: &str| {
-        json!([{"number": 2, "status": two}, {"number": 1, "status": one}, {"number": 0, "status": "SUPERSEDED"}])
-    };
+    let status = |one: &str, two: &str| json!([{"number": 2, "status": two}, {"number": 1, "status": one}, {"number": 0, "status": "SUPERSEDED"}]);
     assert_eq!(parties.standing(), status("SUPERSEDED", "ACTIVE"));
     let back = try_activate(&parties.marketing, &json!({"number": 1}));
     assert_eq!((&back["charter"]["status"], &back["errors"]), (&json!("ACTIVE"), &json!([])), "{back}");
     assert_eq!(parties.standing(), status("ACTIVE", "SUPERSEDED"), "exactly one is in force");
     let forth = try_activate(&parties.sales, &json!({"number": 2}));
     assert_eq!(forth["charter"]["status"], "ACTIVE", "{forth}");
-    let events = parties.admin.query("{ events(filter: {kinds: [\"CHARTER_ACTIVATED\"]}) { events { payload } } }", json!({}));
-    let told: Vec<(Value, Value)> = events["events"]["events"].as_array().into_iter().flatten().map(|event| {
-        let payload: Value = serde_json::from_str(event["payload"].as_str().unwrap_or_default()).expect("JSON");
-        let fact = if payload["replaces"].is_null() { payload["fact"].clone() } else { payload };
-        (fact["number"].clone(), fact["replaces"].clone())
-    }).collect();
-    assert_eq!(told, [(json!(1), json!(0)), (json!(2), json!(1)), (json!(1), json!(2)), (json!(2), json!(1))]);
+    let events = parties
+        .admin
+        .query("{ events(filter: {kinds: [\"CHARTER_ACTIVATED\"]}) { events { payload } } }", json!({}));
+    let told: Vec<(Value, Value)> = events["events"]["events"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|event| {
+            let payload: Value =
+                serde_json::from_str(event["payload"].as_str().unwrap_or_default()).expect("JSON");
+            let fact = if payload["replaces"].is_null() { payload["fact"].clone() } else { payload };
+            (fact["number"].clone(), fact["replaces"].clone())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [(json!(1), json!(0)), (json!(2), json!(1)), (json!(1), json!(2)), (json!(2), json!(1))]
+    );
     // What is in force survives a restart.
     let (dir, token) = parties.server.stop();
     let server = Server::start_in(dir, Some(token));
@@ -354,7 +470,8 @@ fn what_was_agreed_is_what_everybody_reads() {
         body["personas"] = json!([persona]);
         body["glossary"] = json!([term]);
         body["responsibilities"] = json!([duty]);
-        body["idealCustomer"] = json!([{"field": "company.employees", "comparator": "GTE", "values": ["50"]}]);
+        body["idealCustomer"] =
+            json!([{"field": "company.employees", "comparator": "GTE", "values": ["50"]}]);
         stage(body, "MQL")["label"] = json!("Ready for sales");
     });
     parties.enforce(&body);
@@ -380,9 +497,11 @@ fn check_bodies(parties: &Parties, cases: &[(&str, Edit, &str, &str)]) {
     let mut wrong = vec![];
     for (what, edit, path, word) in cases {
         let input = json!({"body": parties.body(|body| edit(body)), "dryRun": true});
-        let answer = parties.marketing.attempt("proposeCharter", "ProposeCharterInput", input, "charter { number }");
+        let answer =
+            parties.marketing.attempt("proposeCharter", "ProposeCharterInput", input, "charter { number }");
         let fits = |error: &Value| {
-            let found: Vec<&str> = error["path"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let found: Vec<&str> =
+                error["path"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             let said = error["message"].as_str().is_some_and(|text| text.contains(word));
             found.join("/") == format!("input/body/{path}") && error["code"] == "VALIDATION" && said
         };
@@ -402,7 +521,12 @@ fn a_body_that_cannot_work_is_refused_where_it_is_wrong() {
         ("no zone", |body| body["timeZone"] = json!("Berlin"), "timeZone", "Europe/Berlin"),
         ("no currency", |body| body["currency"] = json!("Euro"), "currency", "EUR"),
         ("too long a hold", |body| body["maxHoldDays"] = json!(366), "maxHoldDays", "365"),
-        ("sales commits to nothing", |body| drop(body["commitments"].as_array_mut().map(Vec::pop)), "commitments", "SALES"),
+        (
+            "sales commits to nothing",
+            |body| drop(body["commitments"].as_array_mut().map(Vec::pop)),
+            "commitments",
+            "SALES",
+        ),
         ("nobody commits to anything", |body| body["commitments"] = json!([]), "commitments", "MARKETING"),
         ("an unknown team", |body| body["slots"][0]["team"] = json!("marketng"), "slots/0/team", "marketng"),
         ("an unknown pool", |body| body["slots"][1]["pool"] = json!("salse"), "slots/1/pool", "salse"),
@@ -411,9 +535,24 @@ fn a_body_that_cannot_work_is_refused_where_it_is_wrong() {
         ("two slots of one key", |body| body["slots"][1]["key"] = json!("mql"), "slots/1/key", "mql"),
         ("a key with blanks", |body| body["slots"][0]["key"] = json!("m q l"), "slots/0/key", "m q l"),
         ("an unknown queue", |body| body["fallbackQueue"] = json!("falback"), "fallbackQueue", "falback"),
-        ("an unknown queue of marketing", |body| body["marketingQueue"] = json!("nowhere"), "marketingQueue", "nowhere"),
-        ("a stage too few", |body| drop(body["stages"].as_array_mut().map(|stages| stages.remove(3))), "stages", "MQL"),
-        ("stages out of order", |body| body["stages"].as_array_mut().expect("stages").swap(3, 4), "stages/4", "MQL"),
+        (
+            "an unknown queue of marketing",
+            |body| body["marketingQueue"] = json!("nowhere"),
+            "marketingQueue",
+            "nowhere",
+        ),
+        (
+            "a stage too few",
+            |body| drop(body["stages"].as_array_mut().map(|stages| stages.remove(3))),
+            "stages",
+            "MQL",
+        ),
+        (
+            "stages out of order",
+            |body| body["stages"].as_array_mut().expect("stages").swap(3, 4),
+            "stages/4",
+            "MQL",
+        ),
         (
             "an unknown field",
             |body| body["stages"][3]["entry"] = json!([criterion("company.employes", "GTE", &["50"], true)]),
@@ -428,7 +567,9 @@ fn a_body_that_cannot_work_is_refused_where_it_is_wrong() {
         ),
         (
             "a number compared with a word",
-            |body| body["stages"][3]["entry"] = json!([criterion("company.employees", "GTE", &["many"], true)]),
+            |body| {
+                body["stages"][3]["entry"] = json!([criterion("company.employees", "GTE", &["many"], true)])
+            },
             "stages/3/entry/0/test",
             "many",
         ),
@@ -440,7 +581,10 @@ fn a_body_that_cannot_work_is_refused_where_it_is_wrong() {
         ),
         (
             "a value too many",
-            |body| body["stages"][3]["entry"] = json!([criterion("contact.consent", "EQ", &["true", "false"], true)]),
+            |body| {
+                body["stages"][3]["entry"] =
+                    json!([criterion("contact.consent", "EQ", &["true", "false"], true)])
+            },
             "stages/3/entry/0/test",
             "found 2",
         ),
@@ -455,23 +599,57 @@ fn a_body_that_cannot_work_is_refused_where_it_is_wrong() {
             |body| {
                 let test = json!({"field": "contact.title", "comparator": "KNOWN", "values": []});
                 let traits = json!([{"key": "t", "weight": 0, "test": test}]);
-                body["personas"] = json!([{"key": "p", "name": "P", "pains": [], "stageProfiles": [], "traits": traits}]);
+                body["personas"] =
+                    json!([{"key": "p", "name": "P", "pains": [], "stageProfiles": [], "traits": traits}]);
             },
             "personas/0/traits/0/weight",
             "1 to 100",
         ),
         (
             "an ideal customer by an unknown field",
-            |body| body["idealCustomer"] = json!([{"field": "company.size", "comparator": "GTE", "values": ["5"]}]),
+            |body| {
+                body["idealCustomer"] =
+                    json!([{"field": "company.size", "comparator": "GTE", "values": ["5"]}])
+            },
             "idealCustomer/0",
             "company.size",
         ),
-        ("no budget as a bad lead", |body| body["reasons"][0]["disqualify"] = json!(true), "reasons/0/disqualify", "NO_BUDGET"),
-        ("no timeline as a bad lead", |body| body["reasons"][1]["disqualify"] = json!(true), "reasons/1/disqualify", "NO_TIMELINE"),
-        ("a reason twice", |body| body["reasons"][3]["key"] = json!("NO_BUDGET"), "reasons/3/key", "NO_BUDGET"),
-        ("a needed reason missing", |body| drop(body["reasons"].as_array_mut().map(|all| all.remove(0))), "reasons", "NO_BUDGET"),
-        ("a promise twice", |body| body["sla"][1]["kind"] = body["sla"][0]["kind"].clone(), "sla/1/kind", "twice"),
-        ("no promise to accept", |body| body["sla"].as_array_mut().expect("sla").retain(|one| one["kind"] != "ACCEPT"), "sla", "ACCEPT"),
+        (
+            "no budget as a bad lead",
+            |body| body["reasons"][0]["disqualify"] = json!(true),
+            "reasons/0/disqualify",
+            "NO_BUDGET",
+        ),
+        (
+            "no timeline as a bad lead",
+            |body| body["reasons"][1]["disqualify"] = json!(true),
+            "reasons/1/disqualify",
+            "NO_TIMELINE",
+        ),
+        (
+            "a reason twice",
+            |body| body["reasons"][3]["key"] = json!("NO_BUDGET"),
+            "reasons/3/key",
+            "NO_BUDGET",
+        ),
+        (
+            "a needed reason missing",
+            |body| drop(body["reasons"].as_array_mut().map(|all| all.remove(0))),
+            "reasons",
+            "NO_BUDGET",
+        ),
+        (
+            "a promise twice",
+            |body| body["sla"][1]["kind"] = body["sla"][0]["kind"].clone(),
+            "sla/1/kind",
+            "twice",
+        ),
+        (
+            "no promise to accept",
+            |body| body["sla"].as_array_mut().expect("sla").retain(|one| one["kind"] != "ACCEPT"),
+            "sla",
+            "ACCEPT",
+        ),
     ];
     check_bodies(&parties, cases);
 }
@@ -502,8 +680,18 @@ fn a_body_that_nobody_could_mean_is_refused_where_it_is_odd() {
         ("a signal without a name", |body| body["signals"] = json!([""]), "signals/0", ""),
         ("a signal twice", |body| body["signals"] = json!(["sso", "sso"]), "signals/1", "sso"),
         ("a review that is due at once", |body| body["reviewAfterDays"] = json!(0), "reviewAfterDays", "0"),
-        ("a commitment over no time", |body| body["commitments"][0]["windowDays"] = json!(0), "commitments/0/windowDays", "0"),
-        ("a commitment to less than nothing", |body| body["commitments"][0]["target"] = json!(-1), "commitments/0/target", "-1"),
+        (
+            "a commitment over no time",
+            |body| body["commitments"][0]["windowDays"] = json!(0),
+            "commitments/0/windowDays",
+            "0",
+        ),
+        (
+            "a commitment to less than nothing",
+            |body| body["commitments"][0]["target"] = json!(-1),
+            "commitments/0/target",
+            "-1",
+        ),
         ("a title of a book", |body| body["title"] = json!("x".repeat(60_000)), "title", "60000"),
     ];
     check_bodies(&parties, cases);
@@ -520,7 +708,10 @@ fn a_text_never_changes_once_it_was_proposed() {
     try_activate(&parties.sales, &charter);
     parties.enforce(&parties.body(|body| body["title"] = json!("Replaced")));
     let found = read(&parties.admin, json!(1));
-    assert_eq!((&found["body"], &found["digest"], &found["status"]), (&body, &charter["digest"], &json!("SUPERSEDED")));
+    assert_eq!(
+        (&found["body"], &found["digest"], &found["status"]),
+        (&body, &charter["digest"], &json!("SUPERSEDED"))
+    );
 }
 
 #[test]
@@ -535,7 +726,8 @@ fn a_dry_run_judges_and_writes_nothing() {
         assert_eq!((head(), parties.standing()), before, "{field} wrote something");
         tried
     };
-    let tried = dry(marketing, "proposeCharter", "ProposeCharterInput", json!({"body": parties.body(|_| {})}));
+    let tried =
+        dry(marketing, "proposeCharter", "ProposeCharterInput", json!({"body": parties.body(|_| {})}));
     assert_eq!((&tried["number"], &tried["status"]), (&json!(1), &json!("PROPOSED")), "{tried}");
     let charter = parties.propose(&parties.body(|_| {}));
     assert_eq!(charter["digest"], tried["digest"]);
@@ -543,7 +735,11 @@ fn a_dry_run_judges_and_writes_nothing() {
     let signature = json!({"number": 1, "digest": charter["digest"]});
     let tried = dry(sales, "signCharter", "SignCharterInput", signature.clone());
     assert_eq!(tried["status"], "SIGNED", "it tells what would be: {tried}");
-    assert_eq!(try_activate(sales, &charter)["errors"][0]["code"], "CHARTER_STATE", "nobody signed by trying");
+    assert_eq!(
+        try_activate(sales, &charter)["errors"][0]["code"],
+        "CHARTER_STATE",
+        "nobody signed by trying"
+    );
     sign(sales, &charter);
     let tried = dry(sales, "rejectCharter", "RejectCharterInput", json!({"number": 1, "reason": "to see"}));
     assert_eq!(tried["status"], "REJECTED", "{tried}");
@@ -569,10 +765,34 @@ fn a_repeated_request_has_its_effect_once() {
         input
     };
     let cases = [
-        (&parties.marketing, "proposeCharter", "ProposeCharterInput", json!({"body": body}), json!({"body": changed})),
-        (&parties.sales, "signCharter", "SignCharterInput", charter.clone(), json!({"number": 2, "digest": charter["digest"]})),
-        (&parties.marketing, "signCharter", "SignCharterInput", charter.clone(), json!({"number": 2, "digest": charter["digest"]})),
-        (&parties.sales, "activateCharter", "ActivateCharterInput", json!({"number": 1}), json!({"number": 2})),
+        (
+            &parties.marketing,
+            "proposeCharter",
+            "ProposeCharterInput",
+            json!({"body": body}),
+            json!({"body": changed}),
+        ),
+        (
+            &parties.sales,
+            "signCharter",
+            "SignCharterInput",
+            charter.clone(),
+            json!({"number": 2, "digest": charter["digest"]}),
+        ),
+        (
+            &parties.marketing,
+            "signCharter",
+            "SignCharterInput",
+            charter.clone(),
+            json!({"number": 2, "digest": charter["digest"]}),
+        ),
+        (
+            &parties.sales,
+            "activateCharter",
+            "ActivateCharterInput",
+            json!({"number": 1}),
+            json!({"number": 2}),
+        ),
         (
             &parties.sales,
             "rejectCharter",
@@ -588,7 +808,11 @@ fn a_repeated_request_has_its_effect_once() {
         assert_eq!(again, first, "{field}: the stored answer is told again");
         let reused = api.attempt(field, kind, with("k", other), CHARTER);
         assert_eq!(reused["errors"][0]["code"], "IDEMPOTENCY_KEY_REUSED", "{field}: {reused}");
-        assert_eq!(parties.admin.query("{ feedHead charters { number status } }", json!({})), head, "{field} wrote twice");
+        assert_eq!(
+            parties.admin.query("{ feedHead charters { number status } }", json!({})),
+            head,
+            "{field} wrote twice"
+        );
     }
 }
 
@@ -598,7 +822,11 @@ fn a_criterion_of_the_charter_holds_leads_at_its_gate() {
     let Parties { server, admin, .. } = &parties;
     server.deploy("scorecard", "mql", &card(10));
     let consent = json!({"consent": true});
-    assert_eq!(capture(admin, "before@example.test", consent.clone())["stage"], "MQL", "the rule alone decides before");
+    assert_eq!(
+        capture(admin, "before@example.test", consent.clone())["stage"],
+        "MQL",
+        "the rule alone decides before"
+    );
     parties.enforce(&parties.body(|body| {
         let mut watched = criterion("contact.title", "KNOWN", &[], false);
         watched["key"] = json!("c2");
@@ -608,7 +836,11 @@ fn a_criterion_of_the_charter_holds_leads_at_its_gate() {
     let gate = &held["evaluations"][0]["gates"][0];
     assert_eq!((&held["stage"], &held["workState"]), (&json!("INQUIRY"), &json!("UNROUTED")), "{held}");
     assert_eq!((&gate["gate"], &gate["result"]), (&json!("MQL"), &json!("HOLD")), "{held}");
-    assert_eq!(gate["missing"], json!(["company.industry is known to us"]), "in the charter's words, and only what is required");
+    assert_eq!(
+        gate["missing"],
+        json!(["company.industry is known to us"]),
+        "in the charter's words, and only what is required"
+    );
     let results = |industry: bool, title: bool| {
         json!([
             {"key": "c1", "text": "company.industry is known to us", "required": true, "holds": industry},
@@ -658,7 +890,8 @@ fn assert_balanced(api: &Api, captured: usize, what: &str) {
                     ledgerNow { total captured balanced } }";
     let found = api.query(document, json!({"from": day(api, -2), "to": day(api, 2)}));
     let days = found["ledger"].as_array().expect("days");
-    let number = |value: &Value| value.as_str().and_then(|text| text.parse::<usize>().ok()).expect("a number");
+    let number =
+        |value: &Value| value.as_str().and_then(|text| text.parse::<usize>().ok()).expect("a number");
     assert!(days.iter().all(|day| day["balance"] == "0"), "{what}: {found}");
     assert_eq!(days.iter().map(|day| number(&day["opened"])).sum::<usize>(), captured, "{what}: {found}");
     assert_eq!(found["ledgerNow"]["balanced"], true, "{what}: {found}");
@@ -740,7 +973,8 @@ fn another_currency_is_refused_once_there_are_amounts() {
     assert_eq!(parties.enforce(&parties.body(yen))["status"], "ACTIVE");
     let cost = json!({"amountMinor": "5000", "currency": "EUR"});
     let campaign = json!({"key": "fair", "name": "Fair", "kind": "fair", "channel": "EVENT", "cost": cost});
-    let refused = parties.marketing.attempt("createCampaign", "CreateCampaignInput", campaign, "campaign { id }");
+    let refused =
+        parties.marketing.attempt("createCampaign", "CreateCampaignInput", campaign, "campaign { id }");
     assert_eq!(refused["errors"][0]["code"], "CURRENCY_MISMATCH", "the new one counts at once: {refused}");
 
     let parties = Parties::start();
@@ -757,8 +991,13 @@ fn another_currency_is_refused_once_a_campaign_has_cost_something() {
     let campaign = json!({"key": "fair", "name": "Fair", "kind": "fair", "channel": "EVENT", "cost": cost});
     parties.marketing.mutate("createCampaign", "CreateCampaignInput", campaign, "campaign { id }");
     assert_currency_stays(&parties, "a campaign's cost");
-    let found = parties.admin.query("{ campaign(key: \"fair\") { cost { amountMinor currency } } }", json!({}));
-    assert_eq!(found["campaign"]["cost"], json!({"amountMinor": "5000", "currency": "EUR"}), "EUR 50.00 never become JPY 5000");
+    let found =
+        parties.admin.query("{ campaign(key: \"fair\") { cost { amountMinor currency } } }", json!({}));
+    assert_eq!(
+        found["campaign"]["cost"],
+        json!({"amountMinor": "5000", "currency": "EUR"}),
+        "EUR 50.00 never become JPY 5000"
+    );
 }
 
 fn assert_currency_stays(parties: &Parties, what: &str) {
@@ -768,8 +1007,15 @@ fn assert_currency_stays(parties: &Parties, what: &str) {
     sign(&parties.sales, &charter);
     let refused = try_activate(&parties.sales, &charter);
     let error = &refused["errors"][0];
-    assert_eq!((&error["code"], &error["path"]), (&json!("CURRENCY_MISMATCH"), &json!(["input", "number"])), "{what}: {refused}");
-    assert!(error["message"].as_str().is_some_and(|text| text.contains("EUR") && text.contains("JPY")), "{what}: {refused}");
+    assert_eq!(
+        (&error["code"], &error["path"]),
+        (&json!("CURRENCY_MISMATCH"), &json!(["input", "number"])),
+        "{what}: {refused}"
+    );
+    assert!(
+        error["message"].as_str().is_some_and(|text| text.contains("EUR") && text.contains("JPY")),
+        "{what}: {refused}"
+    );
     assert_eq!(read(&parties.admin, Value::Null), before, "{what}: the charter before stays in force");
 }
 

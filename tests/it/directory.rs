@@ -209,15 +209,23 @@ fn what_is_named_must_exist_and_the_refusal_names_the_nearest() {
         let refused = noun.attempt(&api, &noun.with(more));
         let error = &refused["errors"][0];
         let wanted: Vec<&str> = ["input"].into_iter().chain(path.split('/')).collect();
-        assert_eq!((&error["code"], &error["path"]), (&json!("VALIDATION"), &json!(wanted)), "{field}: {refused}");
+        assert_eq!(
+            (&error["code"], &error["path"]),
+            (&json!("VALIDATION"), &json!(wanted)),
+            "{field}: {refused}"
+        );
         let message = error["message"].as_str().unwrap_or_default();
         assert!(message.contains(&format!("nearest: {nearest}")), "{field}: {message}");
         assert_eq!(refused[noun.one], Value::Null, "{field}: {refused}");
     }
-    let absence = json!({"user": "wm", "absence": {"from": "2030-01-01T00:00:00Z", "to": "2030-02-01T00:00:00Z"}});
+    let absence =
+        json!({"user": "wm", "absence": {"from": "2030-01-01T00:00:00Z", "to": "2030-02-01T00:00:00Z"}});
     let refused = api.attempt("addAbsence", "AddAbsenceInput", absence, "user { key }");
     assert_eq!(refused["errors"][0]["path"], json!(["input", "user"]), "{refused}");
-    assert!(refused["errors"][0]["message"].as_str().is_some_and(|text| text.contains("nearest: wim")), "{refused}");
+    assert!(
+        refused["errors"][0]["message"].as_str().is_some_and(|text| text.contains("nearest: wim")),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -238,7 +246,12 @@ fn keys_and_names_keep_their_form() {
             let refused = noun.attempt(&api, &noun.with(json!({field: bad})));
             let error = &refused["errors"][0];
             let found = (&error["code"], &error["path"]);
-            assert_eq!(found, (&json!("VALIDATION"), &json!(["input", field])), "{} {field} {bad:?}: {refused}", noun.field);
+            assert_eq!(
+                found,
+                (&json!("VALIDATION"), &json!(["input", field])),
+                "{} {field} {bad:?}: {refused}",
+                noun.field
+            );
         }
         for good in ["a", "0", "a-b_c9", "k".repeat(64).as_str()] {
             let tried = noun.attempt(&api, &noun.with(json!({"key": good, "dryRun": true})));
@@ -256,16 +269,31 @@ fn values_that_cannot_be_meant_are_refused_where_they_stand() {
     let hours = |from: i32, to: i32| json!({"day": "MON", "from": from, "to": to});
     let test = |field: &str, comparator: &str, values: &[&str]| json!({"test": {"field": field, "comparator": comparator, "values": values}});
     let cases = [
-        ("upsertPool", json!({"members": [{"user": "wim"}, {"user": "wim", "weight": 2}]}), "members/1", "twice"),
+        (
+            "upsertPool",
+            json!({"members": [{"user": "wim"}, {"user": "wim", "weight": 2}]}),
+            "members/1",
+            "twice",
+        ),
         ("upsertPool", json!({"members": [{"user": "wim", "weight": 0}]}), "members/0/weight", "found 0"),
         ("upsertPool", json!({"members": [{"user": "wim", "weight": 101}]}), "members/0/weight", "found 101"),
         ("upsertPool", json!({"members": vec![json!({"user": "wim"}); 1_001]}), "members", "found 1001"),
         ("upsertUser", json!({"territories": ["dach", "dach"]}), "territories/1", "twice"),
         ("upsertUser", json!({"capacity": 10_001}), "capacity", "found 10001"),
         ("upsertUser", json!({"capacity": -1}), "capacity", "found -1"),
-        ("upsertCalendar", week("Europe/Berlin", json!([hours(540, 540)])), "calendar/weekly/0/from", "09:00"),
+        (
+            "upsertCalendar",
+            week("Europe/Berlin", json!([hours(540, 540)])),
+            "calendar/weekly/0/from",
+            "09:00",
+        ),
         ("upsertCalendar", week("Europe/Berlin", json!([hours(540, 1_441)])), "calendar/weekly/0/to", "1440"),
-        ("upsertCalendar", week("Europe/Berlin", json!([hours(540, 720), hours(700, 800)])), "calendar/weekly/1", "overlap"),
+        (
+            "upsertCalendar",
+            week("Europe/Berlin", json!([hours(540, 720), hours(700, 800)])),
+            "calendar/weekly/1",
+            "overlap",
+        ),
         ("upsertCalendar", week("Europe/Berlin", json!([])), "calendar/weekly", "at least one"),
         ("upsertTerritory", test("company.employees", "GTE", &["many"]), "test", "many"),
         ("upsertTerritory", test("company.country", "EQ", &[]), "test", "found 0"),
@@ -291,20 +319,30 @@ fn marketing_and_sales_stay_apart() {
     let server = Server::start();
     let api = server.admin();
     let (team, user) = (noun("upsertTeam"), noun("upsertUser"));
-    let put = |key: &str, team: &str, side: Value| json!({"key": key, "name": key, "team": team, "side": side});
+    let put =
+        |key: &str, team: &str, side: Value| json!({"key": key, "name": key, "team": team, "side": side});
     for (team_key, side) in [("sales", "MARKETING"), ("marketing", "SALES")] {
         let refused = user.attempt(&api, &put("x", team_key, json!(side)));
         assert_eq!(refused["errors"][0]["path"], json!(["input", "side"]), "{refused}");
-        assert!(refused["errors"][0]["message"].as_str().is_some_and(|text| text.contains(side)), "{refused}");
+        assert!(
+            refused["errors"][0]["message"].as_str().is_some_and(|text| text.contains(side)),
+            "{refused}"
+        );
     }
-    for (team_key, side) in [("sales", "SALES"), ("sales", "OPS"), ("ops", "SALES"), ("marketing", "INTEGRATION")] {
-        let made = user.put(&api, &put(&format!("{team_key}-{}", side.to_lowercase()), team_key, json!(side)));
+    for (team_key, side) in
+        [("sales", "SALES"), ("sales", "OPS"), ("ops", "SALES"), ("marketing", "INTEGRATION")]
+    {
+        let made =
+            user.put(&api, &put(&format!("{team_key}-{}", side.to_lowercase()), team_key, json!(side)));
         assert_eq!((&made["side"], &made["team"]), (&json!(side), &json!(team_key)));
     }
     let flipped = json!({"key": "sales", "name": "Sales", "side": "MARKETING", "fallbackQueue": "fallback"});
     let refused = team.attempt(&api, &flipped);
     assert_eq!(refused["errors"][0]["path"], json!(["input", "side"]), "{refused}");
-    assert!(refused["errors"][0]["message"].as_str().is_some_and(|text| text.contains("sales-sales")), "who is in the way: {refused}");
+    assert!(
+        refused["errors"][0]["message"].as_str().is_some_and(|text| text.contains("sales-sales")),
+        "who is in the way: {refused}"
+    );
     // A token acts for the side that its user has now.
     let mara = server.user("mara", "marketing");
     let plan = json!({"key": "c1", "name": "C", "kind": "fair", "channel": "EVENT", "dryRun": true});
@@ -320,14 +358,25 @@ fn only_the_administrator_sets_up() {
     let api = server.admin();
     nouns().iter().for_each(|noun| drop(noun.put(&api, &noun.input)));
     let before: Vec<Vec<Value>> = nouns().iter().map(|noun| noun.all(&api)).collect();
-    for other in [server.user("mara", "marketing"), server.user("saul", "sales"), server.user("olga", "ops")] {
+    for other in [server.user("mara", "marketing"), server.user("saul", "sales"), server.user("olga", "ops")]
+    {
         for noun in nouns() {
             let refused = noun.attempt(&other, &noun.with(noun.edit.clone()));
             let error = &refused["errors"][0];
-            assert_eq!((&error["code"], &refused[noun.one]), (&json!("FORBIDDEN"), &Value::Null), "{}: {refused}", noun.field);
-            assert!(error["message"].as_str().is_some_and(|text| text.contains("admin")), "{}: {refused}", noun.field);
+            assert_eq!(
+                (&error["code"], &refused[noun.one]),
+                (&json!("FORBIDDEN"), &Value::Null),
+                "{}: {refused}",
+                noun.field
+            );
+            assert!(
+                error["message"].as_str().is_some_and(|text| text.contains("admin")),
+                "{}: {refused}",
+                noun.field
+            );
         }
-        let absence = json!({"user": "wim", "absence": {"from": "2030-01-01T00:00:00Z", "to": "2030-02-01T00:00:00Z"}});
+        let absence =
+            json!({"user": "wim", "absence": {"from": "2030-01-01T00:00:00Z", "to": "2030-02-01T00:00:00Z"}});
         let refused = other.attempt("addAbsence", "AddAbsenceInput", absence, "user { key }");
         assert_eq!(refused["errors"][0]["code"], "FORBIDDEN", "{refused}");
     }
@@ -353,7 +402,12 @@ fn a_dry_run_writes_nothing_and_a_repeated_request_writes_once() {
         assert_eq!(again["id"], made["id"], "{}", noun.field);
         let edited = noun.shown(&noun.with(noun.edit.clone()), &made["id"]);
         let key = made["key"].as_str().unwrap_or_default();
-        assert_eq!(key_of(&noun.all(&api), key), [edited], "{}: a late repetition undoes no later change", noun.field);
+        assert_eq!(
+            key_of(&noun.all(&api), key),
+            [edited],
+            "{}: a late repetition undoes no later change",
+            noun.field
+        );
         let mut other = noun.with(noun.edit.clone());
         other["idempotencyKey"] = json!("k");
         let reused = noun.attempt(&api, &other);
@@ -369,11 +423,18 @@ fn the_kind_and_the_privacy_of_a_trait_stay_for_good() {
     let Parties { admin, .. } = &parties;
     let noun = noun("defineTrait");
     noun.put(admin, &noun.input);
-    noun.put(admin, &json!({"key": "nickname", "kind": "TEXT", "meaning": "What friends say", "personal": true}));
+    noun.put(
+        admin,
+        &json!({"key": "nickname", "kind": "TEXT", "meaning": "What friends say", "personal": true}),
+    );
     for change in [json!({"kind": "TEXT"}), json!({"personal": true})] {
         let refused = noun.attempt(admin, &noun.with(change));
         let error = &refused["errors"][0];
-        assert_eq!((&error["code"], &error["path"]), (&json!("ALREADY_EXISTS"), &json!(["input", "key"])), "{refused}");
+        assert_eq!(
+            (&error["code"], &error["path"]),
+            (&json!("ALREADY_EXISTS"), &json!(["input", "key"])),
+            "{refused}"
+        );
     }
     let traits = |seats: &str| json!([{"key": "seats", "value": seats}, {"key": "nickname", "value": "Ada"}]);
     let capture = |seats: &str| {
@@ -390,7 +451,8 @@ fn the_kind_and_the_privacy_of_a_trait_stay_for_good() {
         let test = json!({"field": field, "comparator": "KNOWN", "values": []});
         let body = parties.body(|body| body["idealCustomer"] = json!([test]));
         let input = json!({"body": body, "dryRun": true});
-        let tried = parties.marketing.attempt("proposeCharter", "ProposeCharterInput", input, "charter { number }");
+        let tried =
+            parties.marketing.attempt("proposeCharter", "ProposeCharterInput", input, "charter { number }");
         assert_eq!(tried["errors"] == json!([]), readable, "{field}: {tried}");
     }
 }
@@ -408,22 +470,31 @@ fn with_pool(members: &[(&str, i32)]) -> Server {
 }
 
 fn pool(server: &Server, members: &[(&str, i32)]) {
-    let members: Vec<Value> = members.iter().map(|(user, weight)| json!({"user": user, "weight": weight})).collect();
-    noun("upsertPool").put(&server.admin(), &json!({"key": "sales", "queue": "fallback", "members": members}));
+    let members: Vec<Value> =
+        members.iter().map(|(user, weight)| json!({"user": user, "weight": weight})).collect();
+    noun("upsertPool")
+        .put(&server.admin(), &json!({"key": "sales", "queue": "fallback", "members": members}));
 }
 
 /// Captures so many leads that qualify, one by one or as one batch, and counts them by owner; `-` is the queue.
 fn dealt(api: &Api, name: &str, count: usize, batch: bool) -> BTreeMap<String, usize> {
     let lead = |n: usize| json!({"email": format!("{name}{n}@example.test"), "consent": true});
     let selection = "lead { stage owner { key } queue { key } }";
-    let leads: Vec<Value> = if batch {
-        let input = json!({"leads": (0..count).map(lead).collect::<Vec<_>>()});
-        let results = api.mutate("captureLeads", "CaptureLeadsInput", input, &format!("results {{ {selection} }}"))["results"].clone();
-        results.as_array().into_iter().flatten().map(|result| result["lead"].clone()).collect()
-    } else {
-        let one = |n| api.mutate("captureLead", "CaptureLeadInput", json!({"lead": lead(n)}), selection)["lead"].clone();
-        (0..count).map(one).collect()
-    };
+    let leads: Vec<Value> =
+        if batch {
+            let input = json!({"leads": (0..count).map(lead).collect::<Vec<_>>()});
+            let results =
+                api.mutate("captureLeads", "CaptureLeadsInput", input, &format!("results {{ {selection} }}"))
+                    ["results"]
+                    .clone();
+            results.as_array().into_iter().flatten().map(|result| result["lead"].clone()).collect()
+        } else {
+            let one = |n| {
+                api.mutate("captureLead", "CaptureLeadInput", json!({"lead": lead(n)}), selection)["lead"]
+                    .clone()
+            };
+            (0..count).map(one).collect()
+        };
     let mut counts = BTreeMap::new();
     for lead in leads {
         assert_eq!(lead["stage"], "MQL", "{lead}");
@@ -439,7 +510,10 @@ fn counts(pairs: &[(&str, usize)]) -> BTreeMap<String, usize> {
 }
 
 fn instant(api: &Api) -> String {
-    api.query("{ ledgerNow { asOf } }", json!({}))["ledgerNow"]["asOf"].as_str().expect("an instant").to_owned()
+    api.query("{ ledgerNow { asOf } }", json!({}))["ledgerNow"]["asOf"]
+        .as_str()
+        .expect("an instant")
+        .to_owned()
 }
 
 #[test]
@@ -460,17 +534,24 @@ fn nobody_gets_more_open_leads_than_the_capacity() {
     let server = with_pool(&[("anna", 1), ("ben", 1)]);
     let api = server.admin();
     for (key, capacity) in [("anna", 1), ("ben", 2)] {
-        noun("upsertUser").put(&api, &json!({"key": key, "name": key, "team": "sales", "capacity": capacity}));
+        noun("upsertUser")
+            .put(&api, &json!({"key": key, "name": key, "team": "sales", "capacity": capacity}));
     }
     assert_eq!(dealt(&api, "a", 5, true), counts(&[("-", 2), ("anna", 1), ("ben", 2)]));
     let queued = api.query("{ workQueue(queue: \"fallback\") { edges { node { id } } } }", json!({}));
-    assert_eq!(queued["workQueue"]["edges"].as_array().map(Vec::len), Some(2), "the pool's queue has the rest: {queued}");
+    assert_eq!(
+        queued["workQueue"]["edges"].as_array().map(Vec::len),
+        Some(2),
+        "the pool's queue has the rest: {queued}"
+    );
     // Whoever has closed a lead can take another one.
     let mine = api.query("{ users(team: \"sales\") { id key } }", json!({}))["users"].clone();
-    let ben = mine.as_array().into_iter().flatten().find(|user| user["key"] == "ben").expect("ben")["id"].clone();
+    let ben =
+        mine.as_array().into_iter().flatten().find(|user| user["key"] == "ben").expect("ben")["id"].clone();
     let document = "query($owner: ID!) { workQueue(owner: $owner) { edges { node { id } } } }";
     let leads = api.query(document, json!({"owner": ben}))["workQueue"]["edges"].clone();
-    let closed = json!({"lead": {"id": leads[0]["node"]["id"]}, "outcome": "DISQUALIFY", "reason": "NOT_ICP"});
+    let closed =
+        json!({"lead": {"id": leads[0]["node"]["id"]}, "outcome": "DISQUALIFY", "reason": "NOT_ICP"});
     api.mutate("dispositionLead", "DispositionLeadInput", closed, "lead { outcome }");
     assert_eq!(dealt(&api, "b", 2, false), counts(&[("-", 1), ("ben", 1)]));
     noun("upsertUser").put(&api, &json!({"key": "anna", "name": "anna", "team": "sales", "capacity": 2}));
@@ -488,13 +569,24 @@ fn nobody_gets_a_lead_while_away() {
     let now = instant(&api);
     let refused = away("anna", &now, "2020-01-01T00:00:00Z");
     assert_eq!(refused["errors"][0]["code"], "VALIDATION", "back before it began: {refused}");
-    for (from, to) in [("2020-01-01T00:00:00.000Z", "2020-02-01T00:00:00.000Z"), ("2098-01-01T00:00:00.000Z", "2099-01-01T00:00:00.000Z")] {
+    for (from, to) in [
+        ("2020-01-01T00:00:00.000Z", "2020-02-01T00:00:00.000Z"),
+        ("2098-01-01T00:00:00.000Z", "2099-01-01T00:00:00.000Z"),
+    ] {
         away("ben", from, to);
     }
-    assert_eq!(dealt(&api, "a", 4, true), counts(&[("anna", 2), ("ben", 2)]), "past and coming absences keep nobody away");
+    assert_eq!(
+        dealt(&api, "a", 4, true),
+        counts(&[("anna", 2), ("ben", 2)]),
+        "past and coming absences keep nobody away"
+    );
     let absence = json!({"from": now, "to": "2097-01-01T00:00:00.000Z"});
     assert_eq!(away("anna", &now, "2097-01-01T00:00:00.000Z")["user"]["absences"], json!([absence]));
-    assert_eq!(away("anna", &now, "2097-01-01T00:00:00.000Z")["user"]["absences"], json!([absence]), "the same twice is one");
+    assert_eq!(
+        away("anna", &now, "2097-01-01T00:00:00.000Z")["user"]["absences"],
+        json!([absence]),
+        "the same twice is one"
+    );
     assert_eq!(dealt(&api, "b", 3, true), counts(&[("ben", 3)]));
     noun("upsertUser").put(&api, &json!({"key": "anna", "name": "Anna", "team": "sales"}));
     assert_eq!(dealt(&api, "c", 2, false), counts(&[("ben", 2)]), "absences outlive an edit of the user");
@@ -503,7 +595,11 @@ fn nobody_gets_a_lead_while_away() {
     let absences = api.query("{ users(team: \"sales\") { key absences { from } } }", json!({}));
     let ben = &key_of(absences["users"].as_array().expect("users"), "ben")[0]["absences"];
     let from: Vec<&Value> = ben.as_array().into_iter().flatten().map(|absence| &absence["from"]).collect();
-    assert_eq!(from, [&json!("2020-01-01T00:00:00.000Z"), &json!(now), &json!("2098-01-01T00:00:00.000Z")], "in order");
+    assert_eq!(
+        from,
+        [&json!("2020-01-01T00:00:00.000Z"), &json!(now), &json!("2098-01-01T00:00:00.000Z")],
+        "in order"
+    );
 }
 
 #[test]
@@ -522,7 +618,8 @@ fn nobody_gets_a_lead_outside_of_working_hours() {
     calendar("open", &[]);
     calendar("closed", &holidays);
     let put = |key: &str, calendar: Value| {
-        noun("upsertUser").put(&api, &json!({"key": key, "name": key, "team": "sales", "calendar": calendar}));
+        noun("upsertUser")
+            .put(&api, &json!({"key": key, "name": key, "team": "sales", "calendar": calendar}));
     };
     put("anna", json!("closed"));
     assert_eq!(dealt(&api, "a", 2, false), counts(&[("ben", 2)]), "anna has a holiday; ben has no calendar");
@@ -530,7 +627,11 @@ fn nobody_gets_a_lead_outside_of_working_hours() {
     noun("upsertTeam").put(&api, &team);
     assert_eq!(dealt(&api, "b", 1, false), counts(&[("-", 1)]), "the team's calendar holds for ben");
     put("anna", json!("open"));
-    assert_eq!(dealt(&api, "c", 2, false), counts(&[("anna", 2)]), "her own calendar comes before the team's");
+    assert_eq!(
+        dealt(&api, "c", 2, false),
+        counts(&[("anna", 2)]),
+        "her own calendar comes before the team's"
+    );
 }
 
 #[test]
@@ -541,17 +642,28 @@ fn a_lead_goes_to_whoever_works_its_territory() {
     let test = json!({"field": "company.country", "comparator": "EQ", "values": ["FR"]});
     noun("upsertTerritory").put(&api, &json!({"key": "france", "name": "France", "test": test}));
     for (key, territories) in [("fanny", json!(["france"])), ("gus", json!([]))] {
-        noun("upsertUser").put(&api, &json!({"key": key, "name": key, "team": "sales", "territories": territories}));
+        noun("upsertUser")
+            .put(&api, &json!({"key": key, "name": key, "team": "sales", "territories": territories}));
     }
     pool(&server, &[("fanny", 1), ("gus", 1)]);
     let when = json!([{"field": "company.country", "is": ["FR"]}]);
     let settings = json!({"fallbackQueue": "fallback", "territories": [{"key": "france", "when": when}], "withoutTerritory": "queue"});
     server.deploy("fair-share", "routing", &settings);
-    noun("upsertUser").put(&api, &json!({"key": "gus", "name": "gus", "team": "sales", "territories": ["france"], "capacity": 0}));
-    for (email, country, owner) in [("a@example.test", "FR", json!("fanny")), ("b@example.test", "DE", Value::Null)] {
+    noun("upsertUser").put(
+        &api,
+        &json!({"key": "gus", "name": "gus", "team": "sales", "territories": ["france"], "capacity": 0}),
+    );
+    for (email, country, owner) in
+        [("a@example.test", "FR", json!("fanny")), ("b@example.test", "DE", Value::Null)]
+    {
         let company = json!({"name": format!("Example {country}"), "country": country});
         let input = json!({"lead": {"email": email, "consent": true, "company": company}});
-        let lead = &api.mutate("captureLead", "CaptureLeadInput", input, "lead { owner { key } queue { key } }")["lead"];
+        let lead = &api.mutate(
+            "captureLead",
+            "CaptureLeadInput",
+            input,
+            "lead { owner { key } queue { key } }",
+        )["lead"];
         assert_eq!(lead["owner"]["key"], owner, "{country}: {lead}");
     }
 }
@@ -572,12 +684,23 @@ fn an_announced_signal_brings_back_the_leads_that_wait_for_it() {
         let document = "query($by: LeadRef!) { lead(by: $by) { id stage outcome workState cycle recycleOn cycles { number openedBy outcome } } }";
         api.query(document, json!({"by": {"email": email}}))["lead"].clone()
     };
-    let waits = [("a", "sso-released", true), ("b", "price-cut", true), ("c", "sso-released", false), ("d", "sso-released", true)];
+    let waits = [
+        ("a", "sso-released", true),
+        ("b", "price-cut", true),
+        ("c", "sso-released", false),
+        ("d", "sso-released", true),
+    ];
     for (name, signal, consent) in waits {
         let email = format!("{name}@example.test");
-        admin.mutate("captureLead", "CaptureLeadInput", json!({"lead": {"email": email, "consent": consent}}), "lead { id }");
+        admin.mutate(
+            "captureLead",
+            "CaptureLeadInput",
+            json!({"lead": {"email": email, "consent": consent}}),
+            "lead { id }",
+        );
         let lead = leads(admin, &email);
-        let unknown = json!({"lead": {"id": lead["id"]}, "reason": "MISSING_FEATURE", "recycleOn": "sso-relased"});
+        let unknown =
+            json!({"lead": {"id": lead["id"]}, "reason": "MISSING_FEATURE", "recycleOn": "sso-relased"});
         let refused = admin.attempt("recycleLead", "RecycleLeadInput", unknown, "lead { id }");
         assert_eq!(refused["errors"][0]["path"], json!(["input", "recycleOn"]), "{refused}");
         let wait = json!({"lead": {"id": lead["id"]}, "reason": "MISSING_FEATURE", "recycleOn": signal});
@@ -587,22 +710,43 @@ fn an_announced_signal_brings_back_the_leads_that_wait_for_it() {
     let gone = json!({"lead": {"email": "d@example.test"}, "reason": "not any more"});
     admin.mutate("reopenLead", "ReopenLeadInput", gone, "lead { outcome }");
     let places = |api: &Api| {
-        let counts = api.query("{ ledgerNow { places { place leads } } }", json!({}))["ledgerNow"]["places"].clone();
-        counts.as_array().into_iter().flatten().filter(|one| one["place"] == "NURTURE_UNTIL_SIGNAL").map(|one| one["leads"].clone()).collect::<Vec<_>>()
+        let counts =
+            api.query("{ ledgerNow { places { place leads } } }", json!({}))["ledgerNow"]["places"].clone();
+        counts
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|one| one["place"] == "NURTURE_UNTIL_SIGNAL")
+            .map(|one| one["leads"].clone())
+            .collect::<Vec<_>>()
     };
     assert_eq!(places(admin), [json!("3")], "three wait for a signal");
 
     let refused = announce(sales, "sso-released");
-    assert_eq!((&refused["errors"][0]["code"], &refused["leads"]), (&json!("FORBIDDEN"), &json!(0)), "{refused}");
+    assert_eq!(
+        (&refused["errors"][0]["code"], &refused["leads"]),
+        (&json!("FORBIDDEN"), &json!(0)),
+        "{refused}"
+    );
     assert_eq!(announce(marketing, "sso-released"), json!({"leads": 2, "errors": []}));
-    for (name, stage, outcome, cycle) in [("a", "MQL", "OPEN", 2), ("b", "MQL", "RECYCLED", 1), ("c", "INQUIRY", "OPEN", 2)] {
+    for (name, stage, outcome, cycle) in
+        [("a", "MQL", "OPEN", 2), ("b", "MQL", "RECYCLED", 1), ("c", "INQUIRY", "OPEN", 2)]
+    {
         let lead = leads(admin, &format!("{name}@example.test"));
-        assert_eq!((&lead["stage"], &lead["outcome"], &lead["cycle"]), (&json!(stage), &json!(outcome), &json!(cycle)), "{lead}");
+        assert_eq!(
+            (&lead["stage"], &lead["outcome"], &lead["cycle"]),
+            (&json!(stage), &json!(outcome), &json!(cycle)),
+            "{lead}"
+        );
     }
     let back = leads(admin, "a@example.test");
     assert_eq!(back["cycles"][1], json!({"number": 2, "openedBy": "REQUALIFY", "outcome": "OPEN"}), "{back}");
     assert_eq!(back["recycleOn"], Value::Null, "it waits no longer: {back}");
-    assert_eq!(announce(marketing, "sso-released"), json!({"leads": 0, "errors": []}), "once announced, nobody waits");
+    assert_eq!(
+        announce(marketing, "sso-released"),
+        json!({"leads": 0, "errors": []}),
+        "once announced, nobody waits"
+    );
     assert_eq!(places(admin), [json!("1")]);
 }
 
@@ -610,7 +754,8 @@ fn an_announced_signal_brings_back_the_leads_that_wait_for_it() {
 fn an_unknown_signal_is_refused_where_it_was_given() {
     let parties = Parties::start();
     let announce = || {
-        let document = "mutation { announceSignal(signal: \"sso-relased\") { errors { code path message } } }";
+        let document =
+            "mutation { announceSignal(signal: \"sso-relased\") { errors { code path message } } }";
         parties.marketing.query(document, json!({}))["announceSignal"]["errors"][0].clone()
     };
     let refused = announce();
@@ -618,5 +763,8 @@ fn an_unknown_signal_is_refused_where_it_was_given() {
     assert_eq!((&refused["code"], &refused["path"]), (&json!("VALIDATION"), &json!(["signal"])), "{refused}");
     assert!(!message.ends_with("has"), "a charter without signals says so: {message}");
     parties.enforce(&parties.body(|body| body["signals"] = json!(["sso-released"])));
-    assert!(announce()["message"].as_str().is_some_and(|text| text.contains("sso-released")), "it names what there is");
+    assert!(
+        announce()["message"].as_str().is_some_and(|text| text.contains("sso-released")),
+        "it names what there is"
+    );
 }

@@ -766,14 +766,19 @@ fn every_verb_minds_the_version_that_was_seen() {
 #[test]
 fn a_dry_run_of_a_verb_changes_nothing_and_refuses_as_the_verb_would() {
     let world = World::start();
+    let mut wrong = vec![];
     for (api, verb, lead, more) in verbs(&world) {
         let before = whole(api, &lead);
-        let tried = done(api, verb, &lead, over(more.clone(), json!({"dryRun": true, "idempotencyKey": "dry"})));
-        assert_eq!(tried["version"], lead["version"], "{verb}: {tried}");
-        assert_eq!(whole(api, &lead), before, "{verb} wrote nothing");
+        done(api, verb, &lead, over(more.clone(), json!({"dryRun": true, "idempotencyKey": "dry"})));
+        let tried = whole(api, &lead);
         done(api, verb, &lead, over(more, json!({"idempotencyKey": "dry"})));
-        assert_ne!(whole(api, &lead), before, "{verb}: a dry run takes no idempotency key");
+        if tried != before {
+            wrong.push(format!("{verb} wrote in a dry run: version {} to {}", before[0]["version"], tried[0]["version"]));
+        } else if whole(api, &lead) == before {
+            wrong.push(format!("{verb}: the dry run took the idempotency key"));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let won = world.at("OPPORTUNITY", "dry-won@example.test");
     let error = refused(&world.rob, "closeLost", &won, json!({"reason": "NOT_ICP", "dryRun": true}));
     assert_eq!(error["code"], "REASON_NOT_ALLOWED");

@@ -523,8 +523,12 @@ async fn stored(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<BTreeMap<Uuid
         let columns = transition(lead_version, from_stage.as_deref(), &to_stage, at, &cause, charter, event);
         put(lead, "transition", (stage_version.to_string(), columns));
     }
-    for (table, sql) in [("decision", "SELECT id, lead FROM decision"), ("evaluation", "SELECT id, lead FROM evaluation")] {
-        for row in fetch_all::<Known>(db, &format!("{sql} WHERE lead IN {list}"), keys()).await? {
+    // An evaluation without gates holds nothing but a routing's decision, which the log names itself.
+    for (table, sql) in [
+        ("decision", "SELECT id, lead FROM decision WHERE"),
+        ("evaluation", "SELECT id, lead FROM evaluation WHERE gates <> '[]' AND"),
+    ] {
+        for row in fetch_all::<Known>(db, &format!("{sql} lead IN {list}"), keys()).await? {
             put(row.lead, table, (row.id.to_string(), Map::new()));
         }
     }
@@ -568,7 +572,9 @@ fn log_tables(lead: &Replayed) -> Tables {
                 let columns = transition(event.version, from, to.as_str(), at, cause, charter, event.id);
                 transitions.insert(stage_version.to_string(), columns);
             }
-            Fact::LeadEvaluated { evaluation, .. } => drop(evaluations.insert(evaluation.to_string(), Map::new())),
+            Fact::LeadEvaluated { evaluation, gate: Some(_), .. } => {
+                evaluations.insert(evaluation.to_string(), Map::new());
+            }
             _ => {}
         }
     }
