@@ -17,13 +17,19 @@ pub fn root() -> PathBuf {
 pub fn binary() -> PathBuf {
     let path = std::env::var_os("HANDFAST_BIN").map(PathBuf::from);
     let path = path.unwrap_or_else(|| root().join("target/debug/handfast"));
-    assert!(path.exists(), "{} is missing: run `cargo xtask test`, or build it with `cargo build -p handfast`", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: run `cargo xtask test`, or build it with `cargo build -p handfast`",
+        path.display()
+    );
     path
 }
 
 /// A built plugin, for example `scorecard`.
 pub fn plugin(name: &str) -> PathBuf {
-    let dir = std::env::var_os("HANDFAST_PLUGINS").map(PathBuf::from).unwrap_or_else(|| root().join("target/plugins"));
+    let dir = std::env::var_os("HANDFAST_PLUGINS")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| root().join("target/plugins"));
     let path = dir.join(format!("{name}.wasm"));
     assert!(path.exists(), "{} is missing: run `cargo xtask plugins`", path.display());
     path
@@ -31,10 +37,15 @@ pub fn plugin(name: &str) -> PathBuf {
 
 /// The folder of the npm clients, if the test command prepared it.
 pub fn clients() -> Option<PathBuf> {
-    let dir = std::env::var_os("HANDFAST_CLIENTS").map(PathBuf::from).unwrap_or_else(|| root().join("tests/clients"));
+    let dir = std::env::var_os("HANDFAST_CLIENTS")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| root().join("tests/clients"));
     let ready = dir.join("node_modules").exists();
     if !ready {
-        eprintln!("skipped: {} has no node_modules; `cargo xtask test` installs them with npm", dir.display());
+        eprintln!(
+            "skipped: {} has no node_modules; `cargo xtask test` installs them with npm",
+            dir.display()
+        );
     }
     ready.then_some(dir)
 }
@@ -92,7 +103,9 @@ impl Server {
         while url.is_none() {
             let line = lines.recv_timeout(deadline.saturating_duration_since(Instant::now()));
             let line = line.expect("the server says where it serves within a minute");
-            url = line.strip_prefix("Handfast serves ").map(|rest| rest.trim_end_matches("/graphql").to_owned());
+            url = line
+                .strip_prefix("Handfast serves ")
+                .map(|rest| rest.trim_end_matches("/graphql").to_owned());
         }
         let token = token.unwrap_or_else(|| {
             let mut text = String::new();
@@ -159,7 +172,15 @@ impl Server {
     pub fn push(&self, name: &str) -> String {
         let (wasm, cases) = (plugin(name), root().join("plugins").join(name).join("cases"));
         let team = if name == "fair-share" { "sales" } else { "marketing" };
-        let pushed = self.cli(&["plugin", "push", &wasm.to_string_lossy(), "--team", team, "--cases", &cases.to_string_lossy()]);
+        let pushed = self.cli(&[
+            "plugin",
+            "push",
+            &wasm.to_string_lossy(),
+            "--team",
+            team,
+            "--cases",
+            &cases.to_string_lossy(),
+        ]);
         assert!(pushed.status.success(), "{}", String::from_utf8_lossy(&pushed.stderr));
         String::from_utf8_lossy(&pushed.stdout).trim().to_owned()
     }
@@ -236,7 +257,8 @@ impl Api {
     pub fn attempt(&self, field: &str, kind: &str, input: Value, selection: &str) -> Value {
         let errors = "errors { message path code ... on GateNotMet { missing } ... on VersionConflict { current } \
                       ... on IllegalTransition { allowed } }";
-        let document = format!("mutation($input: {kind}!) {{ {field}(input: $input) {{ {selection} {errors} }} }}");
+        let document =
+            format!("mutation($input: {kind}!) {{ {field}(input: $input) {{ {selection} {errors} }} }}");
         self.query(&document, json!({"input": input}))[field].clone()
     }
 
@@ -266,7 +288,8 @@ impl Api {
     /// Captures a lead and answers `lead { id uuid … }`.
     pub fn capture(&self, email: &str) -> Value {
         let input = json!({"lead": {"email": email, "source": "test"}});
-        let payload = self.mutate("captureLead", "CaptureLeadInput", input, "lead { id uuid version stage workState }");
+        let payload =
+            self.mutate("captureLead", "CaptureLeadInput", input, "lead { id uuid version stage workState }");
         payload["lead"].clone()
     }
 }

@@ -29,7 +29,8 @@ pub fn drive(sales: &Api, lead: &Value, until: Until, amount: i64) {
     };
     let money = json!({"amount": {"amountMinor": amount.to_string(), "currency": "EUR"}});
     let talk = json!({"kind": "CALL", "direction": "TWO_WAY"});
-    let answers = json!({"answers": [{"key": "need", "grade": 3, "evidence": "said so"}, {"key": "budget", "grade": 2}]});
+    let need = json!({"key": "need", "grade": 3, "evidence": "said so"});
+    let answers = json!({"answers": [need, {"key": "budget", "grade": 2}]});
     let steps = [
         (Until::Sal, "acceptHandoff", "LeadTarget", target.clone()),
         (Until::Sql, "logActivity", "LogActivityInput", with(talk)),
@@ -81,8 +82,9 @@ fn a_campaign_is_planned_found_and_edited() {
     let mut more = dates.clone();
     more["cost"] = cents(125_000);
     let made = create(&marketing, "spring", more);
-    let expected = json!({"id": made["id"], "key": "spring", "name": "The spring", "kind": "webinar", "channel": "WEBINAR",
-        "cost": cents(125_000), "startsAt": dates["startsAt"], "endsAt": dates["endsAt"], "createdAt": made["createdAt"]});
+    let expected = json!({"id": made["id"], "key": "spring", "name": "The spring", "kind": "webinar",
+        "channel": "WEBINAR", "cost": cents(125_000), "createdAt": made["createdAt"],
+        "startsAt": dates["startsAt"], "endsAt": dates["endsAt"]});
     assert_eq!(made, expected);
     let bare = create(&marketing, "bare", json!({}));
     assert_eq!(
@@ -285,8 +287,10 @@ fn pages_walk_forward_and_backward_over_the_same_campaigns() {
     let mut keys: Vec<Value> =
         (0..9).map(|n| create(&api, &format!("c{n}"), json!({}))["key"].clone()).collect();
     keys.reverse();
-    let document = "query($first: Int, $after: String, $last: Int, $before: String) { campaigns(first: $first, after: $after, last: $last, \
-                    before: $before) { edges { cursor node { key } } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }";
+    let document = "query($first: Int, $after: String, $last: Int, $before: String) { \
+                    campaigns(first: $first, after: $after, last: $last, before: $before) { \
+                    edges { cursor node { key } } \
+                    pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }";
     let page = |variables: Value| api.query(document, variables)["campaigns"].clone();
     let keys_of = |page: &Value| {
         page["edges"]
@@ -346,8 +350,9 @@ fn pages_walk_forward_and_backward_over_the_same_campaigns() {
     }
 }
 
-const RESULTS: &str = "results { leads mql sal sql opportunities won cost { amountMinor currency } revenue { amountMinor } \
-    costPerLead { amountMinor } costPerMql { amountMinor } costPerSal { amountMinor } costPerSql { amountMinor } \
+const RESULTS: &str = "results { leads mql sal sql opportunities won cost { amountMinor currency } \
+    revenue { amountMinor } costPerLead { amountMinor } costPerMql { amountMinor } \
+    costPerSal { amountMinor } costPerSql { amountMinor } \
     costPerOpportunity { amountMinor } costPerWon { amountMinor } }";
 
 /// What came of the campaigns, all in one request.
@@ -370,8 +375,8 @@ fn expected(counts: [i64; 6], cost: i64, revenue: i64, costs: [Option<i64>; 6]) 
     let [leads, mql, sal, sql, opportunities, won] = counts.map(|count| count.to_string());
     let [lead, m, a, q, o, w] = costs.map(|cost| cost.map(|cost| json!({"amountMinor": cost.to_string()})));
     json!({"leads": leads, "mql": mql, "sal": sal, "sql": sql, "opportunities": opportunities, "won": won,
-        "cost": cents(cost), "revenue": {"amountMinor": revenue.to_string()}, "costPerLead": lead, "costPerMql": m,
-        "costPerSal": a, "costPerSql": q, "costPerOpportunity": o, "costPerWon": w})
+        "cost": cents(cost), "revenue": {"amountMinor": revenue.to_string()}, "costPerLead": lead,
+        "costPerMql": m, "costPerSal": a, "costPerSql": q, "costPerOpportunity": o, "costPerWon": w})
 }
 
 #[test]

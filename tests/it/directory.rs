@@ -24,7 +24,10 @@ struct Noun {
 
 /// In the order in which one refers to the other.
 fn nouns() -> Vec<Noun> {
-    let week = |day: &str| json!({"timeZone": "Europe/Berlin", "weekly": [{"day": day, "from": 540, "to": 1020}], "holidays": ["2026-12-25"]});
+    let week = |day: &str| {
+        let weekly = json!([{"day": day, "from": 540, "to": 1020}]);
+        json!({"timeZone": "Europe/Berlin", "weekly": weekly, "holidays": ["2026-12-25"]})
+    };
     let test = |values: &[&str]| json!({"field": "company.country", "comparator": "IN", "values": values});
     vec![
         Noun {
@@ -42,7 +45,8 @@ fn nouns() -> Vec<Noun> {
             one: "team",
             all: "teams",
             selection: "id key name side calendar fallbackQueue",
-            input: json!({"key": "west", "name": "West", "side": "SALES", "calendar": "office", "fallbackQueue": "fallback"}),
+            input: json!({"key": "west", "name": "West", "side": "SALES", "calendar": "office",
+                "fallbackQueue": "fallback"}),
             edit: json!({"name": "Far West", "fallbackQueue": null}),
         },
         Noun {
@@ -69,7 +73,8 @@ fn nouns() -> Vec<Noun> {
             one: "user",
             all: "users",
             selection: "id key name team side service calendar capacity territories",
-            input: json!({"key": "wim", "name": "Wim", "team": "west", "side": "SALES", "service": false, "calendar": "office",
+            input: json!({"key": "wim", "name": "Wim", "team": "west", "side": "SALES", "service": false,
+                "calendar": "office",
                 "capacity": 7, "territories": ["dach"]}),
             edit: json!({"capacity": 0, "territories": []}),
         },
@@ -79,7 +84,8 @@ fn nouns() -> Vec<Noun> {
             one: "pool",
             all: "pools",
             selection: "id key queue members { user { key } weight }",
-            input: json!({"key": "west-pool", "queue": "west-queue", "members": [{"user": "wim", "weight": 3}]}),
+            input: json!({"key": "west-pool", "queue": "west-queue",
+                "members": [{"user": "wim", "weight": 3}]}),
             edit: json!({"members": []}),
         },
         Noun {
@@ -88,7 +94,8 @@ fn nouns() -> Vec<Noun> {
             one: "definition",
             all: "traitDefinitions",
             selection: "id key kind unit meaning personal",
-            input: json!({"key": "seats", "kind": "INTEGER", "unit": "seats", "meaning": "How many would use it", "personal": false}),
+            input: json!({"key": "seats", "kind": "INTEGER", "unit": "seats", "personal": false,
+                "meaning": "How many would use it"}),
             edit: json!({"unit": null, "meaning": "How many people would use it"}),
         },
     ]
@@ -169,11 +176,12 @@ fn what_is_left_out_has_a_default_and_a_team_has_its_users() {
     let api = server.admin();
     let input = json!({"key": "sue", "name": "Sue", "team": "sales"});
     let user = noun("upsertUser").put(&api, &input);
-    let expected = json!({"id": user["id"], "key": "sue", "name": "Sue", "team": "sales", "side": "SALES", "service": false,
-        "calendar": null, "capacity": 50, "territories": []});
+    let expected = json!({"id": user["id"], "key": "sue", "name": "Sue", "team": "sales", "side": "SALES",
+        "service": false, "calendar": null, "capacity": 50, "territories": []});
     assert_eq!(user, expected, "side from the team, 50 leads");
     server.user("mara", "marketing");
-    let document = "{ sales: users(team: \"sales\") { key } marketing: users(team: \"marketing\") { key } none: users(team: \"no\") { key } }";
+    let document = "{ sales: users(team: \"sales\") { key } marketing: users(team: \"marketing\") { key } \
+                    none: users(team: \"no\") { key } }";
     let teams = api.query(document, json!({}));
     assert_eq!(teams, json!({"sales": [{"key": "sue"}], "marketing": [{"key": "mara"}], "none": []}));
     let viewer = server.token("sue", &["leads:read"]).query("{ viewer { id key side team } }", json!({}));
@@ -267,7 +275,10 @@ fn values_that_cannot_be_meant_are_refused_where_they_stand() {
     nouns().iter().for_each(|noun| drop(noun.put(&api, &noun.input)));
     let week = |zone: &str, weekly: Value| json!({"calendar": {"timeZone": zone, "weekly": weekly}});
     let hours = |from: i32, to: i32| json!({"day": "MON", "from": from, "to": to});
-    let test = |field: &str, comparator: &str, values: &[&str]| json!({"test": {"field": field, "comparator": comparator, "values": values}});
+    let test = |field: &str, comparator: &str, values: &[&str]| {
+        let test = json!({"field": field, "comparator": comparator, "values": values});
+        json!({"test": test})
+    };
     let cases = [
         (
             "upsertPool",
@@ -476,7 +487,7 @@ fn pool(server: &Server, members: &[(&str, i32)]) {
         .put(&server.admin(), &json!({"key": "sales", "queue": "fallback", "members": members}));
 }
 
-/// Captures so many leads that qualify, one by one or as one batch, and counts them by owner; `-` is the queue.
+/// Captures leads that qualify, one by one or as one batch, and counts them by owner; `-` is the queue.
 fn dealt(api: &Api, name: &str, count: usize, batch: bool) -> BTreeMap<String, usize> {
     let lead = |n: usize| json!({"email": format!("{name}{n}@example.test"), "consent": true});
     let selection = "lead { stage owner { key } queue { key } }";
@@ -623,7 +634,8 @@ fn nobody_gets_a_lead_outside_of_working_hours() {
     };
     put("anna", json!("closed"));
     assert_eq!(dealt(&api, "a", 2, false), counts(&[("ben", 2)]), "anna has a holiday; ben has no calendar");
-    let team = json!({"key": "sales", "name": "Sales", "side": "SALES", "fallbackQueue": "fallback", "calendar": "closed"});
+    let team = json!({"key": "sales", "name": "Sales", "side": "SALES", "fallbackQueue": "fallback",
+        "calendar": "closed"});
     noun("upsertTeam").put(&api, &team);
     assert_eq!(dealt(&api, "b", 1, false), counts(&[("-", 1)]), "the team's calendar holds for ben");
     put("anna", json!("open"));
@@ -647,7 +659,8 @@ fn a_lead_goes_to_whoever_works_its_territory() {
     }
     pool(&server, &[("fanny", 1), ("gus", 1)]);
     let when = json!([{"field": "company.country", "is": ["FR"]}]);
-    let settings = json!({"fallbackQueue": "fallback", "territories": [{"key": "france", "when": when}], "withoutTerritory": "queue"});
+    let settings = json!({"fallbackQueue": "fallback", "withoutTerritory": "queue",
+        "territories": [{"key": "france", "when": when}]});
     server.deploy("fair-share", "routing", &settings);
     noun("upsertUser").put(
         &api,
@@ -674,14 +687,16 @@ fn an_announced_signal_brings_back_the_leads_that_wait_for_it() {
     let Parties { server, admin, marketing, sales } = &parties;
     server.deploy("scorecard", "mql", &card(10));
     let announce = |api: &Api, signal: &str| {
-        let document = "mutation($signal: String!) { announceSignal(signal: $signal) { leads errors { code path message } } }";
+        let document = "mutation($signal: String!) { announceSignal(signal: $signal) \
+                        { leads errors { code path message } } }";
         api.query(document, json!({"signal": signal}))["announceSignal"].clone()
     };
     let refused = announce(marketing, "sso-released");
     assert_eq!(refused["errors"][0]["code"], "VALIDATION", "the charter lists none: {refused}");
     parties.enforce(&parties.body(|body| body["signals"] = json!(["sso-released", "price-cut"])));
     let leads = |api: &Api, email: &str| {
-        let document = "query($by: LeadRef!) { lead(by: $by) { id stage outcome workState cycle recycleOn cycles { number openedBy outcome } } }";
+        let document = "query($by: LeadRef!) { lead(by: $by) { id stage outcome workState cycle recycleOn \
+                        cycles { number openedBy outcome } } }";
         api.query(document, json!({"by": {"email": email}}))["lead"].clone()
     };
     let waits = [

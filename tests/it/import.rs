@@ -1675,29 +1675,29 @@ fn a_cancelled_import_keeps_what_is_done_and_can_be_taken_up_again() {
     assert_eq!(cancel(&json!("nonsense"))["errors"][0]["code"], "VALIDATION");
 }
 
-/// Cuts the power midway, and answers how the import ended after the restart.
-fn interrupted(more: Value) -> (Server, usize, Ended) {
+/// Ends the server midway, and answers how the import ended after the restart.
+fn interrupted(more: Value, end: fn(Server) -> (tempfile::TempDir, String)) -> (Server, usize, Ended) {
     let mut rows = 3_000;
     loop {
         let server = Server::start();
         let id = start(&server.admin(), crowd(rows), &endings_mapping(), more.clone());
         let inside = midway(&server.admin(), &id);
-        let (dir, token) = server.kill();
+        let (dir, token) = end(server);
         let server = Server::start_in(dir, Some(token));
-        // Proof that the power went midway: the run goes on only now.
+        // Proof that it ended midway: the run goes on only now.
         if inside && run(&server.admin(), &id)["status"] == "RUNNING" {
             let ended = wait(&server.admin(), &id);
             assert_eq!(ended.run["status"], "DONE", "{}", ended.run);
             return (server, rows, ended);
         }
         rows *= 2;
-        assert!(rows < 50_000, "no power cut landed inside of an import");
+        assert!(rows < 50_000, "the server never ended inside of an import");
     }
 }
 
 #[test]
 fn an_import_goes_on_after_a_power_cut_and_brings_everybody_once() {
-    let (server, rows, ended) = interrupted(json!({}));
+    let (server, rows, ended) = interrupted(json!({}), Server::kill);
     let api = server.admin();
     assert_eq!(ended.counts(), crowd_counts(rows), "{:?}", ended.refused().first());
     let told: BTreeSet<_> = ended.told().into_iter().collect();
@@ -1721,6 +1721,13 @@ fn an_import_goes_on_after_a_power_cut_and_brings_everybody_once() {
     let (dir, _) = server.stop();
     let doctor = offline(dir.path(), "doctor");
     assert!(doctor.status.success(), "{}", out(&doctor));
+}
+
+#[test]
+fn an_import_goes_on_after_an_orderly_stop() {
+    let (server, rows, ended) = interrupted(json!({}), Server::stop);
+    assert_eq!(ended.counts(), crowd_counts(rows), "{:?}", ended.refused().first());
+    assert_eq!(balanced(&server.admin()), rows as i64);
 }
 
 #[test]
@@ -1761,7 +1768,7 @@ fn imports_that_wait_for_their_turn_keep_it_through_a_power_cut() {
 
 #[test]
 fn a_dry_run_goes_on_after_a_power_cut_and_tells_the_same() {
-    let (server, rows, ended) = interrupted(json!({"dryRun": true}));
+    let (server, rows, ended) = interrupted(json!({"dryRun": true}), Server::kill);
     assert_eq!(leads(&server.admin()), Vec::<Value>::new());
     assert_eq!(ended.counts(), crowd_counts(rows), "{:?}", ended.refused().first());
 }

@@ -3,7 +3,8 @@
 use handfast_tests::Server;
 use serde_json::{Value, json};
 
-const STATE: &str = "lead { id uuid version stage workState outcome cycle furthestStage owner { key } queue { key } }";
+const STATE: &str =
+    "lead { id uuid version stage workState outcome cycle furthestStage owner { key } queue { key } }";
 
 fn target(lead: &Value) -> Value {
     json!({"lead": {"id": lead["id"]}})
@@ -29,7 +30,10 @@ fn a_captured_person_is_an_inquiry_that_waits_for_a_rule() {
     assert_eq!(found["contact"]["email"], "ada@example.test");
     assert!(found["nextEvaluationAt"].is_string(), "a lead that is held has a dated re-evaluation: {found}");
     assert_eq!(found["cycles"], json!([{"number": 1, "openedBy": "CAPTURE"}]));
-    assert_eq!(found["evaluations"][0]["decisions"][0]["outcome"], "HOLD", "the built-in rule holds: {found}");
+    assert_eq!(
+        found["evaluations"][0]["decisions"][0]["outcome"], "HOLD",
+        "the built-in rule holds: {found}"
+    );
     assert_eq!(found["evaluations"][0]["gates"][0]["gate"], "MQL");
 }
 
@@ -39,7 +43,8 @@ fn the_same_person_is_one_lead() {
     let api = server.admin();
     let first = api.capture("bob@example.test");
     let input = json!({"lead": {"email": "Bob@Example.test", "phone": "+49 (30) 901820", "title": "CTO"}});
-    let again = api.mutate("captureLead", "CaptureLeadInput", input, "created lead { id contact { title phone } }");
+    let again =
+        api.mutate("captureLead", "CaptureLeadInput", input, "created lead { id contact { title phone } }");
     assert_eq!((&again["created"], &again["lead"]["id"]), (&json!(false), &first["id"]));
     assert_eq!(again["lead"]["contact"], json!({"title": "CTO", "phone": "+4930901820"}));
     let input = json!({"leads": [
@@ -49,14 +54,22 @@ fn the_same_person_is_one_lead() {
         {"email": "not an address"},
         {"name": "Nobody"},
     ]});
-    let batch = api.mutate("captureLeads", "CaptureLeadsInput", input, "results { created lead { id } errors { path message code } }");
+    let batch = api.mutate(
+        "captureLeads",
+        "CaptureLeadsInput",
+        input,
+        "results { created lead { id } errors { path message code } }",
+    );
     let results = batch["results"].as_array().unwrap();
     assert_eq!(results[0]["lead"]["id"], first["id"]);
     assert_eq!((&results[1]["created"], &results[2]["created"]), (&json!(true), &json!(true)));
     assert_eq!(results[1]["lead"]["id"], results[2]["lead"]["id"]);
     assert_eq!(results[3]["errors"][0]["path"], json!(["input", "leads", "3", "email"]));
     assert_eq!(results[4]["errors"][0]["code"], "VALIDATION");
-    let by_ref = api.query("query($by: LeadRef!) { lead(by: $by) { id } }", json!({"by": {"external": {"system": "crm", "id": "7"}}}));
+    let by_ref = api.query(
+        "query($by: LeadRef!) { lead(by: $by) { id } }",
+        json!({"by": {"external": {"system": "crm", "id": "7"}}}),
+    );
     assert_eq!(by_ref["lead"]["id"], results[1]["lead"]["id"]);
 }
 
@@ -82,18 +95,33 @@ fn a_lead_moves_only_along_the_arrows_of_the_machine() {
     let lead = api.capture("arrow@example.test");
     let cases = [
         ("acceptHandoff", "LeadTarget", target(&lead)),
-        ("closeWon", "CloseWonInput", with(&lead, json!({"amount": {"amountMinor": "100", "currency": "EUR"}}))),
+        (
+            "closeWon",
+            "CloseWonInput",
+            with(&lead, json!({"amount": {"amountMinor": "100", "currency": "EUR"}})),
+        ),
         ("closeLost", "CloseLostInput", with(&lead, json!({"reason": "HOLDING_OFF"}))),
-        ("recordOpportunity", "RecordOpportunityInput", with(&lead, json!({"amount": {"amountMinor": "100", "currency": "EUR"}}))),
+        (
+            "recordOpportunity",
+            "RecordOpportunityInput",
+            with(&lead, json!({"amount": {"amountMinor": "100", "currency": "EUR"}})),
+        ),
         ("routeLead", "LeadTarget", target(&lead)),
     ];
     for (field, kind, input) in cases {
         let refused = api.attempt(field, kind, input, "lead { id }");
         assert_eq!(refused["errors"][0]["code"], "ILLEGAL_TRANSITION", "{field}: {refused}");
-        assert!(refused["errors"][0]["allowed"].as_array().unwrap().contains(&json!("evaluateLead")), "{field}: {refused}");
+        assert!(
+            refused["errors"][0]["allowed"].as_array().unwrap().contains(&json!("evaluateLead")),
+            "{field}: {refused}"
+        );
     }
-    let stale = api.attempt("evaluateLead", "LeadTarget", with(&lead, json!({"expectedVersion": 99})), "lead { id }");
-    assert_eq!((&stale["errors"][0]["code"], &stale["errors"][0]["current"]), (&json!("VERSION_CONFLICT"), &lead["version"]));
+    let stale =
+        api.attempt("evaluateLead", "LeadTarget", with(&lead, json!({"expectedVersion": 99})), "lead { id }");
+    assert_eq!(
+        (&stale["errors"][0]["code"], &stale["errors"][0]["current"]),
+        (&json!("VERSION_CONFLICT"), &lead["version"])
+    );
 }
 
 #[test]
@@ -108,7 +136,10 @@ fn a_drop_for_want_of_budget_is_never_a_bad_lead() {
     let recycled = api.mutate("dispositionLead", "DispositionLeadInput", input, &format!("{STATE} "));
     assert_eq!(recycled["lead"]["outcome"], "RECYCLED");
     assert_eq!(recycled["lead"]["workState"], "NURTURING");
-    let clocks = api.query("query($by: LeadRef!) { lead(by: $by) { clocks { kind state dueAt party } } }", json!({"by": {"id": lead["id"]}}));
+    let clocks = api.query(
+        "query($by: LeadRef!) { lead(by: $by) { clocks { kind state dueAt party } } }",
+        json!({"by": {"id": lead["id"]}}),
+    );
     assert_eq!(clocks["lead"]["clocks"][0]["kind"], "REQUALIFY", "it comes back on a date: {clocks}");
 }
 
@@ -116,14 +147,25 @@ fn a_drop_for_want_of_budget_is_never_a_bad_lead() {
 fn a_disqualified_lead_can_be_reopened_unless_it_asked_not_to_be_contacted() {
     let server = Server::start();
     let api = server.admin();
-    for (email, reason, reopens) in [("icp@example.test", "NOT_ICP", true), ("stop@example.test", "DO_NOT_CONTACT", false)] {
+    for (email, reason, reopens) in
+        [("icp@example.test", "NOT_ICP", true), ("stop@example.test", "DO_NOT_CONTACT", false)]
+    {
         let lead = api.capture(email);
         let input = with(&lead, json!({"outcome": "DISQUALIFY", "reason": reason}));
         let closed = api.mutate("dispositionLead", "DispositionLeadInput", input, STATE);
         assert_eq!(closed["lead"]["outcome"], "DISQUALIFIED");
-        let again = api.attempt("reopenLead", "ReopenLeadInput", with(&lead, json!({"reason": "we were wrong"})), STATE);
+        let again = api.attempt(
+            "reopenLead",
+            "ReopenLeadInput",
+            with(&lead, json!({"reason": "we were wrong"})),
+            STATE,
+        );
         match reopens {
-            true => assert_eq!((&again["lead"]["cycle"], &again["lead"]["outcome"]), (&json!(2), &json!("OPEN")), "{again}"),
+            true => assert_eq!(
+                (&again["lead"]["cycle"], &again["lead"]["outcome"]),
+                (&json!(2), &json!("OPEN")),
+                "{again}"
+            ),
             false => assert_eq!(again["errors"][0]["code"], "SUPPRESSED"),
         }
     }
@@ -150,12 +192,16 @@ fn pages_walk_forward_and_backward_over_the_same_leads() {
     let unique: std::collections::BTreeSet<String> = seen.iter().map(Value::to_string).collect();
     assert_eq!(unique.len(), 25);
     let page = &api.query(document, json!({"last": 5, "before": after}))["leads"];
-    let back: Vec<Value> = page["edges"].as_array().unwrap().iter().map(|edge| edge["node"]["id"].clone()).collect();
+    let back: Vec<Value> =
+        page["edges"].as_array().unwrap().iter().map(|edge| edge["node"]["id"].clone()).collect();
     assert_eq!(back, seen[14..19], "the five before the last page's cursor");
     for bad in [json!({"first": 0}), json!({"first": 201}), json!({"first": 5, "last": 5})] {
         assert_eq!(api.error(document, bad)["extensions"]["code"], "PAGE_SIZE");
     }
-    assert_eq!(api.error(document, json!({"first": 5, "after": "AAAA"}))["extensions"]["code"], "CURSOR_INVALID");
+    assert_eq!(
+        api.error(document, json!({"first": 5, "after": "AAAA"}))["extensions"]["code"],
+        "CURSOR_INVALID"
+    );
 }
 
 #[test]

@@ -11,10 +11,17 @@ use handfast_tests::{Api, Server, card, eventually, fair_share, plugin, root};
 use serde_json::{Value, json};
 
 /// A request to `/blobs`: status, the header Allow, the body.
-fn blobs(server: &Server, method: &str, query: &str, token: Option<&str>, bytes: &[u8]) -> (u16, String, Value) {
+fn blobs(
+    server: &Server,
+    method: &str,
+    query: &str,
+    token: Option<&str>,
+    bytes: &[u8],
+) -> (u16, String, Value) {
     let config = ureq::Agent::config_builder().http_status_as_error(false).allow_non_standard_methods(true);
     let agent: ureq::Agent = config.build().into();
-    let mut request = ureq::http::Request::builder().method(method).uri(format!("{}/blobs{query}", server.url));
+    let mut request =
+        ureq::http::Request::builder().method(method).uri(format!("{}/blobs{query}", server.url));
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {token}"));
     }
@@ -23,7 +30,8 @@ fn blobs(server: &Server, method: &str, query: &str, token: Option<&str>, bytes:
         _ => agent.run(request.body(bytes).expect("a request")),
     }
     .expect("the server answers");
-    let allow = response.headers().get("allow").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let allow =
+        response.headers().get("allow").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     (response.status().as_u16(), allow, response.body_mut().read_json().unwrap_or_default())
 }
 
@@ -40,13 +48,15 @@ fn read(name: &str) -> Vec<u8> {
 /// A case of the scorecard that holds.
 fn card_case() -> String {
     let leads = json!([{"fields": {"contact.consent": true}, "expect": {"outcome": "ADVANCE", "fit": 10}}]);
-    json!({"name": "consent", "settings": card(10), "asOf": "2026-03-01T09:00:00Z", "leads": leads}).to_string()
+    json!({"name": "consent", "settings": card(10), "asOf": "2026-03-01T09:00:00Z", "leads": leads})
+        .to_string()
 }
 
 /// A case of the bombs that does not blow up.
 fn quiet_case(outcome: &str) -> String {
     let leads = json!([{"fields": {"company.employees": 5}, "expect": {"outcome": outcome}}]);
-    json!({"name": "quiet", "settings": {"act": "behave"}, "asOf": "2026-03-01T09:00:00Z", "leads": leads}).to_string()
+    json!({"name": "quiet", "settings": {"act": "behave"}, "asOf": "2026-03-01T09:00:00Z", "leads": leads})
+        .to_string()
 }
 
 const VERSION: &str = "version { digest name label team kind status caseCount }";
@@ -124,8 +134,15 @@ fn a_file_is_taken_only_as_what_it_is_for_and_from_whoever_may_send_it() {
     for (method, query, token, status, code, message) in cases {
         let (found, allow, answer) = blobs(&server, method, query, token, b"abc");
         let error = &answer["errors"][0];
-        assert_eq!((found, &error["extensions"]["code"]), (status, &json!(code)), "{method} {query}: {answer}");
-        assert!(error["message"].as_str().unwrap_or_default().contains(message), "{method} {query}: {answer}");
+        assert_eq!(
+            (found, &error["extensions"]["code"]),
+            (status, &json!(code)),
+            "{method} {query}: {answer}"
+        );
+        assert!(
+            error["message"].as_str().unwrap_or_default().contains(message),
+            "{method} {query}: {answer}"
+        );
         assert_eq!(allow, if status == 405 { "PUT" } else { "" }, "{method} {query}");
     }
     for kind in ["plugin", "import"] {
@@ -140,8 +157,15 @@ fn a_file_above_the_limit_of_its_kind_is_refused_and_leaves_nothing() {
     let server = Server::start();
     let big = vec![0; (32 << 20) + 1];
     let (status, _, answer) = blobs(&server, "PUT", "?kind=plugin", Some(&server.token), &big);
-    assert_eq!((status, &answer["errors"][0]["extensions"]["code"]), (413, &json!("PAYLOAD_TOO_LARGE")), "{answer}");
-    assert!(answer["errors"][0]["message"].as_str().unwrap().contains("33554432"), "it says the limit: {answer}");
+    assert_eq!(
+        (status, &answer["errors"][0]["extensions"]["code"]),
+        (413, &json!("PAYLOAD_TOO_LARGE")),
+        "{answer}"
+    );
+    assert!(
+        answer["errors"][0]["message"].as_str().unwrap().contains("33554432"),
+        "it says the limit: {answer}"
+    );
     let left = std::fs::read_dir(server.dir.path().join("blobs")).expect("the folder of files").count();
     assert_eq!(left, 0, "no draft stays behind");
     let (status, _, answer) = blobs(&server, "PUT", "?kind=plugin", Some(&server.token), b"small");
@@ -170,8 +194,22 @@ fn an_upload_names_a_file_that_came_before_and_a_team_of_ones_own() {
         ("of no team", &admin, &file, json!({"team": "poets"}), "VALIDATION", json!(["input", "team"])),
         ("an odd label", &mia, &file, json!({"label": "one two"}), "VALIDATION", json!(["input", "label"])),
         ("an empty label", &mia, &file, json!({"label": ""}), "VALIDATION", json!(["input", "label"])),
-        ("a case that is no JSON", &mia, &file, json!({"cases": ["[]", "{"]}), "VALIDATION", json!(["input", "cases", "1"])),
-        ("a case of another shape", &mia, &file, json!({"cases": ["{\"leads\": 3}"]}), "VALIDATION", json!(["input", "cases", "0"])),
+        (
+            "a case that is no JSON",
+            &mia,
+            &file,
+            json!({"cases": ["[]", "{"]}),
+            "VALIDATION",
+            json!(["input", "cases", "1"]),
+        ),
+        (
+            "a case of another shape",
+            &mia,
+            &file,
+            json!({"cases": ["{\"leads\": 3}"]}),
+            "VALIDATION",
+            json!(["input", "cases", "0"]),
+        ),
         ("too many cases", &mia, &file, json!({"cases": many}), "VALIDATION", json!(["input", "cases"])),
     ];
     for (name, api, digest, more, code, path) in cases {
@@ -200,9 +238,24 @@ fn bytes_that_are_no_rule_are_refused_with_the_reason_and_the_server_goes_on() {
     let half = wasm.len() / 2;
     let cases = [
         ("an empty file", vec![], "PLUGIN_NOT_A_COMPONENT", "does not begin like wasm"),
-        ("a web page", b"<!doctype html><title>404</title>".to_vec(), "PLUGIN_NOT_A_COMPONENT", "does not begin like wasm"),
-        ("a program", [b"\x7fELF".as_slice(), &[2; 64]].concat(), "PLUGIN_NOT_A_COMPONENT", "does not begin like wasm"),
-        ("a core module", b"\0asm\x01\0\0\0".to_vec(), "PLUGIN_NOT_A_COMPONENT", "a core module, not a component"),
+        (
+            "a web page",
+            b"<!doctype html><title>404</title>".to_vec(),
+            "PLUGIN_NOT_A_COMPONENT",
+            "does not begin like wasm",
+        ),
+        (
+            "a program",
+            [b"\x7fELF".as_slice(), &[2; 64]].concat(),
+            "PLUGIN_NOT_A_COMPONENT",
+            "does not begin like wasm",
+        ),
+        (
+            "a core module",
+            b"\0asm\x01\0\0\0".to_vec(),
+            "PLUGIN_NOT_A_COMPONENT",
+            "a core module, not a component",
+        ),
         ("only the magic", b"\0asm".to_vec(), "PLUGIN_MALFORMED", "at byte"),
         ("half of it", wasm[..half].to_vec(), "PLUGIN_MALFORMED", "at byte"),
         ("all but the last byte", wasm[..wasm.len() - 1].to_vec(), "PLUGIN_MALFORMED", "at byte"),
@@ -213,7 +266,11 @@ fn bytes_that_are_no_rule_are_refused_with_the_reason_and_the_server_goes_on() {
     ];
     for (name, bytes, code, message) in cases {
         let version = upload(&api, &bytes, json!([]), None);
-        assert_eq!((&version["status"], &version["kind"]), (&json!("REJECTED"), &json!(null)), "{name}: {version}");
+        assert_eq!(
+            (&version["status"], &version["kind"]),
+            (&json!("REJECTED"), &json!(null)),
+            "{name}: {version}"
+        );
         let check = refusal(&version);
         assert_eq!(check["code"], code, "{name}: {check}");
         assert!(check["message"].as_str().unwrap().contains(message), "{name}: {check}");
@@ -223,7 +280,12 @@ fn bytes_that_are_no_rule_are_refused_with_the_reason_and_the_server_goes_on() {
     }
     // Bits of the code itself: most of them are still wasm, and some even a rule. None of it stops the server.
     for place in (0..10).map(|step| 20_000 + step * 21_001).filter(|place| *place < wasm.len()) {
-        let version = upload(&api, &flipped(place, 1 << (place % 8)), json!([card_case()]), Some(&format!("bit-{place}")));
+        let version = upload(
+            &api,
+            &flipped(place, 1 << (place % 8)),
+            json!([card_case()]),
+            Some(&format!("bit-{place}")),
+        );
         if version["status"] == "REJECTED" {
             let check = refusal(&version);
             assert!(check["code"].is_string() && check["code"] != "INTERNAL", "{place}: {version}");
@@ -231,7 +293,11 @@ fn bytes_that_are_no_rule_are_refused_with_the_reason_and_the_server_goes_on() {
         }
     }
     assert_eq!(judged(&api, "after@example.test", 5)["stage"], "INQUIRY", "the server answers");
-    assert_eq!(upload(&api, &wasm, json!([card_case()]), None)["status"], "VALIDATED", "and takes a good one");
+    assert_eq!(
+        upload(&api, &wasm, json!([card_case()]), None)["status"],
+        "VALIDATED",
+        "and takes a good one"
+    );
 }
 
 #[test]
@@ -269,7 +335,9 @@ fn the_same_bytes_are_one_version_and_a_label_never_moves_to_others() {
     let named = upload(&api, &other, json!([card_case()]), Some("rebuilt-1"));
     assert_eq!((&named["status"], &named["label"]), (&json!("VALIDATED"), &json!("rebuilt-1")), "{named}");
     assert_eq!(settled(&api, first["digest"].as_str().unwrap()), first, "the first one is as it was");
-    let listed = api.query("{ pluginVersions(name: \"scorecard\") { digest label } }", json!({}))["pluginVersions"].clone();
+    let listed =
+        api.query("{ pluginVersions(name: \"scorecard\") { digest label } }", json!({}))["pluginVersions"]
+            .clone();
     assert_eq!(listed.as_array().map(Vec::len), Some(2), "{listed}");
     let rejected = api.query("{ pluginVersions(status: REJECTED) { digest } }", json!({}));
     assert_eq!(rejected["pluginVersions"], json!([]));
@@ -287,9 +355,14 @@ fn a_version_without_cases_never_goes_live_and_one_whose_cases_fail_is_refused()
     let digest = bare["digest"].as_str().unwrap().to_owned();
     let refused = deploy(&api, "mql", &digest, &json!({"act": "behave"}));
     let error = &refused["errors"][0];
-    assert_eq!((&error["code"], &error["path"]), (&json!("PLUGIN_REJECTED"), &json!(["input", "digest"])), "{refused}");
+    assert_eq!(
+        (&error["code"], &error["path"]),
+        (&json!("PLUGIN_REJECTED"), &json!(["input", "digest"])),
+        "{refused}"
+    );
     assert!(error["message"].as_str().unwrap().contains("has no cases"), "{refused}");
-    let failing = upload(&api, &other_bytes(&wasm, "failing"), json!([quiet_case("ADVANCE")]), Some("failing"));
+    let failing =
+        upload(&api, &other_bytes(&wasm, "failing"), json!([quiet_case("ADVANCE")]), Some("failing"));
     assert_eq!(failing["status"], "REJECTED", "{failing}");
     let check = refusal(&failing);
     assert_eq!(check["code"], "CASE_FAILED", "{check}");
@@ -297,7 +370,11 @@ fn a_version_without_cases_never_goes_live_and_one_whose_cases_fail_is_refused()
         assert!(check["message"].as_str().unwrap().contains(told), "which case, which lead, what: {check}");
     }
     let whole = upload(&api, &wasm, json!([quiet_case("HOLD")]), None);
-    assert_eq!((&whole["status"], &whole["caseCount"]), (&json!("VALIDATED"), &json!(1)), "it brings cases now: {whole}");
+    assert_eq!(
+        (&whole["status"], &whole["caseCount"]),
+        (&json!("VALIDATED"), &json!(1)),
+        "it brings cases now: {whole}"
+    );
     assert_eq!(deploy(&api, "mql", &digest, &json!({"act": "behave"}))["errors"], json!([]));
 }
 
@@ -318,35 +395,149 @@ fn a_deployment_is_refused_with_the_place_that_has_to_change() {
     };
     let digest = json!(["input", "digest"]);
     let cases = [
-        ("an unknown slot", &api, "sql", &scorecard, good.clone(), "LIVE", "NOT_FOUND", json!(["input", "slot"]), "it has mql, routing"),
-        ("a slot of another team", &rob, "mql", &scorecard, good.clone(), "LIVE", "FORBIDDEN", json!(["input", "slot"]), "belongs to the team marketing"),
-        ("an unknown version", &api, "mql", &unknown, good.clone(), "LIVE", "NOT_FOUND", digest.clone(), "no plugin version"),
-        ("a router in a qualify slot", &api, "mql", &router, good.clone(), "LIVE", "PLUGIN_REJECTED", digest.clone(), "the slot mql asks QUALIFY"),
-        ("a qualifier in a route slot", &api, "routing", &scorecard, good.clone(), "LIVE", "PLUGIN_REJECTED", digest, "the slot routing asks ROUTE"),
-        ("a shadow", &api, "mql", &scorecard, good.clone(), "SHADOW", "VALIDATION", json!(["input", "mode"]), "not offered yet"),
-        ("a canary", &api, "mql", &scorecard, good, "CANARY", "VALIDATION", json!(["input", "mode"]), "not offered yet"),
-        ("no JSON", &api, "mql", &scorecard, "{".into(), "LIVE", "PLUGIN_REJECTED", settings(&[]), "not JSON"),
+        (
+            "an unknown slot",
+            &api,
+            "sql",
+            &scorecard,
+            good.clone(),
+            "LIVE",
+            "NOT_FOUND",
+            json!(["input", "slot"]),
+            "it has mql, routing",
+        ),
+        (
+            "a slot of another team",
+            &rob,
+            "mql",
+            &scorecard,
+            good.clone(),
+            "LIVE",
+            "FORBIDDEN",
+            json!(["input", "slot"]),
+            "belongs to the team marketing",
+        ),
+        (
+            "an unknown version",
+            &api,
+            "mql",
+            &unknown,
+            good.clone(),
+            "LIVE",
+            "NOT_FOUND",
+            digest.clone(),
+            "no plugin version",
+        ),
+        (
+            "a router in a qualify slot",
+            &api,
+            "mql",
+            &router,
+            good.clone(),
+            "LIVE",
+            "PLUGIN_REJECTED",
+            digest.clone(),
+            "the slot mql asks QUALIFY",
+        ),
+        (
+            "a qualifier in a route slot",
+            &api,
+            "routing",
+            &scorecard,
+            good.clone(),
+            "LIVE",
+            "PLUGIN_REJECTED",
+            digest,
+            "the slot routing asks ROUTE",
+        ),
+        (
+            "a shadow",
+            &api,
+            "mql",
+            &scorecard,
+            good.clone(),
+            "SHADOW",
+            "VALIDATION",
+            json!(["input", "mode"]),
+            "not offered yet",
+        ),
+        (
+            "a canary",
+            &api,
+            "mql",
+            &scorecard,
+            good,
+            "CANARY",
+            "VALIDATION",
+            json!(["input", "mode"]),
+            "not offered yet",
+        ),
+        (
+            "no JSON",
+            &api,
+            "mql",
+            &scorecard,
+            "{".into(),
+            "LIVE",
+            "PLUGIN_REJECTED",
+            settings(&[]),
+            "not JSON",
+        ),
         ("a list", &api, "mql", &scorecard, "[]".into(), "LIVE", "PLUGIN_REJECTED", settings(&[]), "object"),
-        ("a missing part", &api, "mql", &scorecard, "{}".into(), "LIVE", "PLUGIN_REJECTED", settings(&[]), "thresholds"),
         (
-            "points that the schema forbids", &api, "mql", &scorecard,
+            "a missing part",
+            &api,
+            "mql",
+            &scorecard,
+            "{}".into(),
+            "LIVE",
+            "PLUGIN_REJECTED",
+            settings(&[]),
+            "thresholds",
+        ),
+        (
+            "points that the schema forbids",
+            &api,
+            "mql",
+            &scorecard,
             card_with(&|card| card["fit"][1]["values"][0]["points"] = json!(5_000)),
-            "LIVE", "PLUGIN_REJECTED", settings(&["fit", "1", "values", "0", "points"]), "maximum of 1000",
+            "LIVE",
+            "PLUGIN_REJECTED",
+            settings(&["fit", "1", "values", "0", "points"]),
+            "maximum of 1000",
         ),
         (
-            "a key with a slash", &api, "mql", &scorecard,
+            "a key with a slash",
+            &api,
+            "mql",
+            &scorecard,
             card_with(&|card| card["fit"][0]["a/b~c"] = json!(1)),
-            "LIVE", "PLUGIN_REJECTED", settings(&["fit", "0"]), "a/b~c",
+            "LIVE",
+            "PLUGIN_REJECTED",
+            settings(&["fit", "0"]),
+            "a/b~c",
         ),
         (
-            "a field that the rule does not read", &api, "mql", &scorecard,
+            "a field that the rule does not read",
+            &api,
+            "mql",
+            &scorecard,
             card_with(&|card| card["fit"][0]["field"] = json!("contact.titel")),
-            "LIVE", "PLUGIN_REJECTED", settings(&["fit", "0", "field"]), "did you mean contact.title",
+            "LIVE",
+            "PLUGIN_REJECTED",
+            settings(&["fit", "0", "field"]),
+            "did you mean contact.title",
         ),
         (
-            "what only the rule itself can check", &api, "mql", &bomb,
+            "what only the rule itself can check",
+            &api,
+            "mql",
+            &bomb,
             json!({"act": "behave", "on": -1}).to_string(),
-            "LIVE", "PLUGIN_REJECTED", settings(&["on"]), "no account has fewer than 0 employees",
+            "LIVE",
+            "PLUGIN_REJECTED",
+            settings(&["on"]),
+            "no account has fewer than 0 employees",
         ),
     ];
     for (name, by, slot, version, settings, mode, code, path, message) in cases {
@@ -358,7 +549,11 @@ fn a_deployment_is_refused_with_the_place_that_has_to_change() {
         assert_eq!(payload["deployment"], json!(null), "{name}");
     }
     let live = api.query("{ deployments { id } ruleSlots { live { id } } }", json!({}));
-    assert_eq!(live, json!({"deployments": [], "ruleSlots": [{"live": null}, {"live": null}]}), "nothing was deployed");
+    assert_eq!(
+        live,
+        json!({"deployments": [], "ruleSlots": [{"live": null}, {"live": null}]}),
+        "nothing was deployed"
+    );
 }
 
 #[test]
@@ -405,13 +600,21 @@ fn a_rule_that_misbehaves_is_a_recorded_decision_and_a_grey_case_and_no_lead_is_
         let cases = api.query(events, json!({"lead": lead["id"]}))["events"]["events"].clone();
         assert_eq!(cases.as_array().map(Vec::len), Some(1), "{act}: {cases}");
         let fact: Value = serde_json::from_str(cases[0]["payload"].as_str().unwrap()).unwrap();
-        assert_eq!((&fact["fact"]["slot"], &fact["fact"]["trigger"]), (&json!("mql"), &json!("FAULT")), "{act}: {fact}");
+        assert_eq!(
+            (&fact["fact"]["slot"], &fact["fact"]["trigger"]),
+            (&json!("mql"), &json!("FAULT")),
+            "{act}: {fact}"
+        );
     }
     for act in ["behave", "count-company", "long-trace", "work"] {
         assert_eq!(deploy(&api, "mql", &digest, &json!({"act": act}))["errors"], json!([]), "{act}");
         let lead = judged(&api, &format!("{act}@example.test"), 13);
         let decision = &lead["evaluations"][0]["decisions"][0];
-        assert_eq!((&decision["status"], &decision["outcome"]), (&json!("OK"), &json!("HOLD")), "{act} is harmless: {lead}");
+        assert_eq!(
+            (&decision["status"], &decision["outcome"]),
+            (&json!("OK"), &json!("HOLD")),
+            "{act} is harmless: {lead}"
+        );
         assert_eq!(lead["greySlots"], json!([]), "{act}");
     }
     let ledger = api.query("{ ledgerNow { balanced captured } }", json!({}))["ledgerNow"].clone();
@@ -427,7 +630,9 @@ fn one_lead_that_blows_up_does_not_sink_its_batch() {
     let server = Server::start();
     let api = server.admin();
     let digest = bombs(&api);
-    for (act, status) in [("trap", "TRAPPED"), ("loop", "OUT_OF_FUEL"), ("too-few", "INVALID_OUTPUT"), ("grow", "MEMORY")] {
+    for (act, status) in
+        [("trap", "TRAPPED"), ("loop", "OUT_OF_FUEL"), ("too-few", "INVALID_OUTPUT"), ("grow", "MEMORY")]
+    {
         deploy(&api, "mql", &digest, &json!({"act": act, "on": 13}));
         let leads: Vec<Value> = (0..12)
             .map(|n| {
@@ -489,25 +694,57 @@ fn while_a_rule_loops_over_a_batch_everybody_else_is_answered() {
 }
 
 #[test]
+fn a_rule_that_loops_on_every_thread_keeps_nobody_else_waiting_beyond_its_budget() {
+    let server = Server::start();
+    let api = server.admin();
+    let digest = bombs(&api);
+    deploy(&api, "mql", &digest, &json!({"act": "loop", "on": 13}));
+    let waited = std::thread::scope(|scope| {
+        for batch in 0..3 {
+            let api = &api;
+            scope.spawn(move || {
+                let one = |n: i32| json!({"email": format!("{batch}-{n}@example.test"), "company": {"name": "Loops", "employees": 13}});
+                let leads: Vec<Value> = (0..60).map(one).collect();
+                api.mutate("captureLeads", "CaptureLeadsInput", json!({"leads": leads}), "results { lead { id } }");
+            });
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        let begun = Instant::now();
+        assert_eq!(judged(&api, "calm@example.test", 5)["stage"], "MQL");
+        begun.elapsed()
+    });
+    // A call with 60 leads has 370 ms of wall clock. Halving and repeating it must not add up before others have a turn.
+    assert!(waited < Duration::from_secs(2), "one lead waited {waited:?} behind three batches of a looping rule");
+}
+
+#[test]
 fn a_rollback_goes_one_step_back_and_the_next_one_further() {
     let server = Server::start();
     let (api, mia) = (server.admin(), server.user("mia", "marketing"));
     let rob = server.user("rob", "sales");
     let wasm = read("scorecard");
     let a = upload(&api, &wasm, json!([card_case()]), None)["digest"].as_str().unwrap().to_owned();
-    let b = upload(&api, &other_bytes(&wasm, "b"), json!([card_case()]), Some("b"))["digest"].as_str().unwrap().to_owned();
+    let b = upload(&api, &other_bytes(&wasm, "b"), json!([card_case()]), Some("b"))["digest"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let first = deploy(&mia, "mql", &a, &card(10))["deployment"].clone();
     let again = deploy(&mia, "mql", &a, &card(10))["deployment"].clone();
     assert_eq!(again, first, "what runs already is not deployed again");
     let second = deploy(&mia, "mql", &a, &card(1_000))["deployment"].clone();
     let third = deploy(&mia, "mql", &b, &card(1_000))["deployment"].clone();
-    let live = || api.query("{ ruleSlots { key live { id versionDigest settingsDigest } } }", json!({}))["ruleSlots"][0]["live"].clone();
+    let live = || {
+        api.query("{ ruleSlots { key live { id versionDigest settingsDigest } } }", json!({}))["ruleSlots"][0]
+            ["live"]
+            .clone()
+    };
     let answers = |email: &str| {
         let lead = judged(&api, email, 5);
         let decision = &lead["evaluations"][0]["decisions"][0];
         (decision["version"].clone(), decision["settings"].clone())
     };
-    let place = |deployment: &Value| (deployment["versionDigest"].clone(), deployment["settingsDigest"].clone());
+    let place =
+        |deployment: &Value| (deployment["versionDigest"].clone(), deployment["settingsDigest"].clone());
     assert_eq!(live()["id"], third["id"]);
     assert_eq!(answers("third@example.test"), place(&third));
     assert_eq!(rollback(&rob, "mql", "not mine")["errors"][0]["code"], "FORBIDDEN");
@@ -520,14 +757,23 @@ fn a_rollback_goes_one_step_back_and_the_next_one_further() {
         assert_ne!(now["id"], back_to["id"], "a rollback is a deployment of its own");
         assert!(now["rollbackOf"].is_string(), "{payload}");
         assert_eq!(live()["id"], now["id"]);
-        assert_eq!(answers(&format!("{name}@example.test")), place(back_to), "it counts with the next decision");
+        assert_eq!(
+            answers(&format!("{name}@example.test")),
+            place(back_to),
+            "it counts with the next decision"
+        );
     }
     assert_eq!(rollback(&mia, "mql", "to the built-in rule"), json!({"deployment": null, "errors": []}));
     assert_eq!(live(), json!(null));
     let nothing = rollback(&mia, "mql", "further");
     assert_eq!(nothing["errors"][0]["path"], json!(["input", "slot"]), "{nothing}");
-    assert_eq!(judged(&api, "built-in@example.test", 5)["stage"], "INQUIRY", "the built-in rule holds everybody");
-    let document = "{ ruleSlots { key history { id state endReason endedAt startedBy { key } version { label } } } }";
+    assert_eq!(
+        judged(&api, "built-in@example.test", 5)["stage"],
+        "INQUIRY",
+        "the built-in rule holds everybody"
+    );
+    let document =
+        "{ ruleSlots { key history { id state endReason endedAt startedBy { key } version { label } } } }";
     let history = api.query(document, json!({}))["ruleSlots"][0]["history"].clone();
     let story: Vec<(&str, &str)> = history
         .as_array()
@@ -557,12 +803,22 @@ fn a_rollback_goes_one_step_back_and_the_next_one_further() {
     let kinds: Vec<&str> = log.iter().map(|event| event["kind"].as_str().unwrap()).collect();
     let (start, end) = ("DEPLOYMENT_STARTED", "DEPLOYMENT_ENDED");
     assert_eq!(kinds, [start, end, start, end, start, end, start, end, start, end]);
-    let places: Vec<(i64, i64)> =
-        log.iter().map(|event| (event["version"].as_i64().unwrap(), event["ordinal"].as_i64().unwrap())).collect();
-    assert_eq!(places, [(1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (4, 0), (4, 1), (5, 0), (5, 1), (6, 0)], "one version a change");
+    let places: Vec<(i64, i64)> = log
+        .iter()
+        .map(|event| (event["version"].as_i64().unwrap(), event["ordinal"].as_i64().unwrap()))
+        .collect();
+    assert_eq!(
+        places,
+        [(1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (4, 0), (4, 1), (5, 0), (5, 1), (6, 0)],
+        "one version a change"
+    );
     assert!(log.iter().all(|event| event["stream"] == "SLOT" && event["user"]["key"] == "mia"), "{log:?}");
     let fact: Value = serde_json::from_str(log[0]["payload"].as_str().unwrap()).unwrap();
-    assert_eq!((&fact["fact"]["version"], &fact["fact"]["settings"]), (&first["versionDigest"], &first["settingsDigest"]), "{fact}");
+    assert_eq!(
+        (&fact["fact"]["version"], &fact["fact"]["settings"]),
+        (&first["versionDigest"], &first["settingsDigest"]),
+        "{fact}"
+    );
 }
 
 #[test]
@@ -589,8 +845,9 @@ fn captures_during_deployments_are_all_answered_by_one_rule_that_was_live() {
     let server = Server::start();
     let api = server.admin();
     let wasm = read("scorecard");
-    let versions = [("a", wasm.clone()), ("b", other_bytes(&wasm, "b"))]
-        .map(|(label, bytes)| upload(&api, &bytes, json!([card_case()]), Some(label))["digest"].as_str().unwrap().to_owned());
+    let versions = [("a", wasm.clone()), ("b", other_bytes(&wasm, "b"))].map(|(label, bytes)| {
+        upload(&api, &bytes, json!([card_case()]), Some(label))["digest"].as_str().unwrap().to_owned()
+    });
     assert_eq!(deploy(&api, "mql", &versions[0], &card(10))["errors"], json!([]));
     let running = AtomicBool::new(true);
     let (answers, last) = std::thread::scope(|scope| {
@@ -619,10 +876,14 @@ fn captures_during_deployments_are_all_answered_by_one_rule_that_was_live() {
         let back = rollback(&api, "mql", "one step");
         assert_eq!(back["errors"], json!([]));
         running.store(false, Ordering::Relaxed);
-        let answers: Vec<Value> = writers.into_iter().flat_map(|writer| writer.join().expect("no capture fails")).collect();
+        let answers: Vec<Value> =
+            writers.into_iter().flat_map(|writer| writer.join().expect("no capture fails")).collect();
         (answers, back["deployment"].clone())
     });
-    let history = api.query("{ deployments(slot: \"mql\", first: 200) { versionDigest settingsDigest startedAt } }", json!({}));
+    let history = api.query(
+        "{ deployments(slot: \"mql\", first: 200) { versionDigest settingsDigest startedAt } }",
+        json!({}),
+    );
     let history = history["deployments"].as_array().unwrap().clone();
     assert_eq!(history.len(), 18);
     let mut seen = BTreeSet::new();
@@ -634,10 +895,16 @@ fn captures_during_deployments_are_all_answered_by_one_rule_that_was_live() {
             let decision = &evaluation["decisions"][0];
             assert_eq!(decision["status"], "OK", "{result}");
             // The rollback runs the same version with the same settings a second time: the first of both counts.
-            let pair = |one: &&Value| one["versionDigest"] == decision["version"] && one["settingsDigest"] == decision["settings"];
+            let pair = |one: &&Value| {
+                one["versionDigest"] == decision["version"] && one["settingsDigest"] == decision["settings"]
+            };
             let ran = history.iter().rev().find(pair);
-            let ran = ran.unwrap_or_else(|| panic!("no deployment had this version with these settings: {result}"));
-            assert!(evaluation["asOf"].as_str() >= ran["startedAt"].as_str(), "it judged before it was live: {result} {ran}");
+            let ran =
+                ran.unwrap_or_else(|| panic!("no deployment had this version with these settings: {result}"));
+            assert!(
+                evaluation["asOf"].as_str() >= ran["startedAt"].as_str(),
+                "it judged before it was live: {result} {ran}"
+            );
             of_request.insert(decision["settings"].to_string());
         }
         assert_eq!(of_request.len(), 1, "one request, one rule: {request}");
@@ -646,7 +913,11 @@ fn captures_during_deployments_are_all_answered_by_one_rule_that_was_live() {
     assert!(seen.len() > 2, "the captures saw only {} of the deployments", seen.len());
     let after = judged(&api, "after@example.test", 5);
     let decision = &after["evaluations"][0]["decisions"][0];
-    assert_eq!((&decision["version"], &decision["settings"]), (&last["versionDigest"], &last["settingsDigest"]), "{after}");
+    assert_eq!(
+        (&decision["version"], &decision["settings"]),
+        (&last["versionDigest"], &last["settingsDigest"]),
+        "{after}"
+    );
 }
 
 /// Standard output, standard error and exit code.
@@ -673,7 +944,19 @@ fn plugin_check_prints_every_check_and_says_no_with_6() {
         .lines()
         .filter_map(|line| line.split_whitespace().next().zip(line.split_whitespace().nth(1)))
         .collect();
-    let checks = ["size", "valid", "component", "imports", "exports", "resources", "compile", "describe", "schema", "reads", "cases"];
+    let checks = [
+        "size",
+        "valid",
+        "component",
+        "imports",
+        "exports",
+        "resources",
+        "compile",
+        "describe",
+        "schema",
+        "reads",
+        "cases",
+    ];
     assert_eq!(lines[0].0, "sha256", "{out}");
     assert_eq!(lines[1..], checks.map(|check| ("ok", check)), "{out}");
     let (out, _, code) = said(&server.cli(&["plugin", "check", &wasm]));
@@ -681,10 +964,14 @@ fn plugin_check_prints_every_check_and_says_no_with_6() {
     let page = write(server.dir.path(), "page.html", "<html>");
     let (out, _, code) = said(&server.cli(&["plugin", "check", &page]));
     assert_eq!(code, 6, "{out}");
-    assert!(out.lines().last().unwrap().starts_with("REFUSED") && out.contains("PLUGIN_NOT_A_COMPONENT"), "{out}");
+    assert!(
+        out.lines().last().unwrap().starts_with("REFUSED") && out.contains("PLUGIN_NOT_A_COMPONENT"),
+        "{out}"
+    );
     let wrong = write(server.dir.path(), "wrong/quiet.json", &quiet_case("ADVANCE"));
     let wrong = Path::new(&wrong).parent().unwrap().to_string_lossy().into_owned();
-    let (out, _, code) = said(&server.cli(&["plugin", "check", &plugin("bombs").to_string_lossy(), "--cases", &wrong]));
+    let (out, _, code) =
+        said(&server.cli(&["plugin", "check", &plugin("bombs").to_string_lossy(), "--cases", &wrong]));
     assert!(code == 6 && out.contains("CASE_FAILED"), "{out}");
 }
 
@@ -697,17 +984,27 @@ fn plugin_run_prints_verdicts_reasons_and_fuel_as_json() {
     let (out, err, code) = said(&server.cli(&["plugin", "run", &wasm, "--leads", &leads]));
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
     let line: Value = serde_json::from_str(out.trim()).expect("one line of JSON for one lead");
-    assert_eq!((&line["result"]["outcome"], &line["result"]["fit"]), (&json!("ADVANCE"), &json!(10)), "{out}");
-    assert!(line["fuel"].as_u64() > Some(0) && line["result"]["reasons"][0]["code"] == "contact-consent", "{out}");
+    assert_eq!(
+        (&line["result"]["outcome"], &line["result"]["fit"]),
+        (&json!("ADVANCE"), &json!(10)),
+        "{out}"
+    );
+    assert!(
+        line["fuel"].as_u64() > Some(0) && line["result"]["reasons"][0]["code"] == "contact-consent",
+        "{out}"
+    );
     let strict = write(dir, "strict.json", &card(1_000).to_string());
-    let (out, _, code) = said(&server.cli(&["plugin", "run", &wasm, "--leads", &leads, "--settings", &strict]));
+    let (out, _, code) =
+        said(&server.cli(&["plugin", "run", &wasm, "--leads", &leads, "--settings", &strict]));
     assert!(code == 0 && out.contains("\"HOLD\""), "the settings replace those of the file: {out}");
     let bomb = json!({"name": "bomb", "settings": {"act": "loop"}, "asOf": "2026-03-01T09:00:00Z", "leads": [{"fields": {}}]});
     let bomb = write(dir, "bomb.json", &bomb.to_string());
-    let (out, _, code) = said(&server.cli(&["plugin", "run", &plugin("bombs").to_string_lossy(), "--leads", &bomb]));
+    let (out, _, code) =
+        said(&server.cli(&["plugin", "run", &plugin("bombs").to_string_lossy(), "--leads", &bomb]));
     assert!(code == 0 && out.contains("OUT_OF_FUEL"), "a failing rule is a result, too: {code} {out}");
     let refused = write(dir, "refused.json", "{\"thresholds\": {}}");
-    let (out, err, code) = said(&server.cli(&["plugin", "run", &wasm, "--leads", &leads, "--settings", &refused]));
+    let (out, err, code) =
+        said(&server.cli(&["plugin", "run", &wasm, "--leads", &leads, "--settings", &refused]));
     assert!(err.contains("SETTINGS_INVALID") && err.contains("/thresholds"), "{err}");
     assert_eq!((code, out.as_str()), (6, ""), "the rule refused its settings, so there is no result");
 }
@@ -742,8 +1039,10 @@ fn the_command_line_says_3_for_what_is_missing_4_for_what_is_denied_and_6_for_wh
     let server = Server::start();
     let rob = server.user("rob", "sales");
     let dir = server.dir.path();
-    let (wasm, leads) = (plugin("scorecard").to_string_lossy().into_owned(), write(dir, "leads.json", &card_case()));
-    let (folder, page) = (root().join("plugins/scorecard").to_string_lossy().into_owned(), write(dir, "page.html", "<html>"));
+    let (wasm, leads) =
+        (plugin("scorecard").to_string_lossy().into_owned(), write(dir, "leads.json", &card_case()));
+    let (folder, page) =
+        (root().join("plugins/scorecard").to_string_lossy().into_owned(), write(dir, "page.html", "<html>"));
     let (good, bad) = (write(dir, "good.json", &card(10).to_string()), write(dir, "bad.json", "{}"));
     let empty = write(dir, "empty/readme.txt", "no cases here");
     let empty = Path::new(&empty).parent().unwrap().to_string_lossy().into_owned();
@@ -782,7 +1081,10 @@ fn the_command_line_says_3_for_what_is_missing_4_for_what_is_denied_and_6_for_wh
     for (expected, args) in cases {
         let (out, err, code) = said(&server.cli(&args.iter().map(String::as_str).collect::<Vec<_>>()));
         if code != expected || (expected != 0 && (err.trim().is_empty() || !out.is_empty())) {
-            wrong.push(format!("{expected} expected, found {code}: handfast {}\n  {out}{err}", args.join(" ")));
+            wrong.push(format!(
+                "{expected} expected, found {code}: handfast {}\n  {out}{err}",
+                args.join(" ")
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -802,7 +1104,8 @@ fn a_router_is_deployed_checked_and_rolled_back_as_any_other_rule() {
     api.mutate("upsertPool", "UpsertPoolInput", pool, "pool { key }");
     let owner = |email: &str| {
         let input = json!({"lead": {"email": email, "consent": true}});
-        let payload = api.mutate("captureLead", "CaptureLeadInput", input, "lead { owner { key } queue { key } }");
+        let payload =
+            api.mutate("captureLead", "CaptureLeadInput", input, "lead { owner { key } queue { key } }");
         payload["lead"].clone()
     };
     assert_eq!(owner("routed@example.test"), json!({"owner": {"key": "rob"}, "queue": null}));

@@ -112,7 +112,11 @@ fn all_official_http_audits_pass() {
     let Some(dir) = clients() else { return };
     let server = Server::start();
     let url = format!("{}/graphql", server.url);
-    let output = Command::new("node").current_dir(&dir).args(["audits.mjs", &url, &server.token]).output().expect("node runs");
+    let output = Command::new("node")
+        .current_dir(&dir)
+        .args(["audits.mjs", &url, &server.token])
+        .output()
+        .expect("node runs");
     let text = String::from_utf8_lossy(&output.stdout);
     eprintln!("{text}");
     assert!(output.status.success(), "every audit passes");

@@ -26,7 +26,8 @@ fn revoke(api: &Api, token: &Value) -> Value {
 }
 
 fn list(api: &Api, user: Option<&str>) -> Vec<Value> {
-    let document = "query($user: String) { tokens(user: $user) { id name scopes createdAt expiresAt revokedAt lastUsedAt user { key } } }";
+    let document = "query($user: String) { tokens(user: $user) { id name scopes createdAt expiresAt \
+                    revokedAt lastUsedAt user { key } } }";
     api.query(document, json!({"user": user}))["tokens"].as_array().cloned().unwrap_or_default()
 }
 

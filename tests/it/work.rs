@@ -49,13 +49,12 @@ impl World {
     pub fn agree(&self, edit: impl FnOnce(&mut Value)) -> Value {
         let mut body = self.admin.query(&format!("{{ charter {{ body {{ {BODY} }} }} }}"), json!({}));
         let mut body = body["charter"]["body"].take();
-        let promise = |party: &str| {
-            json!({"party": party, "metric": "MQL_PER_MONTH", "target": 1, "unit": "count", "windowDays": 30, "weight": 1})
-        };
+        let promise = |party: &str| json!({"party": party, "metric": "MQL_PER_MONTH", "target": 1, "unit": "count", "windowDays": 30, "weight": 1});
         body["commitments"] = json!([promise("MARKETING"), promise("SALES")]);
         edit(&mut body);
         let input = json!({"body": body});
-        let proposed = self.mia.mutate("proposeCharter", "ProposeCharterInput", input, "charter { number digest }");
+        let proposed =
+            self.mia.mutate("proposeCharter", "ProposeCharterInput", input, "charter { number digest }");
         let (number, digest) = (&proposed["charter"]["number"], &proposed["charter"]["digest"]);
         for side in [&self.mia, &self.rob] {
             let input = json!({"number": number, "digest": digest});
@@ -142,7 +141,11 @@ pub fn done(api: &Api, field: &str, lead: &Value, more: Value) -> Value {
 /// A verb that must be refused; its only error.
 pub fn refused(api: &Api, field: &str, lead: &Value, more: Value) -> Value {
     let payload = act(api, field, lead, more.clone());
-    assert_eq!((&payload["lead"], payload["errors"].as_array().map(Vec::len)), (&json!(null), Some(1)), "{field} {more}: {payload}");
+    assert_eq!(
+        (&payload["lead"], payload["errors"].as_array().map(Vec::len)),
+        (&json!(null), Some(1)),
+        "{field} {more}: {payload}"
+    );
     payload["errors"][0].clone()
 }
 
@@ -175,7 +178,10 @@ fn a_lead_lives_through_the_hands_of_both_sides_up_to_the_win() {
     let world = World::start();
     let World { mia, rob, .. } = &world;
     let lead = world.mql("win@example.test", json!({}));
-    assert_eq!((&lead["stage"], &lead["workState"], &lead["owner"]["key"]), (&json!("MQL"), &json!("ASSIGNED"), &json!("rob")));
+    assert_eq!(
+        (&lead["stage"], &lead["workState"], &lead["owner"]["key"]),
+        (&json!("MQL"), &json!("ASSIGNED"), &json!("rob"))
+    );
     let states = |lead: &Value| {
         [("ROUTE", "LEAD"), ("ACCEPT", "OWNER"), ("FIRST_TOUCH", "LEAD"), ("DISPOSITION", "LEAD")]
             .map(|(kind, level)| clock(lead, kind, level).as_str().unwrap_or("-").to_owned())
@@ -184,28 +190,71 @@ fn a_lead_lives_through_the_hands_of_both_sides_up_to_the_win() {
     let eur = |minor: &str| json!({"amount": {"amountMinor": minor, "currency": "EUR"}});
     let steps = [
         ("acceptHandoff", json!({}), "SAL", "WORKING", ["MET", "MET", "RUNNING", "RUNNING"]),
-        ("logActivity", json!({"kind": "CALL", "direction": "OUTBOUND"}), "SAL", "WORKING", ["MET", "MET", "MET", "RUNNING"]),
-        ("logActivity", json!({"kind": "EMAIL", "direction": "INBOUND"}), "SAL", "CONNECTED", ["MET", "MET", "MET", "RUNNING"]),
-        ("logActivity", json!({"kind": "EMAIL", "direction": "OUTBOUND"}), "SAL", "WAITING_ON_BUYER", ["MET", "MET", "MET", "RUNNING"]),
-        ("logActivity", json!({"kind": "MEETING", "direction": "TWO_WAY"}), "SAL", "CONNECTED", ["MET", "MET", "MET", "RUNNING"]),
-        ("qualify", json!({"answers": [{"key": "need", "grade": 4, "evidence": "said so", "confidence": 8000}]}), "SQL", "CONNECTED", ["MET", "MET", "MET", "RUNNING"]),
+        (
+            "logActivity",
+            json!({"kind": "CALL", "direction": "OUTBOUND"}),
+            "SAL",
+            "WORKING",
+            ["MET", "MET", "MET", "RUNNING"],
+        ),
+        (
+            "logActivity",
+            json!({"kind": "EMAIL", "direction": "INBOUND"}),
+            "SAL",
+            "CONNECTED",
+            ["MET", "MET", "MET", "RUNNING"],
+        ),
+        (
+            "logActivity",
+            json!({"kind": "EMAIL", "direction": "OUTBOUND"}),
+            "SAL",
+            "WAITING_ON_BUYER",
+            ["MET", "MET", "MET", "RUNNING"],
+        ),
+        (
+            "logActivity",
+            json!({"kind": "MEETING", "direction": "TWO_WAY"}),
+            "SAL",
+            "CONNECTED",
+            ["MET", "MET", "MET", "RUNNING"],
+        ),
+        (
+            "qualify",
+            json!({"answers": [{"key": "need", "grade": 4, "evidence": "said so", "confidence": 8000}]}),
+            "SQL",
+            "CONNECTED",
+            ["MET", "MET", "MET", "RUNNING"],
+        ),
         ("recordOpportunity", eur("250000"), "OPPORTUNITY", "CONNECTED", ["MET", "MET", "MET", "MET"]),
         ("closeWon", eur("240000"), "CUSTOMER", "CLOSED", ["MET", "MET", "MET", "MET"]),
     ];
     for (number, (verb, more, stage, work, clocks)) in steps.into_iter().enumerate() {
         let now = done(rob, verb, &lead, more);
-        assert_eq!((&now["stage"], &now["workState"]), (&json!(stage), &json!(work)), "{number} {verb}: {now}");
+        assert_eq!(
+            (&now["stage"], &now["workState"]),
+            (&json!(stage), &json!(work)),
+            "{number} {verb}: {now}"
+        );
         assert_eq!(states(&now), clocks, "{number} {verb}: {now}");
         assert_eq!(now["version"], json!(number + 2), "one version for each verb: {now}");
         assert_eq!(now["owner"]["key"], "rob", "{now}");
     }
-    let end = look(mia, &lead, "outcome furthestStage cycles { number outcome furthestStage conversations closedAt }");
+    let end = look(
+        mia,
+        &lead,
+        "outcome furthestStage cycles { number outcome furthestStage conversations closedAt }",
+    );
     assert_eq!((&end["outcome"], &end["furthestStage"]), (&json!("WON"), &json!("CUSTOMER")));
     let cycle = &end["cycles"][0];
-    assert_eq!((&cycle["number"], &cycle["outcome"], &cycle["conversations"]), (&json!(1), &json!("WON"), &json!(2)), "{end}");
+    assert_eq!(
+        (&cycle["number"], &cycle["outcome"], &cycle["conversations"]),
+        (&json!(1), &json!("WON"), &json!(2)),
+        "{end}"
+    );
     let document = "query($lead: ID!) { events(first: 500, filter: {lead: $lead}) { events { version ordinal kind user { key } } } }";
     let events = mia.query(document, json!({"lead": lead["id"]}))["events"]["events"].clone();
-    let versions: Vec<i64> = events.as_array().unwrap().iter().filter_map(|event| event["version"].as_i64()).collect();
+    let versions: Vec<i64> =
+        events.as_array().unwrap().iter().filter_map(|event| event["version"].as_i64()).collect();
     let mut gapless = versions.clone();
     gapless.dedup();
     assert_eq!(gapless, (1..=9).collect::<Vec<i64>>(), "the lead's versions in the log: {versions:?}");
@@ -214,7 +263,11 @@ fn a_lead_lives_through_the_hands_of_both_sides_up_to_the_win() {
             "logActivity" => json!({"kind": "CALL", "direction": "OUTBOUND"}),
             _ => json!({"reason": "HOLDING_OFF"}),
         };
-        assert_eq!(refused(rob, verb, &lead, more)["code"], "ILLEGAL_TRANSITION", "a won cycle is over: {verb}");
+        assert_eq!(
+            refused(rob, verb, &lead, more)["code"],
+            "ILLEGAL_TRANSITION",
+            "a won cycle is over: {verb}"
+        );
     }
 }
 
@@ -229,7 +282,11 @@ fn under_the_unsigned_charter_a_conversation_is_enough_to_qualify() {
     let missing = json!(["a conversation with the buyer: log an INBOUND or TWO_WAY activity"]);
     assert_eq!(early["missing"], missing, "only what somebody can mend is missing: {early}");
     done(&world.rob, "logActivity", &lead, json!({"kind": "CALL", "direction": "TWO_WAY"}));
-    assert_eq!(done(&world.rob, "qualify", &lead, answers)["stage"], "SQL", "charter 0 asks for nothing more");
+    assert_eq!(
+        done(&world.rob, "qualify", &lead, answers)["stage"],
+        "SQL",
+        "charter 0 asks for nothing more"
+    );
 }
 
 #[test]
@@ -239,7 +296,9 @@ fn only_the_owner_or_a_member_of_the_queue_answers_a_handoff() {
     let oli = server.user("oli", "ops");
     let lead = world.mql("mine@example.test", json!({}));
     let not_icp = json!({"reason": "NOT_ICP"});
-    for (who, api) in [("another rep", ada), ("marketing", mia), ("operations", &oli), ("the administrator", admin)] {
+    for (who, api) in
+        [("another rep", ada), ("marketing", mia), ("operations", &oli), ("the administrator", admin)]
+    {
         for (verb, more) in [("acceptHandoff", json!({})), ("rejectHandoff", not_icp.clone())] {
             let error = refused(api, verb, &lead, more);
             assert_eq!(error["code"], "FORBIDDEN", "{who} {verb}: {error}");
@@ -249,7 +308,12 @@ fn only_the_owner_or_a_member_of_the_queue_answers_a_handoff() {
     let again = refused(rob, "acceptHandoff", &lead, json!({}));
     assert_eq!(again["code"], "ILLEGAL_TRANSITION", "{again}");
     // Without a router the fallback queue of sales has the lead: anybody of that team may take it.
-    admin.mutate("rollback", "RollbackInput", json!({"slot": "routing", "reason": "none"}), "deployment { id }");
+    admin.mutate(
+        "rollback",
+        "RollbackInput",
+        json!({"slot": "routing", "reason": "none"}),
+        "deployment { id }",
+    );
     let queued = world.mql("queued@example.test", json!({}));
     assert_eq!((&queued["workState"], &queued["queue"]["key"]), (&json!("QUEUED"), &json!("fallback")));
     assert_eq!(refused(mia, "acceptHandoff", &queued, json!({}))["code"], "FORBIDDEN");
@@ -262,11 +326,17 @@ fn only_the_owner_or_a_member_of_the_queue_answers_a_handoff() {
 #[test]
 fn two_reps_that_take_the_same_lead_at_once_are_one_owner_and_one_refusal() {
     let world = World::start();
-    world.admin.mutate("rollback", "RollbackInput", json!({"slot": "routing", "reason": "none"}), "deployment { id }");
+    world.admin.mutate(
+        "rollback",
+        "RollbackInput",
+        json!({"slot": "routing", "reason": "none"}),
+        "deployment { id }",
+    );
     for round in 0..5 {
         let lead = world.mql(&format!("race{round}@example.test"), json!({}));
         let answers: Vec<Value> = std::thread::scope(|scope| {
-            let reps = [&world.rob, &world.ada].map(|rep| scope.spawn(|| act(rep, "acceptHandoff", &lead, json!({}))));
+            let reps = [&world.rob, &world.ada]
+                .map(|rep| scope.spawn(|| act(rep, "acceptHandoff", &lead, json!({}))));
             reps.into_iter().map(|rep| rep.join().expect("the rep ends")).collect()
         });
         let won = answers.iter().filter(|answer| answer["errors"] == json!([])).count();
@@ -281,12 +351,20 @@ fn a_rejection_has_a_reason_of_the_charter_and_the_lead_a_next_place() {
     let world = World::start();
     let rob = &world.rob;
     let refusals = [
-        (json!({"reason": "BAD_MOOD"}), "VALIDATION", "no reason \"BAD_MOOD\" in the charter; it has NO_BUDGET"),
+        (
+            json!({"reason": "BAD_MOOD"}),
+            "VALIDATION",
+            "no reason \"BAD_MOOD\" in the charter; it has NO_BUDGET",
+        ),
         (json!({"reason": ""}), "VALIDATION", "no reason \"\" in the charter"),
         (json!({"reason": "LOST_TO_COMPETITOR"}), "REASON_NOT_ALLOWED", "cannot recycle"),
         (json!({"reason": "NO_RESPONSE"}), "ATTEMPTS_MISSING", "2 attempts, found 0"),
         (json!({"reason": "NO_TIMELINE"}), "VALIDATION", "needs the date that the buyer named"),
-        (json!({"reason": "NO_TIMELINE", "recycleAt": "2020-01-01T00:00:00Z"}), "VALIDATION", "in the future"),
+        (
+            json!({"reason": "NO_TIMELINE", "recycleAt": "2020-01-01T00:00:00Z"}),
+            "VALIDATION",
+            "in the future",
+        ),
     ];
     let lead = world.mql("refusals@example.test", json!({}));
     for (more, code, message) in refusals {
@@ -304,7 +382,11 @@ fn a_rejection_has_a_reason_of_the_charter_and_the_lead_a_next_place() {
     for (number, (more, outcome, work)) in cases.into_iter().enumerate() {
         let lead = world.mql(&format!("reject{number}@example.test"), json!({}));
         let closed = done(rob, "rejectHandoff", &lead, more.clone());
-        assert_eq!((&closed["outcome"], &closed["workState"]), (&json!(outcome), &json!(work)), "{more}: {closed}");
+        assert_eq!(
+            (&closed["outcome"], &closed["workState"]),
+            (&json!(outcome), &json!(work)),
+            "{more}: {closed}"
+        );
         assert_eq!(clock(&closed, "ACCEPT", "OWNER"), "MET", "a no is an answer: {closed}");
         let comes_back = if outcome == "RECYCLED" { json!("RUNNING") } else { json!(null) };
         assert_eq!(clock(&closed, "REQUALIFY", "LEAD"), &comes_back, "{more}: {closed}");
@@ -322,18 +404,27 @@ fn a_lead_without_context_returns_to_marketing_which_sends_it_again() {
     let World { mia, rob, .. } = &world;
     let lead = world.mql("context@example.test", json!({}));
     let back = done(rob, "rejectHandoff", &lead, json!({"reason": "NO_CONTEXT"}));
-    assert_eq!((&back["stage"], &back["outcome"], &back["workState"]), (&json!("MQL"), &json!("OPEN"), &json!("QUEUED")));
+    assert_eq!(
+        (&back["stage"], &back["outcome"], &back["workState"]),
+        (&json!("MQL"), &json!("OPEN"), &json!("QUEUED"))
+    );
     assert_eq!((&back["queue"]["key"], &back["owner"]), (&json!("marketing"), &json!(null)));
     assert_eq!(clock(&back, "CONTEXT", "LEAD"), "RUNNING", "marketing owes the answer: {back}");
     assert_eq!(clock(&back, "FIRST_TOUCH", "LEAD"), "PAUSED", "sales waits: {back}");
-    assert_eq!(look(mia, &lead, "handoff { status reason }")["handoff"], json!({"status": "RETURNED", "reason": "NO_CONTEXT"}));
+    assert_eq!(
+        look(mia, &lead, "handoff { status reason }")["handoff"],
+        json!({"status": "RETURNED", "reason": "NO_CONTEXT"})
+    );
     assert_eq!(refused(rob, "routeLead", &lead, json!({}))["code"], "FORBIDDEN", "routing is marketing's");
     let again = done(mia, "routeLead", &lead, json!({}));
     assert_eq!((&again["owner"]["key"], &again["workState"]), (&json!("rob"), &json!("ASSIGNED")), "{again}");
     assert_eq!(clock(&again, "CONTEXT", "LEAD"), "MET", "{again}");
     assert_eq!(clock(&again, "FIRST_TOUCH", "LEAD"), "RUNNING", "the lead's wait goes on: {again}");
     assert_eq!(clock(&again, "ACCEPT", "OWNER"), "RUNNING", "a new promise: {again}");
-    assert_eq!(look(mia, &lead, "handoff { status reason }")["handoff"], json!({"status": "PENDING", "reason": null}));
+    assert_eq!(
+        look(mia, &lead, "handoff { status reason }")["handoff"],
+        json!({"status": "PENDING", "reason": null})
+    );
     assert_eq!(done(rob, "acceptHandoff", &lead, json!({}))["stage"], "SAL");
 }
 
@@ -344,12 +435,16 @@ fn a_lead_that_is_sent_again_keeps_its_priority_and_the_reasons_in_its_packet() 
     let told = "priority handoff { intact packet { insights { code weight } } }";
     let first = look(&world.rob, &lead, told);
     assert_eq!(first["priority"], 30, "{first}");
-    let insights = json!([{"code": "contact-seniority", "weight": 20}, {"code": "contact-consent", "weight": 10}]);
+    let insights =
+        json!([{"code": "contact-seniority", "weight": 20}, {"code": "contact-consent", "weight": 10}]);
     assert_eq!(first["handoff"]["packet"]["insights"], insights);
     done(&world.rob, "rejectHandoff", &lead, json!({"reason": "NO_CONTEXT"}));
     done(&world.mia, "routeLead", &lead, json!({}));
     let second = look(&world.rob, &lead, told);
-    assert_eq!(second["handoff"]["packet"]["insights"], insights, "the second packet says why as well: {second}");
+    assert_eq!(
+        second["handoff"]["packet"]["insights"], insights,
+        "the second packet says why as well: {second}"
+    );
     assert_eq!(second["priority"], 30, "it does not fall to the end of the queue: {second}");
 }
 
@@ -415,7 +510,11 @@ fn the_first_touch_is_a_persons_or_an_answer_to_a_buyer_who_wrote_first() {
         ("the buyer's mail", vec![mail("INBOUND", false)], "RUNNING"),
         ("a machine's answer to the buyer", vec![mail("INBOUND", false), mail("OUTBOUND", true)], "MET"),
         ("a machine's mail after a note", vec![note("INBOUND"), mail("OUTBOUND", true)], "RUNNING"),
-        ("a call before the lead was there", vec![over(call("OUTBOUND"), json!({"occurredAt": long_ago}))], "RUNNING"),
+        (
+            "a call before the lead was there",
+            vec![over(call("OUTBOUND"), json!({"occurredAt": long_ago}))],
+            "RUNNING",
+        ),
     ];
     for (number, (name, activities, state)) in cases.into_iter().enumerate() {
         let mut lead = world.mql(&format!("touch{number}@example.test"), json!({}));
@@ -427,8 +526,17 @@ fn the_first_touch_is_a_persons_or_an_answer_to_a_buyer_who_wrote_first() {
         }
     }
     let lead = world.mql("ahead@example.test", json!({}));
-    let ahead = refused(rob, "logActivity", &lead, over(call("OUTBOUND"), json!({"occurredAt": "2090-01-01T00:00:00Z"})));
-    assert_eq!((&ahead["code"], &ahead["path"]), (&json!("VALIDATION"), &json!(["input", "occurredAt"])), "{ahead}");
+    let ahead = refused(
+        rob,
+        "logActivity",
+        &lead,
+        over(call("OUTBOUND"), json!({"occurredAt": "2090-01-01T00:00:00Z"})),
+    );
+    assert_eq!(
+        (&ahead["code"], &ahead["path"]),
+        (&json!("VALIDATION"), &json!(["input", "occurredAt"])),
+        "{ahead}"
+    );
 }
 
 #[test]
@@ -436,7 +544,8 @@ fn a_qualification_says_what_is_missing_and_keeps_what_was_answered() {
     let world = World::start();
     let World { mia, rob, .. } = &world;
     let lead = world.at("SAL", "gate@example.test");
-    let (need, talk) = ("The need is proven", "a conversation with the buyer: log an INBOUND or TWO_WAY activity");
+    let (need, talk) =
+        ("The need is proven", "a conversation with the buyer: log an INBOUND or TWO_WAY activity");
     let answers = |grade: i32| json!({"answers": [{"key": "need", "grade": grade}]});
     let both = refused(rob, "qualify", &lead, answers(2));
     assert_eq!((&both["code"], &both["missing"]), (&json!("GATE_NOT_MET"), &json!([need, talk])), "{both}");
@@ -449,13 +558,22 @@ fn a_qualification_says_what_is_missing_and_keeps_what_was_answered() {
         (json!({"key": "The need", "grade": 1}), "key"),
         (json!({"key": "need", "grade": 1, "confidence": 10_001}), "confidence"),
     ] {
-        let error = refused(rob, "qualify", &lead, json!({"answers": [{"key": "budget", "grade": 1}, answer]}));
-        assert_eq!((&error["code"], &error["path"]), (&json!("VALIDATION"), &json!(["input", "answers", "1", path])), "{error}");
+        let error =
+            refused(rob, "qualify", &lead, json!({"answers": [{"key": "budget", "grade": 1}, answer]}));
+        assert_eq!(
+            (&error["code"], &error["path"]),
+            (&json!("VALIDATION"), &json!(["input", "answers", "1", path])),
+            "{error}"
+        );
     }
     done(rob, "logActivity", &lead, json!({"kind": "CALL", "direction": "INBOUND"}));
     let qualified = done(rob, "qualify", &lead, json!({"answers": []}));
     assert_eq!(qualified["stage"], "SQL", "the answer that was given before counts: {qualified}");
-    let gates = look(rob, &lead, "evaluations(first: 1) { cause gates { gate result criteria { key required holds } } }");
+    let gates = look(
+        rob,
+        &lead,
+        "evaluations(first: 1) { cause gates { gate result criteria { key required holds } } }",
+    );
     let gate = &gates["evaluations"][0]["gates"][0];
     assert_eq!((&gate["gate"], &gate["result"]), (&json!("SQL"), &json!("ADVANCE")), "{gates}");
     assert_eq!(gate["criteria"], json!([{"key": "need", "required": true, "holds": true}]));
@@ -492,7 +610,11 @@ fn a_deal_is_lost_only_for_a_reason_that_fits_its_stage() {
         (json!({"reason": "LOST_TO_COMPETITOR"}), "VALIDATION", json!(["input", "competitor"])),
         (json!({"reason": "NO_BUDGET"}), "REASON_NOT_ALLOWED", json!(["input", "reason"])),
         (json!({"reason": "NOT_ICP"}), "REASON_NOT_ALLOWED", json!(["input", "reason"])),
-        (json!({"reason": "HOLDING_OFF", "recycleAt": "2020-01-01T00:00:00Z"}), "VALIDATION", json!(["input", "recycleAt"])),
+        (
+            json!({"reason": "HOLDING_OFF", "recycleAt": "2020-01-01T00:00:00Z"}),
+            "VALIDATION",
+            json!(["input", "recycleAt"]),
+        ),
         (json!({"reason": "HOLDING_OFF", "recycleOn": "rain"}), "VALIDATION", json!(["input", "recycleOn"])),
     ];
     for (more, code, path) in refusals {
@@ -500,7 +622,10 @@ fn a_deal_is_lost_only_for_a_reason_that_fits_its_stage() {
         assert_eq!((&error["code"], &error["path"]), (&json!(code), &path), "{more}: {error}");
     }
     let early = world.at("SAL", "too-early@example.test");
-    assert_eq!(refused(rob, "closeLost", &early, json!({"reason": "HOLDING_OFF"}))["code"], "ILLEGAL_TRANSITION");
+    assert_eq!(
+        refused(rob, "closeLost", &early, json!({"reason": "HOLDING_OFF"}))["code"],
+        "ILLEGAL_TRANSITION"
+    );
     let lost = done(rob, "closeLost", &lead, json!({"reason": "LOST_TO_COMPETITOR", "competitor": "Rival"}));
     assert_eq!((&lost["outcome"], &lost["workState"]), (&json!("LOST"), &json!("NURTURING")), "{lost}");
     assert_eq!(clock(&lost, "REQUALIFY", "LEAD"), "RUNNING", "their contract ends one day: {lost}");
@@ -508,7 +633,11 @@ fn a_deal_is_lost_only_for_a_reason_that_fits_its_stage() {
     let told = json!({"outcome": "LOST", "reason": "LOST_TO_COMPETITOR", "competitor": "Rival", "furthestStage": "SQL"});
     assert_eq!(cycle, told);
     let late = world.at("OPPORTUNITY", "late@example.test");
-    assert_eq!(done(rob, "closeLost", &late, json!({"reason": "NO_BUDGET"}))["outcome"], "LOST", "from OPPORTUNITY it may");
+    assert_eq!(
+        done(rob, "closeLost", &late, json!({"reason": "NO_BUDGET"}))["outcome"],
+        "LOST",
+        "from OPPORTUNITY it may"
+    );
 }
 
 #[test]
@@ -524,7 +653,12 @@ fn amounts_are_positive_and_in_the_charters_currency() {
     ];
     for (minor, currency, code, path) in cases {
         for (verb, lead) in [("recordOpportunity", &sql), ("closeWon", &deal)] {
-            let error = refused(&world.rob, verb, lead, json!({"amount": {"amountMinor": minor, "currency": currency}}));
+            let error = refused(
+                &world.rob,
+                verb,
+                lead,
+                json!({"amount": {"amountMinor": minor, "currency": currency}}),
+            );
             let expected = (&json!(code), &json!(["input", "amount", path]));
             assert_eq!((&error["code"], &error["path"]), expected, "{verb} {minor} {currency}: {error}");
         }
@@ -536,22 +670,40 @@ fn a_recycled_lead_comes_back_on_its_date() {
     let world = World::start();
     let lead = world.at("SAL", "date@example.test");
     for at in ["2020-01-01T00:00:00Z".to_owned(), now(&world.rob).to_string()] {
-        let error = refused(&world.rob, "recycleLead", &lead, json!({"reason": "NO_TIMELINE", "recycleAt": at}));
-        assert_eq!((&error["code"], &error["path"]), (&json!("VALIDATION"), &json!(["input", "recycleAt"])), "{at}: {error}");
+        let error =
+            refused(&world.rob, "recycleLead", &lead, json!({"reason": "NO_TIMELINE", "recycleAt": at}));
+        assert_eq!(
+            (&error["code"], &error["path"]),
+            (&json!("VALIDATION"), &json!(["input", "recycleAt"])),
+            "{at}: {error}"
+        );
     }
     let date = now(&world.rob).plus(1_500).to_string();
-    let recycled = done(&world.rob, "recycleLead", &lead, json!({"reason": "NO_TIMELINE", "recycleAt": date}));
-    assert_eq!((&recycled["outcome"], clock(&recycled, "REQUALIFY", "LEAD")), (&json!("RECYCLED"), &json!("RUNNING")));
+    let recycled =
+        done(&world.rob, "recycleLead", &lead, json!({"reason": "NO_TIMELINE", "recycleAt": date}));
+    assert_eq!(
+        (&recycled["outcome"], clock(&recycled, "REQUALIFY", "LEAD")),
+        (&json!("RECYCLED"), &json!("RUNNING"))
+    );
     let selection = "cycle stage outcome furthestStage owner { key } clocks { kind level state cycle dueAt } \
                      cycles { number openedBy openedAt outcome resumedFrom furthestStage }";
     let back = eventually(10, "the date opens the next cycle", || {
         Some(look(&world.rob, &lead, selection)).filter(|lead| lead["cycle"] == 2 && lead["stage"] == "MQL")
     });
     let cycles = &back["cycles"];
-    assert_eq!((&cycles[0]["outcome"], &cycles[0]["furthestStage"]), (&json!("RECYCLED"), &json!("SAL")), "{back}");
-    assert_eq!((&cycles[1]["openedBy"], &cycles[1]["resumedFrom"]), (&json!("REQUALIFY"), &json!(1)), "{back}");
+    assert_eq!(
+        (&cycles[0]["outcome"], &cycles[0]["furthestStage"]),
+        (&json!("RECYCLED"), &json!("SAL")),
+        "{back}"
+    );
+    assert_eq!(
+        (&cycles[1]["openedBy"], &cycles[1]["resumedFrom"]),
+        (&json!("REQUALIFY"), &json!(1)),
+        "{back}"
+    );
     assert_eq!(cycles[1]["openedAt"], json!(date), "it opens at the date, not when the machine looked");
-    let requalify = back["clocks"].as_array().unwrap().iter().find(|clock| clock["kind"] == "REQUALIFY").cloned();
+    let requalify =
+        back["clocks"].as_array().unwrap().iter().find(|clock| clock["kind"] == "REQUALIFY").cloned();
     assert_eq!(requalify.map(|clock| clock["state"].clone()), Some(json!("MET")), "{back}");
     assert_eq!((&back["furthestStage"], &back["owner"]["key"]), (&json!("SAL"), &json!("rob")), "{back}");
 }
@@ -561,17 +713,27 @@ fn a_signal_of_the_charter_brings_back_those_that_wait_for_it_once() {
     let world = World::start();
     let World { mia, rob, .. } = &world;
     let announce = |api: &Api, signal: &str| {
-        let document = "mutation($signal: String!) { announceSignal(signal: $signal) { leads errors { code path } } }";
+        let document =
+            "mutation($signal: String!) { announceSignal(signal: $signal) { leads errors { code path } } }";
         api.query(document, json!({"signal": signal}))["announceSignal"].clone()
     };
     let lead = world.at("SAL", "signal@example.test");
     let other = world.at("SAL", "no-signal@example.test");
-    let unknown = refused(rob, "recycleLead", &lead, json!({"reason": "MISSING_FEATURE", "recycleOn": "rain"}));
-    assert_eq!((&unknown["code"], &unknown["path"]), (&json!("VALIDATION"), &json!(["input", "recycleOn"])), "{unknown}");
+    let unknown =
+        refused(rob, "recycleLead", &lead, json!({"reason": "MISSING_FEATURE", "recycleOn": "rain"}));
+    assert_eq!(
+        (&unknown["code"], &unknown["path"]),
+        (&json!("VALIDATION"), &json!(["input", "recycleOn"])),
+        "{unknown}"
+    );
     done(rob, "recycleLead", &lead, json!({"reason": "MISSING_FEATURE", "recycleOn": "feature-released"}));
     done(rob, "recycleLead", &other, json!({"reason": "MISSING_FEATURE"}));
     let waits = look(mia, &lead, "outcome workState recycleOn clocks { kind state }");
-    assert_eq!((&waits["workState"], &waits["recycleOn"]), (&json!("NURTURING"), &json!("feature-released")), "{waits}");
+    assert_eq!(
+        (&waits["workState"], &waits["recycleOn"]),
+        (&json!("NURTURING"), &json!("feature-released")),
+        "{waits}"
+    );
     assert!(!waits.to_string().contains("REQUALIFY"), "it has no date: {waits}");
     assert_eq!(announce(rob, "feature-released")["errors"][0]["code"], "FORBIDDEN");
     assert_eq!(announce(mia, "rain")["errors"], json!([{"code": "VALIDATION", "path": ["input", "signal"]}]));
@@ -597,17 +759,36 @@ fn an_act_of_high_intent_opens_the_next_cycle_and_is_judged_at_once() {
     let visit = |lead: &Value, content: &str| json!([{"lead": {"id": lead["id"]}, "channel": "DIRECT", "content": content}]);
     assert_eq!(touch(mia, visit(&recycled, "blog"))["highIntent"], 0);
     assert_eq!(look(mia, &recycled, "cycle")["cycle"], 1, "reading the blog is no high intent");
-    for (lead, cycle, opened) in [(&recycled, 2, "REQUALIFY"), (&customer, 2, "EXPANSION"), (&gone, 1, "CAPTURE")] {
+    for (lead, cycle, opened) in
+        [(&recycled, 2, "REQUALIFY"), (&customer, 2, "EXPANSION"), (&gone, 1, "CAPTURE")]
+    {
         touch(mia, visit(lead, "demo-request"));
-        let now = look(mia, lead, "cycle stage owner { key } cycles { openedBy } evaluations(first: 1) { decisions { slot outcome } } \
-                                   clocks { kind cycle startedAt dueAt }");
-        assert_eq!((&now["cycle"], &now["cycles"][cycle - 1]["openedBy"]), (&json!(cycle), &json!(opened)), "{now}");
+        let now = look(
+            mia,
+            lead,
+            "cycle stage owner { key } cycles { openedBy } evaluations(first: 1) { decisions { slot outcome } } \
+                                   clocks { kind cycle startedAt dueAt }",
+        );
+        assert_eq!(
+            (&now["cycle"], &now["cycles"][cycle - 1]["openedBy"]),
+            (&json!(cycle), &json!(opened)),
+            "{now}"
+        );
         if cycle == 2 {
-            assert_eq!((&now["stage"], &now["owner"]["key"]), (&json!("MQL"), &json!("rob")), "judged and routed: {now}");
+            assert_eq!(
+                (&now["stage"], &now["owner"]["key"]),
+                (&json!("MQL"), &json!("rob")),
+                "judged and routed: {now}"
+            );
             let clocks = now["clocks"].as_array().unwrap();
-            let touch = clocks.iter().find(|clock| clock["kind"] == "FIRST_TOUCH" && clock["cycle"] == 2).unwrap();
+            let touch =
+                clocks.iter().find(|clock| clock["kind"] == "FIRST_TOUCH" && clock["cycle"] == 2).unwrap();
             let at = |key: &str| Instant::parse(touch[key].as_str().unwrap()).unwrap();
-            assert_eq!(at("dueAt").since(at("startedAt")), 5 * 60_000, "a demo request is answered within five minutes");
+            assert_eq!(
+                at("dueAt").since(at("startedAt")),
+                5 * 60_000,
+                "a demo request is answered within five minutes"
+            );
         }
     }
 }
@@ -617,13 +798,12 @@ fn a_touch_with_the_same_external_id_counts_once() {
     let world = World::start();
     let mia = &world.mia;
     let lead = world.mql("once@example.test", json!({}));
-    let mail = |system: &str, id: &str| {
-        json!({"lead": {"id": lead["id"]}, "channel": "EMAIL", "content": id, "external": {"system": system, "id": id}})
-    };
+    let mail = |system: &str, id: &str| json!({"lead": {"id": lead["id"]}, "channel": "EMAIL", "content": id, "external": {"system": system, "id": id}});
     touch(mia, json!([mail("web", "1"), mail("web", "1"), mail("web", "2")]));
     touch(mia, json!([mail("web", "2"), mail("crm", "2")]));
     let found = look(mia, &lead, "touchpoints(first: 50) { channel content }");
-    let mails: Vec<&Value> = found["touchpoints"].as_array().unwrap().iter().filter(|touch| touch["channel"] == "EMAIL").collect();
+    let mails: Vec<&Value> =
+        found["touchpoints"].as_array().unwrap().iter().filter(|touch| touch["channel"] == "EMAIL").collect();
     assert_eq!(mails.len(), 3, "web 1, web 2 and crm 2: {found}");
 }
 
@@ -640,7 +820,11 @@ fn a_demo_request_that_is_delivered_twice_opens_one_cycle() {
     done(rob, "rejectHandoff", &lead, json!({"reason": "NOT_READY"}));
     let again = touch(mia, request);
     let now = look(mia, &lead, "cycle outcome touchpoints(first: 50) { content }");
-    assert_eq!((&now["cycle"], &now["outcome"]), (&json!(2), &json!("RECYCLED")), "it was recorded before: {now}");
+    assert_eq!(
+        (&now["cycle"], &now["outcome"]),
+        (&json!(2), &json!("RECYCLED")),
+        "it was recorded before: {now}"
+    );
     assert_eq!(again["highIntent"], 0, "nothing new showed high intent: {again}");
 }
 
@@ -652,7 +836,8 @@ fn the_touches_of_a_visitor_join_the_lead() {
     assert_eq!(touch(&world.mia, json!([visit("whitepaper", first), visit("webinar", second)]))["leads"], 0);
     let lead = world.mql("named@example.test", json!({"anonymousId": "v-1", "content": "contact-form"}));
     let found = look(&world.mia, &lead, "touchpoints(first: 50) { content occurredAt }");
-    let contents: Vec<&Value> = found["touchpoints"].as_array().unwrap().iter().map(|touch| &touch["content"]).collect();
+    let contents: Vec<&Value> =
+        found["touchpoints"].as_array().unwrap().iter().map(|touch| &touch["content"]).collect();
     assert_eq!(contents, ["contact-form", "webinar", "whitepaper"], "newest first: {found}");
     // A visitor that comes on another device joins the same person later.
     touch(&world.mia, json!([{"anonymousId": "v-2", "channel": "EMAIL", "content": "newsletter"}]));
@@ -664,15 +849,21 @@ fn the_touches_of_a_visitor_join_the_lead() {
 #[test]
 fn a_visitor_with_a_history_is_judged_by_it_when_it_gets_a_name() {
     let world = World::start();
-    let settings = json!({"engagement": [{"field": "engagement.total", "each": 10}], "thresholds": {"advance": 30}});
+    let settings =
+        json!({"engagement": [{"field": "engagement.total", "each": 10}], "thresholds": {"advance": 30}});
     let digest = world.server.push("scorecard");
     world.server.set("mql", &digest, &settings);
     let visit = json!({"anonymousId": "v-9", "channel": "CONTENT", "content": "whitepaper"});
     touch(&world.mia, json!([visit, visit]));
     let lead = world.mql("history@example.test", json!({"anonymousId": "v-9"}));
-    let judged = look(&world.mia, &lead, "stage evaluations(first: 1) { decisions { slot outcome engagement } }");
+    let judged =
+        look(&world.mia, &lead, "stage evaluations(first: 1) { decisions { slot outcome engagement } }");
     let decision = &judged["evaluations"][0]["decisions"][0];
-    assert_eq!((&decision["engagement"], &judged["stage"]), (&json!(30), &json!("MQL")), "two visits and the form: {judged}");
+    assert_eq!(
+        (&decision["engagement"], &judged["stage"]),
+        (&json!(30), &json!("MQL")),
+        "two visits and the form: {judged}"
+    );
 }
 
 #[test]
@@ -686,13 +877,22 @@ fn a_touch_that_makes_no_sense_is_refused_at_its_place() {
         (json!({"lead": id, "anonymousId": "v", "channel": "EMAIL"}), json!([])),
         (json!({"lead": {"email": "nobody@example.test"}, "channel": "EMAIL"}), json!([])),
         (json!({"lead": id, "channel": "EMAIL", "campaign": "none"}), json!(["campaign"])),
-        (json!({"lead": id, "channel": "EMAIL", "occurredAt": "2090-01-01T00:00:00Z"}), json!(["occurredAt"])),
+        (
+            json!({"lead": id, "channel": "EMAIL", "occurredAt": "2090-01-01T00:00:00Z"}),
+            json!(["occurredAt"]),
+        ),
         (json!({"anonymousId": "", "channel": "EMAIL"}), json!(["anonymousId"])),
         (json!({"lead": id, "channel": "EMAIL", "content": ""}), json!(["content"])),
         (json!({"lead": id, "channel": "EMAIL", "content": long}), json!(["content"])),
         (json!({"lead": id, "channel": "EMAIL", "source": "a\u{7}b"}), json!(["source"])),
-        (json!({"lead": id, "channel": "EMAIL", "external": {"system": "No key!", "id": "1"}}), json!(["external", "system"])),
-        (json!({"lead": id, "channel": "EMAIL", "external": {"system": "web", "id": ""}}), json!(["external", "id"])),
+        (
+            json!({"lead": id, "channel": "EMAIL", "external": {"system": "No key!", "id": "1"}}),
+            json!(["external", "system"]),
+        ),
+        (
+            json!({"lead": id, "channel": "EMAIL", "external": {"system": "web", "id": ""}}),
+            json!(["external", "id"]),
+        ),
     ];
     let mut taken = vec![];
     for (number, (bad, path)) in cases.into_iter().enumerate() {
@@ -705,7 +905,11 @@ fn a_touch_that_makes_no_sense_is_refused_at_its_place() {
             taken.push(format!("{number} at {place:?}: {}", payload["errors"]));
         }
     }
-    assert!(taken.is_empty(), "not refused at their place, as captureLead refuses them:\n{}", taken.join("\n"));
+    assert!(
+        taken.is_empty(),
+        "not refused at their place, as captureLead refuses them:\n{}",
+        taken.join("\n")
+    );
 }
 
 /// Every verb that changes a lead, in a state that allows it.
@@ -722,10 +926,30 @@ fn verbs(world: &World) -> Vec<(&Api, &'static str, Value, Value)> {
         (mia, "evaluateLead", inquiry("v-evaluate@example.test"), json!({})),
         (mia, "routeLead", world.mql("v-route@example.test", json!({})), json!({})),
         (rob, "acceptHandoff", world.mql("v-accept@example.test", json!({})), json!({})),
-        (rob, "rejectHandoff", world.mql("v-reject@example.test", json!({})), json!({"reason": "NO_CONTEXT"})),
-        (rob, "logActivity", world.at("SAL", "v-log@example.test"), json!({"kind": "CALL", "direction": "OUTBOUND"})),
-        (rob, "qualify", world.at("SAL+", "v-qualify@example.test"), json!({"answers": [{"key": "need", "grade": 3}]})),
-        (mia, "dispositionLead", inquiry("v-drop@example.test"), json!({"outcome": "DISQUALIFY", "reason": "NOT_ICP"})),
+        (
+            rob,
+            "rejectHandoff",
+            world.mql("v-reject@example.test", json!({})),
+            json!({"reason": "NO_CONTEXT"}),
+        ),
+        (
+            rob,
+            "logActivity",
+            world.at("SAL", "v-log@example.test"),
+            json!({"kind": "CALL", "direction": "OUTBOUND"}),
+        ),
+        (
+            rob,
+            "qualify",
+            world.at("SAL+", "v-qualify@example.test"),
+            json!({"answers": [{"key": "need", "grade": 3}]}),
+        ),
+        (
+            mia,
+            "dispositionLead",
+            inquiry("v-drop@example.test"),
+            json!({"outcome": "DISQUALIFY", "reason": "NOT_ICP"}),
+        ),
         (rob, "recycleLead", world.at("SAL", "v-recycle@example.test"), json!({"reason": "NOT_READY"})),
         (rob, "recordOpportunity", world.at("SQL", "v-opportunity@example.test"), eur.clone()),
         (rob, "closeLost", world.at("SQL", "v-lost@example.test"), json!({"reason": "HOLDING_OFF"})),
@@ -755,7 +979,11 @@ fn every_verb_minds_the_version_that_was_seen() {
         let version = lead["version"].as_i64().unwrap();
         for seen in [version - 1, version + 1] {
             let stale = refused(api, verb, &lead, over(more.clone(), json!({"expectedVersion": seen})));
-            assert_eq!((&stale["code"], &stale["current"]), (&json!("VERSION_CONFLICT"), &lead["version"]), "{verb}: {stale}");
+            assert_eq!(
+                (&stale["code"], &stale["current"]),
+                (&json!("VERSION_CONFLICT"), &lead["version"]),
+                "{verb}: {stale}"
+            );
         }
         assert_eq!(whole(api, &lead), before, "{verb} wrote nothing");
         let fresh = done(api, verb, &lead, over(more, json!({"expectedVersion": version})));
@@ -773,7 +1001,10 @@ fn a_dry_run_of_a_verb_changes_nothing_and_refuses_as_the_verb_would() {
         let tried = whole(api, &lead);
         done(api, verb, &lead, over(more, json!({"idempotencyKey": "dry"})));
         if tried != before {
-            wrong.push(format!("{verb} wrote in a dry run: version {} to {}", before[0]["version"], tried[0]["version"]));
+            wrong.push(format!(
+                "{verb} wrote in a dry run: version {} to {}",
+                before[0]["version"], tried[0]["version"]
+            ));
         } else if whole(api, &lead) == before {
             wrong.push(format!("{verb}: the dry run took the idempotency key"));
         }
@@ -822,10 +1053,19 @@ fn a_dropped_lead_keeps_its_furthest_stage() {
     let lead = world.at("OPPORTUNITY", "furthest@example.test");
     done(&world.rob, "closeLost", &lead, json!({"reason": "HOLDING_OFF"}));
     let again = done(&world.rob, "reopenLead", &lead, json!({"reason": "they called"}));
-    assert_eq!((&again["stage"], &again["cycle"], &again["furthestStage"]), (&json!("INQUIRY"), &json!(2), &json!("OPPORTUNITY")));
+    assert_eq!(
+        (&again["stage"], &again["cycle"], &again["furthestStage"]),
+        (&json!("INQUIRY"), &json!(2), &json!("OPPORTUNITY"))
+    );
     let judged = done(&world.mia, "evaluateLead", &lead, json!({}));
-    assert_eq!((&judged["stage"], &judged["furthestStage"]), (&json!("MQL"), &json!("OPPORTUNITY")), "{judged}");
-    let cycles = look(&world.rob, &lead, "cycles { number outcome furthestStage openedBy resumedFrom }")["cycles"].clone();
+    assert_eq!(
+        (&judged["stage"], &judged["furthestStage"]),
+        (&json!("MQL"), &json!("OPPORTUNITY")),
+        "{judged}"
+    );
+    let cycles =
+        look(&world.rob, &lead, "cycles { number outcome furthestStage openedBy resumedFrom }")["cycles"]
+            .clone();
     let told = json!([
         {"number": 1, "outcome": "LOST", "furthestStage": "OPPORTUNITY", "openedBy": "CAPTURE", "resumedFrom": null},
         {"number": 2, "outcome": "OPEN", "furthestStage": "MQL", "openedBy": "REOPEN", "resumedFrom": 1},
@@ -849,29 +1089,43 @@ fn the_packet_of_a_handoff_says_who_what_why_and_what_was_promised() {
     let packet = &handoff["packet"];
     assert_eq!(packet["promises"], json!(["Answered to: Spring webinar"]), "{packet}");
     assert_eq!(packet["contentSeen"], json!(["webinar-form"]), "{packet}");
-    let codes: Vec<&Value> = packet["insights"].as_array().unwrap().iter().map(|reason| &reason["code"]).collect();
-    assert_eq!(codes, ["contact-seniority", "contact-consent"], "why the rules think so, strongest first: {packet}");
+    let codes: Vec<&Value> =
+        packet["insights"].as_array().unwrap().iter().map(|reason| &reason["code"]).collect();
+    assert_eq!(
+        codes,
+        ["contact-seniority", "contact-consent"],
+        "why the rules think so, strongest first: {packet}"
+    );
     let lines = |part: &str| -> Vec<(String, String)> {
         let text = |line: &Value, key: &str| line[key].as_str().unwrap_or_default().to_owned();
         packet[part].as_array().unwrap().iter().map(|line| (text(line, "key"), text(line, "value"))).collect()
     };
     for (key, value) in [("contact.title", "Chief of everything"), ("company.employees", "40")] {
-        assert!(lines("background").contains(&(key.to_owned(), value.to_owned())), "{key} = {value}: {packet}");
+        assert!(
+            lines("background").contains(&(key.to_owned(), value.to_owned())),
+            "{key} = {value}: {packet}"
+        );
     }
     assert!(handoff["completeness"].as_i64() > Some(5_000), "{handoff}");
     let digest = handoff["packetDigest"].clone();
     done(&world.rob, "acceptHandoff", &lead, json!({}));
     let after = look(&world.rob, &lead, selection)["handoff"].clone();
-    assert_eq!((&after["status"], &after["packetDigest"], &after["packet"]), (&json!("ACCEPTED"), &digest, packet));
+    assert_eq!(
+        (&after["status"], &after["packetDigest"], &after["packet"]),
+        (&json!("ACCEPTED"), &digest, packet)
+    );
 }
 
 #[test]
 fn a_rep_reads_dates_in_the_packet_and_no_milliseconds() {
     let world = World::start();
     let lead = world.mql("dates@example.test", json!({}));
-    let packet = look(&world.rob, &lead, "handoff { packet { behaviour { key value } } }")["handoff"]["packet"].clone();
+    let packet =
+        look(&world.rob, &lead, "handoff { packet { behaviour { key value } } }")["handoff"]["packet"]
+            .clone();
     let lines = packet["behaviour"].as_array().unwrap();
-    let touches: Vec<&Value> = lines.iter().filter(|line| line["key"].as_str().unwrap().ends_with("-touch")).collect();
+    let touches: Vec<&Value> =
+        lines.iter().filter(|line| line["key"].as_str().unwrap().ends_with("-touch")).collect();
     assert!(!touches.is_empty(), "{packet}");
     for line in touches {
         let value = line["value"].as_str().unwrap();
@@ -892,7 +1146,9 @@ fn the_timeline_has_marketings_touches_and_sales_work_newest_first() {
     let times: Vec<&str> = entries.iter().filter_map(|entry| entry["at"].as_str()).collect();
     assert!(times.is_sorted_by(|newer, older| newer >= older), "{times:?}");
     let has = |kind: &str, summary: &str, detail: Value| {
-        entries.iter().any(|entry| entry["kind"] == kind && entry["summary"] == summary && entry["detail"] == detail)
+        entries
+            .iter()
+            .any(|entry| entry["kind"] == kind && entry["summary"] == summary && entry["detail"] == detail)
     };
     for (kind, summary, detail) in [
         ("TOUCHPOINT", "WEBINAR", json!("pricing")),
@@ -915,8 +1171,13 @@ fn stages_of_one_instant_stand_in_the_timeline_in_the_order_in_which_they_were_r
     let world = World::start();
     let lead = world.mql("instant@example.test", json!({}));
     let entries = look(&world.rob, &lead, "timeline { at kind summary }")["timeline"].clone();
-    let stages: Vec<&Value> =
-        entries.as_array().unwrap().iter().filter(|entry| entry["kind"] == "STAGE").map(|entry| &entry["summary"]).collect();
+    let stages: Vec<&Value> = entries
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| entry["kind"] == "STAGE")
+        .map(|entry| &entry["summary"])
+        .collect();
     assert_eq!(stages, ["INQUIRY to MQL", "INQUIRY"], "newest first: {entries}");
 }
 
@@ -935,7 +1196,8 @@ fn the_work_queue_is_ones_own_most_important_first() {
         page["edges"].as_array().unwrap().iter().map(|edge| edge["node"]["id"].clone()).collect()
     };
     let mine = ask(rob, json!({}));
-    let priorities: Vec<&Value> = mine["edges"].as_array().unwrap().iter().map(|edge| &edge["node"]["priority"]).collect();
+    let priorities: Vec<&Value> =
+        mine["edges"].as_array().unwrap().iter().map(|edge| &edge["node"]["priority"]).collect();
     assert_eq!(priorities, [&json!(30), &json!(10), &json!(10)], "{mine}");
     assert_eq!(ids(&mine)[0], high["id"]);
     assert_eq!(ids(&ask(ada, json!({}))), Vec::<Value>::new(), "Ada has none");
@@ -954,6 +1216,10 @@ fn the_work_queue_is_ones_own_most_important_first() {
     done(rob, "rejectHandoff", &mid, json!({"reason": "NO_CONTEXT"}));
     done(rob, "rejectHandoff", &high, json!({"reason": "NOT_ICP"}));
     assert_eq!(ids(&ask(rob, json!({}))), [low["id"].clone()], "only open leads of one's own");
-    assert_eq!(ids(&ask(mia, json!({"queue": "marketing"}))), [mid["id"].clone()], "closed ones wait in no queue");
+    assert_eq!(
+        ids(&ask(mia, json!({"queue": "marketing"}))),
+        [mid["id"].clone()],
+        "closed ones wait in no queue"
+    );
     assert_eq!(rob.error(document, json!({"first": 0}))["extensions"]["code"], "PAGE_SIZE");
 }

@@ -89,7 +89,14 @@ impl Draft<'_> {
             false => lead.work_state,
         };
         let (priority, owner) = (lead.priority, Some(owner));
-        self.emit(Fact::LeadAssigned { owner, queue: None, decision: None, pool: None, priority, work_state });
+        self.emit(Fact::LeadAssigned {
+            owner,
+            queue: None,
+            decision: None,
+            pool: None,
+            priority,
+            work_state,
+        });
         Ok(())
     }
 
@@ -119,8 +126,8 @@ impl Draft<'_> {
         self.cancel_clocks(|_| false);
         // A date that an import of the past names and that is over calls nobody back.
         let ahead = returns.at.is_some_and(|at| self.scene.live || at > self.scene.now);
-        let comes_back = matches!(outcome, CycleOutcome::Recycled | CycleOutcome::Lost)
-            && (ahead || returns.on.is_some());
+        let comes_back =
+            matches!(outcome, CycleOutcome::Recycled | CycleOutcome::Lost) && (ahead || returns.on.is_some());
         if comes_back && self.journey.lead.queue.as_deref() != Some(&self.scene.charter.body.marketing_queue)
         {
             self.hand_to_marketing();

@@ -17,7 +17,8 @@ const NOW: Instant = Instant(1_772_355_600_000);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let plugins = std::env::var_os("HANDFAST_PLUGINS").map_or_else(|| root.join("target/plugins"), PathBuf::from);
+    let plugins =
+        std::env::var_os("HANDFAST_PLUGINS").map_or_else(|| root.join("target/plugins"), PathBuf::from);
     let host = Host::new(HostConfig { threads: 1, ..HostConfig::new() })?;
     let wasm = std::fs::read(plugins.join("scorecard.wasm"))?;
     let watch = Watch::now();
@@ -40,7 +41,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Time and fuel for each lead, the best of seven rounds.
-async fn cost(host: &Host, rule: &Rule, settings: &Settings, leads: &[Arc<Snapshot>], size: usize) -> (Duration, u64) {
+async fn cost(
+    host: &Host,
+    rule: &Rule,
+    settings: &Settings,
+    leads: &[Arc<Snapshot>],
+    size: usize,
+) -> (Duration, u64) {
     let context = Context { as_of: NOW, charter: 1, explain: false };
     let leads = &leads[..leads.len().min(size * 200)];
     let (mut best, mut fuel) = (Duration::MAX, 0);

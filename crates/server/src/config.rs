@@ -53,11 +53,18 @@ pub enum LogFormat {
 
 impl Config {
     /// `file` is the one that the user named; without one, `handfast.toml` here, if there is one.
-    pub fn load(file: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Config, String> {
-        let mut merged: toml::Table = DEFAULT.parse().map_err(|error| format!("the embedded defaults: {error}"))?;
-        let path = file.map(Path::to_path_buf).or_else(|| Some(PathBuf::from("handfast.toml")).filter(|path| path.exists()));
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Config, String> {
+        let mut merged: toml::Table =
+            DEFAULT.parse().map_err(|error| format!("the embedded defaults: {error}"))?;
+        let path = file
+            .map(Path::to_path_buf)
+            .or_else(|| Some(PathBuf::from("handfast.toml")).filter(|path| path.exists()));
         if let Some(path) = path {
-            let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let text =
+                std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
             let given: toml::Table = text.parse().map_err(|error| format!("{}: {error}", path.display()))?;
             merge(&mut merged, given);
         }
@@ -68,7 +75,8 @@ impl Config {
             }
         }
         // Serde names an unknown key together with those that it knows.
-        Config::deserialize(toml::Value::Table(merged)).map_err(|error| format!("configuration: {}", error.message()))
+        Config::deserialize(toml::Value::Table(merged))
+            .map_err(|error| format!("configuration: {}", error.message()))
     }
 }
 
@@ -86,12 +94,14 @@ fn set(table: &mut toml::Table, keys: &[String], value: &str) -> Result<(), Stri
         [] => Err("no key is named".into()),
         [key] => {
             // Numbers, booleans and lists are written as in the file; everything else is text.
-            let parsed = format!("v = {value}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("v"));
+            let parsed =
+                format!("v = {value}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("v"));
             table.insert(key.clone(), parsed.unwrap_or_else(|| toml::Value::String(value.to_owned())));
             Ok(())
         }
         [section, rest @ ..] => {
-            let inner = table.entry(section.clone()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            let inner =
+                table.entry(section.clone()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
             let inner = inner.as_table_mut().ok_or_else(|| format!("{section} is no section"))?;
             set(inner, rest, value)
         }
@@ -114,7 +124,8 @@ mod tests {
 
     #[test]
     fn the_environment_overrides_the_file() {
-        let config = load(&[("HANDFAST__EDGE__LIMITS__FIELDS", "77"), ("HANDFAST__LOG__LEVEL", "debug")]).unwrap();
+        let config =
+            load(&[("HANDFAST__EDGE__LIMITS__FIELDS", "77"), ("HANDFAST__LOG__LEVEL", "debug")]).unwrap();
         assert_eq!((config.edge.limits.fields, config.log.level.as_str()), (77, "debug"));
     }
 

@@ -405,9 +405,9 @@ async fn write_handoffs(tx: &Tx, changes: &[Change]) -> Result<()> {
 
 async fn write_opportunities(tx: &Tx, changes: &[Change]) -> Result<()> {
     let changed = changes.iter().filter(|change| change.before.opportunity != change.after.opportunity);
-    let rows = changed.filter_map(|change| change.after.opportunity.as_ref().map(|deal| (change, deal))).map(
-        |(change, deal)| opportunity_row(change.after.lead.id, change.after.lead.cycle, deal),
-    );
+    let rows = changed
+        .filter_map(|change| change.after.opportunity.as_ref().map(|deal| (change, deal)))
+        .map(|(change, deal)| opportunity_row(change.after.lead.id, change.after.lead.cycle, deal));
     upsert_rows(tx, "opportunity", OPPORTUNITY_COLUMNS, &["id"], rows.collect()).await?;
     Ok(())
 }

@@ -209,7 +209,8 @@ pub async fn get(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<ImportRun
 
 /// Runs that a process left unfinished, the oldest first.
 pub async fn unfinished(db: &impl ConnectionTrait) -> Result<Vec<ImportRun>> {
-    let sql = format!("SELECT {RUN} FROM import_run r WHERE r.status = 'RUNNING' ORDER BY r.started_at, r.id");
+    let sql =
+        format!("SELECT {RUN} FROM import_run r WHERE r.status = 'RUNNING' ORDER BY r.started_at, r.id");
     let rows: Vec<Row> = fetch_all(db, &sql, vec![]).await?;
     rows.into_iter().map(Row::decode).collect()
 }
@@ -310,21 +311,12 @@ pub async fn advance(tx: &Tx, progress: &ImportProgress) -> Result<()> {
 /// Ends a running import; answers whether it was running.
 pub async fn finish(tx: &Tx, run: Uuid, status: Status, message: Option<&str>, at: Instant) -> Result<bool> {
     let sql = "UPDATE import_run SET status = $1, message = $2, finished_at = $3 WHERE id = $4 AND status = 'RUNNING'";
-    let values = vec![
-        status.as_str().into(),
-        message.map(str::to_owned).into(),
-        at.ms().into(),
-        run.into(),
-    ];
+    let values = vec![status.as_str().into(), message.map(str::to_owned).into(), at.ms().into(), run.into()];
     Ok(execute(tx, sql, values).await? == 1)
 }
 
 /// Which rows of a source system were imported before, by their ids there, and the lead that each one became.
-pub async fn seen(
-    db: &impl ConnectionTrait,
-    system: &str,
-    ids: &[String],
-) -> Result<BTreeMap<String, Uuid>> {
+pub async fn seen(db: &impl ConnectionTrait, system: &str, ids: &[String]) -> Result<BTreeMap<String, Uuid>> {
     #[derive(FromQueryResult)]
     struct Seen {
         external_id: String,

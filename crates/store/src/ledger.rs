@@ -262,7 +262,9 @@ pub async fn clocks(
     );
     let rows: Vec<Joined<Extra>> = fetch_all(db, &sql, values).await?;
     rows.into_iter()
-        .map(|Joined { lead, extra }| Ok((json(Place("clock", "body", &extra.clock), &extra.body)?, lead.decode()?)))
+        .map(|Joined { lead, extra }| {
+            Ok((json(Place("clock", "body", &extra.clock), &extra.body)?, lead.decode()?))
+        })
         .collect()
 }
 

@@ -58,7 +58,9 @@ pub async fn load(db: &impl ConnectionTrait, leads: Vec<StoredLead>, want: &Want
         accounts.extend(person::accounts(db, &keys).await?.into_iter().map(|account| (account.id, account)));
     }
     let touches = match want.touches > 0 && some {
-        true => grouped(touchpoint::newest(db, &ids, want.touches).await?, |touch| touch.lead.unwrap_or_default()),
+        true => {
+            grouped(touchpoint::newest(db, &ids, want.touches).await?, |touch| touch.lead.unwrap_or_default())
+        }
         false => BTreeMap::new(),
     };
     let cycles = match want.cycles && some {
@@ -81,7 +83,8 @@ pub async fn load(db: &impl ConnectionTrait, leads: Vec<StoredLead>, want: &Want
         true => grouped(evaluation::newest(db, &ids, want.evaluations).await?, |one| one.lead),
         false => BTreeMap::new(),
     };
-    let second = |list: Option<&Vec<(Uuid, SlaClock)>>| list.map(|l| l.iter().map(|(_, one)| one.clone()).collect());
+    let second =
+        |list: Option<&Vec<(Uuid, SlaClock)>>| list.map(|l| l.iter().map(|(_, one)| one.clone()).collect());
     let wrap = |stored: StoredLead| {
         let id = stored.lead.id;
         LoadedLead {
@@ -90,12 +93,18 @@ pub async fn load(db: &impl ConnectionTrait, leads: Vec<StoredLead>, want: &Want
             touches: (want.touches > 0).then(|| touches.get(&id).cloned().unwrap_or_default()),
             touch_limit: want.touches,
             cycles: want.cycles.then(|| {
-                cycles.get(&id).map(|list| list.iter().map(|(_, cycle)| cycle.clone()).collect()).unwrap_or_default()
+                cycles
+                    .get(&id)
+                    .map(|list| list.iter().map(|(_, cycle)| cycle.clone()).collect())
+                    .unwrap_or_default()
             }),
             clocks: want.clocks.then(|| second(clocks.get(&id)).unwrap_or_default()),
             traits: want.traits.then(|| traits.get(&id).cloned().unwrap_or_default()),
             handoff: want.handoff.then(|| {
-                handoffs.get(&id).and_then(|list| list.first()).map(|(_, state, packet)| (state.clone(), packet.clone()))
+                handoffs
+                    .get(&id)
+                    .and_then(|list| list.first())
+                    .map(|(_, state, packet)| (state.clone(), packet.clone()))
             }),
             evaluations: (want.evaluations > 0).then(|| evaluations.get(&id).cloned().unwrap_or_default()),
             evaluation_limit: want.evaluations,

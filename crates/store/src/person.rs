@@ -269,8 +269,10 @@ struct TraitRow {
 
 /// Traits of these leads, by key.
 pub async fn traits(db: &impl ConnectionTrait, leads: &[Uuid]) -> Result<Vec<Trait>> {
-    let sql =
-        format!("SELECT lead, key, value, source, observed_at FROM trait WHERE lead IN {} ORDER BY lead, key", list(db));
+    let sql = format!(
+        "SELECT lead, key, value, source, observed_at FROM trait WHERE lead IN {} ORDER BY lead, key",
+        list(db)
+    );
     let rows: Vec<TraitRow> = fetch_all(db, &sql, vec![dialect::uuids(leads)]).await?;
     rows.into_iter()
         .map(|row| {

@@ -347,19 +347,14 @@ pub async fn deployments(
 }
 
 /// The newest LIVE deployments of each slot: one statement for any number of slots.
-pub async fn history(
-    db: &impl ConnectionTrait,
-    slots: &[String],
-    per_slot: i64,
-) -> Result<Vec<Deployment>> {
+pub async fn history(db: &impl ConnectionTrait, slots: &[String], per_slot: i64) -> Result<Vec<Deployment>> {
     let sql = format!(
         "SELECT {DEPLOYMENT} FROM (SELECT d.*, row_number() OVER (PARTITION BY d.slot ORDER BY d.started_at DESC, \
          d.id DESC) AS rank FROM deployment d WHERE d.mode = 'LIVE' AND d.slot IN {}) ranked WHERE rank <= $2 \
          ORDER BY slot, started_at DESC, id DESC",
         text_list(db)
     );
-    let rows: Vec<DeploymentRow> =
-        fetch_all(db, &sql, vec![dialect::texts(slots), per_slot.into()]).await?;
+    let rows: Vec<DeploymentRow> = fetch_all(db, &sql, vec![dialect::texts(slots), per_slot.into()]).await?;
     rows.into_iter().map(DeploymentRow::decode).collect()
 }
 

@@ -15,8 +15,8 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::change::{
-    CLOCK_COLUMNS, CYCLE_COLUMNS, DayOf, OPPORTUNITY_COLUMNS, TRANSITION_COLUMNS, clock_row, cycle_row, moving,
-    opportunity_row, transition_row,
+    CLOCK_COLUMNS, CYCLE_COLUMNS, DayOf, OPPORTUNITY_COLUMNS, TRANSITION_COLUMNS, clock_row, cycle_row,
+    moving, opportunity_row, transition_row,
 };
 use crate::counter::{self, Deltas};
 use crate::decode::{Place, digest};
@@ -118,7 +118,8 @@ impl Replay {
             }
             Err(other) => return Err(other),
         }
-        page.broken = replayed.into_iter().filter(|(id, _)| differs.contains(id)).map(|(_, lead)| lead).collect();
+        page.broken =
+            replayed.into_iter().filter(|(id, _)| differs.contains(id)).map(|(_, lead)| lead).collect();
         Ok(Some(page))
     }
 
@@ -131,7 +132,10 @@ impl Replay {
         }
         let sql = "SELECT family || '/' || subject || '/' || metric AS name, value FROM counter";
         let stored: Vec<Row> = fetch_all(db, sql, vec![]).await?;
-        let log = self.counters.iter().map(|((family, subject, metric), value)| (format!("{family}/{subject}/{metric}"), *value));
+        let log = self
+            .counters
+            .iter()
+            .map(|((family, subject, metric), value)| (format!("{family}/{subject}/{metric}"), *value));
         let mut found = vec![];
         sums("counter", stored.into_iter().map(|row| (row.name, row.value)), log, &mut found);
         #[derive(FromQueryResult)]
@@ -229,7 +233,8 @@ pub async fn nobodys(db: &impl ConnectionTrait, limit: i64) -> Result<(i64, Vec<
     struct Row {
         id: Uuid,
     }
-    let nobody = "FROM lead WHERE outcome = 'OPEN' AND owner IS NULL AND queue IS NULL AND next_evaluation_at IS NULL";
+    let nobody =
+        "FROM lead WHERE outcome = 'OPEN' AND owner IS NULL AND queue IS NULL AND next_evaluation_at IS NULL";
     let count = fetch_value(db, &format!("SELECT count(*) {nobody}"), vec![]).await?.unwrap_or(0);
     let sql = format!("SELECT id {nobody} ORDER BY entered_stage_at, id LIMIT $1");
     let rows: Vec<Row> = fetch_all(db, &sql, vec![limit.into()]).await?;
@@ -248,7 +253,10 @@ pub async fn orphans(db: &impl ConnectionTrait, limit: i64) -> Result<Vec<Uuid>>
 }
 
 /// The snapshots that these leads have.
-pub async fn snapshots(db: &impl ConnectionTrait, leads: &BTreeSet<Uuid>) -> Result<BTreeSet<(Uuid, Digest)>> {
+pub async fn snapshots(
+    db: &impl ConnectionTrait,
+    leads: &BTreeSet<Uuid>,
+) -> Result<BTreeSet<(Uuid, Digest)>> {
     #[derive(FromQueryResult)]
     struct Row {
         lead: Uuid,
@@ -297,12 +305,18 @@ async fn replay(
             differences.push(Difference { of: format!("lead {id}"), field, stored, log });
         };
         // Versions rise by one, and the events of a version count from 0.
-        let (version, ordinal) = (lead.journey.lead.version, lead.events.last().map_or(-1, |last| i64::from(last.ordinal)));
+        let (version, ordinal) =
+            (lead.journey.lead.version, lead.events.last().map_or(-1, |last| i64::from(last.ordinal)));
         let follows = (row.version, row.ordinal) == (version + 1, 0)
             || (row.version == version && row.ordinal == ordinal + 1);
         if !follows {
-            let expected = format!("version {version} event {} or version {} event 0", ordinal + 1, version + 1);
-            fault(format!("event {}", row.id), format!("version {} event {}", row.version, row.ordinal), expected);
+            let expected =
+                format!("version {version} event {} or version {} event 0", ordinal + 1, version + 1);
+            fault(
+                format!("event {}", row.id),
+                format!("version {} event {}", row.version, row.ordinal),
+                expected,
+            );
         }
         match serde_json::from_str::<Body>(&row.payload) {
             Ok(body) => lead.apply(Event {
@@ -316,7 +330,11 @@ async fn replay(
                 body,
             }),
             Err(error) => {
-                fault(format!("event {}", row.id), error.to_string(), "a payload that can be read".to_owned());
+                fault(
+                    format!("event {}", row.id),
+                    error.to_string(),
+                    "a payload that can be read".to_owned(),
+                );
             }
         }
     }
@@ -328,7 +346,10 @@ impl Replayed {
     fn apply(&mut self, event: Event) {
         let fact = &event.body.fact;
         // The journey forgets these when another one takes their place.
-        if matches!(fact, Fact::CycleOpened { .. } | Fact::HandoffOffered { .. } | Fact::OpportunityRecorded { .. }) {
+        if matches!(
+            fact,
+            Fact::CycleOpened { .. } | Fact::HandoffOffered { .. } | Fact::OpportunityRecorded { .. }
+        ) {
             self.keep();
         }
         self.journey.apply(fact, event.occurred_at);
@@ -519,7 +540,17 @@ async fn stored(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<BTreeMap<Uuid
          WHERE lead IN {list}"
     );
     for row in fetch_all::<TransitionRow>(db, &sql, keys()).await? {
-        let TransitionRow { lead, lead_version, stage_version, from_stage, to_stage, at, cause, charter, event } = row;
+        let TransitionRow {
+            lead,
+            lead_version,
+            stage_version,
+            from_stage,
+            to_stage,
+            at,
+            cause,
+            charter,
+            event,
+        } = row;
         let columns = transition(lead_version, from_stage.as_deref(), &to_stage, at, &cause, charter, event);
         put(lead, "transition", (stage_version.to_string(), columns));
     }
@@ -553,7 +584,10 @@ fn log_tables(lead: &Replayed) -> Tables {
     let clock = |clock: &SlaClock| {
         let (row, mut columns) = one(clock.id, clock);
         let SlaClock { cycle, kind, party, level, state, due_at, met_at, .. } = clock;
-        columns.insert("columns".to_owned(), serde_json::json!([cycle, kind, party, level, state, due_at, met_at]));
+        columns.insert(
+            "columns".to_owned(),
+            serde_json::json!([cycle, kind, party, level, state, due_at, met_at]),
+        );
         (row, columns)
     };
     let handoff = |handoff: &Handoff| {

@@ -34,7 +34,11 @@ async fn the_input_digest_covers_what_was_declared_and_nothing_else() {
     assert_eq!(plain, digest(json!({"company.employees": 7, "contact.title": "CEO"})).await);
     assert_ne!(plain, digest(json!({"company.employees": 8})).await);
     assert_ne!(plain, digest(json!({})).await);
-    assert_eq!(digest(json!({})).await, digest(json!({"company.employees": "seven"})).await, "another kind is unknown");
+    assert_eq!(
+        digest(json!({})).await,
+        digest(json!({"company.employees": "seven"})).await,
+        "another kind is unknown"
+    );
 }
 
 #[tokio::test]
@@ -43,9 +47,12 @@ async fn a_full_queue_answers_busy_for_every_lead() {
     let bombs = load_in(&host, "bombs").await;
     let spinning = {
         let (host, rule) = (host.clone(), rule(&bombs));
-        tokio::spawn(async move { host.evaluate(&rule, &settings(json!({"act": "loop"})), NOW, leads(2)).await })
+        tokio::spawn(
+            async move { host.evaluate(&rule, &settings(json!({"act": "loop"})), NOW, leads(2)).await },
+        )
     };
-    let judge = async || host.evaluate(&rule(&bombs), &settings(json!({"act": "behave"})), NOW, leads(3)).await;
+    let judge =
+        async || host.evaluate(&rule(&bombs), &settings(json!({"act": "behave"})), NOW, leads(3)).await;
     // One turn of this runtime lets the other call in; it cannot leave before its next turn.
     tokio::task::yield_now().await;
     let busy = judge().await;
@@ -66,7 +73,11 @@ async fn many_callers_at_once_get_their_own_answers() {
     });
     for call in calls.collect::<Vec<_>>() {
         let (count, judged) = call.await.unwrap();
-        assert!(judged.iter().all(|judged| judged.verdict.as_ref().is_some_and(|verdict| verdict.fit == count as i32)));
+        assert!(
+            judged
+                .iter()
+                .all(|judged| judged.verdict.as_ref().is_some_and(|verdict| verdict.fit == count as i32))
+        );
     }
 }
 
@@ -86,7 +97,10 @@ async fn a_router_answers_with_an_owner_of_the_pool_or_a_queue() {
     };
     let with_pool = |owners| {
         let pool = PoolState { key: "pool".into(), revision: 7, owners };
-        std::sync::Arc::new(Snapshot { pool: Some(pool), ..lead(json!({"verdict.fit": 30})).as_ref().clone() })
+        std::sync::Arc::new(Snapshot {
+            pool: Some(pool),
+            ..lead(json!({"verdict.fit": 30})).as_ref().clone()
+        })
     };
     let routed = host().assign(&rule(&fair), &with, NOW, with_pool(vec![owner(1, 5), owner(2, 4)])).await;
     let assignment = routed.assignment.as_ref().unwrap();
@@ -105,6 +119,7 @@ async fn a_rule_of_the_other_kind_is_a_failed_call_and_no_panic() {
     let (fair, bombs) = (load("fair-share").await, load("bombs").await);
     let judged = host().evaluate(&rule(&fair), &settings(json!({"fallbackQueue": "x"})), NOW, leads(2)).await;
     assert!(judged.iter().all(|judged| judged.status == Status::InvalidOutput));
-    let routed = host().assign(&rule(&bombs), &settings(json!({"act": "behave"})), NOW, lead(json!({}))).await;
+    let routed =
+        host().assign(&rule(&bombs), &settings(json!({"act": "behave"})), NOW, lead(json!({}))).await;
     assert_eq!(routed.status, Status::InvalidOutput);
 }

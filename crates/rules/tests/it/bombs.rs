@@ -40,7 +40,11 @@ async fn every_way_to_fail_has_its_status_and_spares_the_others() {
     for (act, status) in expected {
         let judged = judge(act, Some(4), 9).await;
         for (at, (judged, calm)) in judged.iter().zip(&calm).enumerate() {
-            assert_eq!(judged.input_digest == calm.input_digest, false, "{act}: settings are part of the input");
+            assert_eq!(
+                judged.input_digest == calm.input_digest,
+                false,
+                "{act}: settings are part of the input"
+            );
             if at == 4 {
                 assert_eq!(judged.status, status, "{act}: {:?}", judged.message);
                 assert_eq!((&judged.verdict, judged.output_digest), (&None, None), "{act}");
@@ -55,7 +59,13 @@ async fn every_way_to_fail_has_its_status_and_spares_the_others() {
 
 #[tokio::test]
 async fn the_wall_clock_stops_what_fuel_does_not() {
-    let limits = Limits { fuel_base: u64::MAX / 2, fuel_max: u64::MAX, ms_base: 60, ms_per_lead: 0, ..Limits::default() };
+    let limits = Limits {
+        fuel_base: u64::MAX / 2,
+        fuel_max: u64::MAX,
+        ms_base: 60,
+        ms_per_lead: 0,
+        ..Limits::default()
+    };
     let host = Host::new(HostConfig { threads: 1, limits, ..HostConfig::new() }).unwrap();
     let bombs = load_in(&host, "bombs").await;
     let judged = host.evaluate(&rule(&bombs), &settings(json!({"act": "loop"})), NOW, leads(1)).await;
@@ -70,7 +80,9 @@ async fn after_eight_failures_the_rest_of_the_batch_abstains() {
     assert_eq!(statuses(&judged), [Status::Trapped; 40]);
     let asked = judged.iter().filter(|judged| judged.fuel > 0).count();
     assert_eq!(asked, 8, "single leads that were run");
-    assert!(judged[39].message.as_ref().is_some_and(|message| message.contains("8 leads of this batch failed")));
+    assert!(
+        judged[39].message.as_ref().is_some_and(|message| message.contains("8 leads of this batch failed"))
+    );
 }
 
 #[tokio::test]

@@ -10,7 +10,8 @@ use crate::guest;
 
 fn start(folder: &Path, key: u8, compiler: Compiler) -> Host {
     let cache_dir = Some(folder.to_owned());
-    Host::new(HostConfig { cache_dir, cache_key: [key; 32], compiler, threads: 1, ..HostConfig::new() }).unwrap()
+    Host::new(HostConfig { cache_dir, cache_key: [key; 32], compiler, threads: 1, ..HostConfig::new() })
+        .unwrap()
 }
 
 /// A compiler that cannot work: whoever loads with it has used the cache.
@@ -50,11 +51,19 @@ async fn a_tampered_file_is_compiled_again() {
         let mut bytes = sealed.clone();
         bytes[damage] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
-        assert_eq!(loads(&start(folder.path(), 1, nobody()), &wasm).await, Err(Code::PluginCompileLimit), "{damage}");
+        assert_eq!(
+            loads(&start(folder.path(), 1, nobody()), &wasm).await,
+            Err(Code::PluginCompileLimit),
+            "{damage}"
+        );
     }
     for cut in [0, 5, 32, 33, sealed.len() - 1] {
         std::fs::write(&path, &sealed[..cut]).unwrap();
-        assert_eq!(loads(&start(folder.path(), 1, nobody()), &wasm).await, Err(Code::PluginCompileLimit), "{cut}");
+        assert_eq!(
+            loads(&start(folder.path(), 1, nobody()), &wasm).await,
+            Err(Code::PluginCompileLimit),
+            "{cut}"
+        );
     }
     assert_eq!(loads(&start(folder.path(), 1, Compiler::InProcess), &wasm).await, Ok(()));
     assert_eq!(loads(&start(folder.path(), 1, nobody()), &wasm).await, Ok(()), "the good file is back");

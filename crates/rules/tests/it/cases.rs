@@ -24,7 +24,8 @@ async fn the_cases_of_every_plugin_pass() {
         assert!(cases.len() >= 10, "{plugin} has {} cases", cases.len());
         let cases: Vec<Case> = cases.into_iter().map(|(_, case)| case.inlined()).collect();
         let results = host().run_cases(&load(plugin).await, &cases, &TraitKinds::new()).await;
-        let failed = results.iter().filter(|result| !result.passed()).map(|result| (&result.name, &result.problems));
+        let failed =
+            results.iter().filter(|result| !result.passed()).map(|result| (&result.name, &result.problems));
         let failed: Vec<_> = failed.collect();
         assert!(failed.is_empty(), "{plugin}: {failed:#?}");
         let report = host().check(&guest(plugin), &cases, &TraitKinds::new()).await;
@@ -49,11 +50,16 @@ async fn a_rule_that_looks_at_its_company_is_caught() {
 
 #[tokio::test]
 async fn a_case_must_be_about_fields_and_settings_that_exist() {
-    let (code, message) = problem(json!({"act": "behave"}), json!([{"fields": {"company.employes": 1}}])).await;
+    let (code, message) =
+        problem(json!({"act": "behave"}), json!([{"fields": {"company.employes": 1}}])).await;
     assert_eq!(code, Code::CaseInvalid);
     assert!(message.contains("company.employees"), "{message}");
-    let (code, message) = problem(json!({"act": "behave"}), json!([{"fields": {"company.employees": "many"}}])).await;
-    assert_eq!((code, message.as_str()), (Code::CaseInvalid, "lead 1: company.employees is integer, not text"));
+    let (code, message) =
+        problem(json!({"act": "behave"}), json!([{"fields": {"company.employees": "many"}}])).await;
+    assert_eq!(
+        (code, message.as_str()),
+        (Code::CaseInvalid, "lead 1: company.employees is integer, not text")
+    );
     let (code, _) = problem(json!({"act": 1}), json!([{"fields": {}}])).await;
     assert_eq!(code, Code::SettingsInvalid);
 }

@@ -24,9 +24,11 @@ fn root() -> PathBuf {
 
 /// The bytes of a built guest.
 fn guest(name: &str) -> Vec<u8> {
-    let folder = std::env::var_os("HANDFAST_PLUGINS").map_or_else(|| root().join("target/plugins"), PathBuf::from);
+    let folder =
+        std::env::var_os("HANDFAST_PLUGINS").map_or_else(|| root().join("target/plugins"), PathBuf::from);
     let path = folder.join(format!("{name}.wasm"));
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run cargo xtask plugins", path.display()))
+    std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; run cargo xtask plugins", path.display()))
 }
 
 /// One host for the tests that need nothing of their own. Compiled code is kept for the run.
@@ -73,5 +75,7 @@ fn leads(count: usize) -> Vec<Arc<Snapshot>> {
             ("company.industry".to_owned(), Value::Text(industry(n).into())),
         ]
     };
-    (0..count).map(|n| lead(serde_json::to_value(std::collections::BTreeMap::from(fields(n))).unwrap())).collect()
+    (0..count)
+        .map(|n| lead(serde_json::to_value(std::collections::BTreeMap::from(fields(n))).unwrap()))
+        .collect()
 }

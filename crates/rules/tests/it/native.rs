@@ -44,7 +44,8 @@ async fn a_native_qualifier_is_called_like_any_other() {
     })));
     assert_eq!(rule.kind(), RuleKind::Qualify);
     let judged = host().evaluate(&rule, &settings(json!({"from": 600})), NOW, leads(1_200)).await;
-    let advanced = judged.iter().filter(|judged| judged.verdict.as_ref().is_some_and(|v| v.outcome == Outcome::Advance));
+    let advanced =
+        judged.iter().filter(|judged| judged.verdict.as_ref().is_some_and(|v| v.outcome == Outcome::Advance));
     assert_eq!(advanced.count(), 600);
     assert_eq!(judged[3].output_digest, judged[3].verdict.as_ref().map(Verdict::digest));
 }

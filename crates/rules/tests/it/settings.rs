@@ -36,11 +36,21 @@ async fn the_schema_speaks_before_the_plugin() {
 async fn the_plugin_finds_what_a_schema_cannot() {
     let card = |criterion| json!({"fit": [criterion], "thresholds": {"advance": 10}});
     for (settings, pointer, words) in [
-        (card(json!({"field": "company.employes", "bands": [{"points": 1}]})), "/fit/0/field", "company.employees"),
-        (card(json!({"field": "company.employees", "values": [{"is": ["a"], "points": 1}]})), "/fit/0", "does not fit"),
+        (
+            card(json!({"field": "company.employes", "bands": [{"points": 1}]})),
+            "/fit/0/field",
+            "company.employees",
+        ),
+        (
+            card(json!({"field": "company.employees", "values": [{"is": ["a"], "points": 1}]})),
+            "/fit/0",
+            "does not fit",
+        ),
         (card(json!({"field": "company.employees"})), "/fit/0", "one way of counting"),
         (
-            card(json!({"field": "company.employees", "bands": [{"below": 9, "points": 1}, {"from": 8, "points": 2}]})),
+            card(
+                json!({"field": "company.employees", "bands": [{"below": 9, "points": 1}, {"from": 8, "points": 2}]}),
+            ),
             "/fit/0/bands/1",
             "overlaps",
         ),

@@ -53,8 +53,19 @@ fn patched(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
 async fn a_good_plugin_passes_every_check_in_order() {
     let report = check(&guest("scorecard")).await;
     let names: Vec<&str> = report.checks.iter().map(|check| check.name).collect();
-    let order =
-        ["size", "valid", "component", "imports", "exports", "resources", "compile", "describe", "schema", "reads", "cases"];
+    let order = [
+        "size",
+        "valid",
+        "component",
+        "imports",
+        "exports",
+        "resources",
+        "compile",
+        "describe",
+        "schema",
+        "reads",
+        "cases",
+    ];
     assert_eq!(names, order);
     assert!(report.ok(), "{:#?}", report.checks);
     assert_eq!(report.kind, Some(RuleKind::Qualify));
@@ -67,10 +78,14 @@ async fn a_good_plugin_passes_every_check_in_order() {
 
 #[tokio::test]
 async fn an_import_is_refused_by_name_with_the_way_out() {
-    let wasi = wat::parse_str(r#"(component (import "wasi:clocks/monotonic-clock@0.2.0" (instance)))"#).unwrap();
+    let wasi =
+        wat::parse_str(r#"(component (import "wasi:clocks/monotonic-clock@0.2.0" (instance)))"#).unwrap();
     let (name, code, message) = refusal(&wasi).await;
     assert_eq!((name, code), ("imports", Code::PluginImportForbidden));
-    assert!(message.contains("wasi:clocks/monotonic-clock@0.2.0") && message.contains("--stub-wasi"), "{message}");
+    assert!(
+        message.contains("wasi:clocks/monotonic-clock@0.2.0") && message.contains("--stub-wasi"),
+        "{message}"
+    );
     let own = wat::parse_str(r#"(component (import "crm:api/read" (func)))"#).unwrap();
     let (_, code, message) = refusal(&own).await;
     assert_eq!(code, Code::PluginImportForbidden);
@@ -106,7 +121,9 @@ async fn another_world_version_or_shape_is_a_mismatch() {
 
 #[tokio::test]
 async fn declared_resources_beyond_the_limits_are_refused_before_compiling() {
-    for module in ["(memory 1025)", "(table 40001 funcref)", &"(memory 1)".repeat(9), &"(table 1 funcref)".repeat(17)] {
+    for module in
+        ["(memory 1025)", "(table 40001 funcref)", &"(memory 1)".repeat(9), &"(table 1 funcref)".repeat(17)]
+    {
         let (name, code, message) = refusal(&imitation(module)).await;
         assert_eq!((name, code), ("resources", Code::PluginTooLarge), "{message}");
     }
@@ -123,7 +140,8 @@ async fn features_that_would_break_replay_are_malformed() {
 
 #[tokio::test]
 async fn an_unknown_field_is_refused_with_the_nearest_name() {
-    let (name, code, message) = refusal(&patched(&guest("bombs"), "company.employees", "company.employeez")).await;
+    let (name, code, message) =
+        refusal(&patched(&guest("bombs"), "company.employees", "company.employeez")).await;
     assert_eq!((name, code), ("reads", Code::FieldUnknown));
     assert!(message.contains("\"company.employeez\"; nearest: company.employees"), "{message}");
 }
@@ -135,7 +153,11 @@ async fn a_trait_may_be_undefined_but_not_of_another_kind() {
     let report = host().check(&wasm, &[], &traits(Kind::Text)).await;
     assert!(report.ok());
     let reads = report.checks.iter().find(|check| check.name == "reads").unwrap();
-    assert!(reads.message.contains("time-on-site") && !reads.message.contains("occupation"), "{}", reads.message);
+    assert!(
+        reads.message.contains("time-on-site") && !reads.message.contains("occupation"),
+        "{}",
+        reads.message
+    );
     let report = host().check(&wasm, &[], &traits(Kind::Integer)).await;
     let refusal = report.refusal().unwrap();
     assert_eq!(refusal.code, Some(Code::FieldUnknown));

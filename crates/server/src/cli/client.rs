@@ -82,7 +82,10 @@ impl Client {
         match answer["errors"].as_array().and_then(|errors| errors.first()) {
             Some(error) => {
                 let code = error["extensions"]["code"].as_str().unwrap_or_default();
-                Err(CliError::coded(code, error["message"].as_str().unwrap_or("the server refused").to_owned()))
+                Err(CliError::coded(
+                    code,
+                    error["message"].as_str().unwrap_or("the server refused").to_owned(),
+                ))
             }
             None => Ok(answer["data"].clone()),
         }
@@ -94,7 +97,8 @@ impl Client {
         match payload["errors"].as_array().and_then(|errors| errors.first()) {
             Some(error) => {
                 let code = error["code"].as_str().unwrap_or_default();
-                let path: Vec<&str> = error["path"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+                let path: Vec<&str> =
+                    error["path"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
                 let message = error["message"].as_str().unwrap_or("the server refused");
                 let place = if path.is_empty() { String::new() } else { format!(" (at {})", path.join("/")) };
                 Err(CliError::coded(code, format!("{message}{place}")))
@@ -119,23 +123,33 @@ impl Client {
             None => {
                 let error = &answer["errors"][0];
                 let code = error["extensions"]["code"].as_str().unwrap_or_default();
-                Err(CliError::coded(code, error["message"].as_str().unwrap_or("the upload failed").to_owned()))
+                Err(CliError::coded(
+                    code,
+                    error["message"].as_str().unwrap_or("the upload failed").to_owned(),
+                ))
             }
         }
     }
 
-    fn read(&self, response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value, CliError> {
+    fn read(
+        &self,
+        response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Value, CliError> {
         let unreachable = |error: ureq::Error| {
-            CliError::Failed(format!("no answer from {}: {error}; is `handfast serve` running there?", self.url))
+            CliError::Failed(format!(
+                "no answer from {}: {error}; is `handfast serve` running there?",
+                self.url
+            ))
         };
         let mut response = response.map_err(unreachable)?;
         let status = response.status();
-        let answer: Value = response
-            .body_mut()
-            .with_config()
-            .limit(64 * 1024 * 1024)
-            .read_json()
-            .map_err(|error| CliError::Failed(format!("{} answered {status} with something else than JSON: {error}", self.url)))?;
+        let answer: Value =
+            response.body_mut().with_config().limit(64 * 1024 * 1024).read_json().map_err(|error| {
+                CliError::Failed(format!(
+                    "{} answered {status} with something else than JSON: {error}",
+                    self.url
+                ))
+            })?;
         Ok(answer)
     }
 }

@@ -95,8 +95,11 @@ pub fn run(
     let reader = File::open(file).map_err(found)?;
     let size = reader.metadata().map_err(found)?.len();
     let digest = client.put_blob("import", size, reader)?;
-    let document = format!("mutation($input: StartImportInput!) {{ startImport(input: $input) {{ run {{ {RUN} }} errors {{ message path code }} }} }}");
-    let input = json!({"digest": digest, "name": name, "mapping": mapping, "dryRun": dry_run, "liveFrom": live_from});
+    let document = format!(
+        "mutation($input: StartImportInput!) {{ startImport(input: $input) {{ run {{ {RUN} }} errors {{ message path code }} }} }}"
+    );
+    let input =
+        json!({"digest": digest, "name": name, "mapping": mapping, "dryRun": dry_run, "liveFrom": live_from});
     let mut run = client.mutate("startImport", &document, json!({"input": input}))?["run"].clone();
     let document = format!("query($id: ID!) {{ importRun(id: $id) {{ {RUN} }} }}");
     while run["status"] == "RUNNING" {

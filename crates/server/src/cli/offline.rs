@@ -127,7 +127,8 @@ pub fn doctor(config: Config, args: DoctorArgs) -> Result<ExitCode, CliError> {
 pub fn token(config: Config, args: TokenArgs) -> Result<ExitCode, CliError> {
     let TokenCommand::Create { user, name, scopes, days } = args.command;
     with_app(config, &args.data, async |app| {
-        let scopes = if scopes.is_empty() { scope::ALL.iter().map(|s| (*s).to_owned()).collect() } else { scopes };
+        let scopes =
+            if scopes.is_empty() { scope::ALL.iter().map(|s| (*s).to_owned()).collect() } else { scopes };
         let expires = days.map(|days| app.now().plus(days.saturating_mul(DAY)));
         let text = flows::token::create_offline(app, &user, &name, scopes, expires).await.map_err(failed)?;
         eprintln!("A token of {user}, shown only once:");
@@ -140,7 +141,10 @@ fn failed(error: Error) -> CliError {
     match error {
         Error::Refused(refused) => {
             let code = refused.first().map_or("", |one| one.code.as_str());
-            CliError::coded(code, refused.iter().map(|one| one.message.clone()).collect::<Vec<_>>().join("; "))
+            CliError::coded(
+                code,
+                refused.iter().map(|one| one.message.clone()).collect::<Vec<_>>().join("; "),
+            )
         }
         other => CliError::Failed(other.to_string()),
     }
@@ -154,7 +158,10 @@ fn with_app(
     config.server.data_dir = args.data_dir.clone().unwrap_or(config.server.data_dir);
     let dir = &config.server.data_dir;
     if !dir.join("handfast.db").exists() {
-        return Err(CliError::NotFound(format!("no Handfast data in {}; `handfast serve` makes it", dir.display())));
+        return Err(CliError::NotFound(format!(
+            "no Handfast data in {}; `handfast serve` makes it",
+            dir.display()
+        )));
     }
     runtime()?.block_on(async {
         let app = serve::open(&config).await?;

@@ -106,7 +106,9 @@ pub fn plugin(args: PluginArgs) -> Result<ExitCode, CliError> {
         PluginCommand::Deploy { server, digest, slot, settings } => {
             let id = deploy(&server.client(), &digest, &slot, &read(&settings)?)?;
             println!("{id}");
-            eprintln!("{slot} is answered by {digest} from now on. Back: handfast plugin rollback --slot {slot} --reason …");
+            eprintln!(
+                "{slot} is answered by {digest} from now on. Back: handfast plugin rollback --slot {slot} --reason …"
+            );
             Ok(ExitCode::SUCCESS)
         }
         PluginCommand::Rollback { server, slot, reason } => rollback(&server.client(), &slot, &reason),
@@ -248,7 +250,8 @@ pub fn push(
     let bytes = bytes(wasm)?;
     let digest = client.put_blob("plugin", bytes.len() as u64, bytes.as_slice())?;
     let cases = cases(folder)?.into_iter().map(|(path, case)| {
-        serde_json::to_string(&case.inlined()).map_err(|error| CliError::Failed(format!("{}: {error}", path.display())))
+        serde_json::to_string(&case.inlined())
+            .map_err(|error| CliError::Failed(format!("{}: {error}", path.display())))
     });
     let cases: Vec<String> = cases.collect::<Result<_, _>>()?;
     let document = "mutation($input: UploadPluginVersionInput!) { uploadPluginVersion(input: $input) \
@@ -271,7 +274,9 @@ fn refusal(version: &Value) -> String {
     let failed = version["checks"].as_array().into_iter().flatten().find(|check| check["ok"] == json!(false));
     let text = |check: &Value, key: &str| check[key].as_str().unwrap_or_default().to_owned();
     match failed {
-        Some(check) => format!("{}: {} ({})", text(check, "name"), text(check, "message"), text(check, "code")),
+        Some(check) => {
+            format!("{}: {} ({})", text(check, "name"), text(check, "message"), text(check, "code"))
+        }
         None => format!("the version is {}", version["status"]),
     }
 }

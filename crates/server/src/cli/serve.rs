@@ -45,7 +45,8 @@ pub fn serve(mut config: Config, args: ServeArgs) -> Result<ExitCode, CliError> 
 /// Opens the data directory with the machine's clock.
 pub async fn open(config: &Config) -> Result<App, CliError> {
     let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds::default()));
-    let app = App::open(&config.server.data_dir, clock, ids, config.server.rule_threads, &config.workspace).await;
+    let app =
+        App::open(&config.server.data_dir, clock, ids, config.server.rule_threads, &config.workspace).await;
     app.map_err(|error: Error| CliError::Failed(error.to_string()))
 }
 
@@ -65,7 +66,9 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
     let failed = |error: Error| CliError::Failed(error.to_string());
     let listen = &config.server.listen;
     let bind = TcpListener::bind(listen).await;
-    let listener = bind.map_err(|error| CliError::Failed(format!("cannot listen on {listen}: {error}; choose another with --listen")))?;
+    let listener = bind.map_err(|error| {
+        CliError::Failed(format!("cannot listen on {listen}: {error}; choose another with --listen"))
+    })?;
     let address = listener.local_addr().map_err(|error| CliError::Failed(error.to_string()))?;
     let first_token = flows::token::bootstrap(&app).await.map_err(failed)?;
     flows::resume(&app).await.map_err(failed)?;
@@ -73,8 +76,10 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
     let schema = crate::graphql::schema(app.clone());
     let routes = http::blob::routes(app.clone());
     let clock = app.clock.clone();
-    let router = http::router(schema, Tokens(app.clone()), clock, lifecycle.clone(), config.edge.clone(), routes);
-    let served = tokio::spawn(http::serve(listener, router, lifecycle.clone(), config.edge.connection.clone()));
+    let router =
+        http::router(schema, Tokens(app.clone()), clock, lifecycle.clone(), config.edge.clone(), routes);
+    let served =
+        tokio::spawn(http::serve(listener, router, lifecycle.clone(), config.edge.connection.clone()));
     let timers = tokio::spawn(flows::timers::run(app.clone(), config.server.timer_interval_ms));
     lifecycle.ready();
     Ok(Running { app, address, lifecycle, first_token, served, timers })

@@ -4,8 +4,8 @@ use handfast_domain::event::{Fact, StreamKind};
 use handfast_domain::refused::{RefusalCode, Refused};
 use handfast_domain::stage::{Channel, Side};
 use handfast_domain::time::Instant;
-use handfast_store::campaign::{self as rows, Campaign};
 use handfast_store::Tx;
+use handfast_store::campaign::{self as rows, Campaign};
 use handfast_store::change::append_fact;
 use uuid::Uuid;
 
@@ -121,13 +121,7 @@ impl What {
     }
 }
 
-async fn write(
-    app: &App,
-    ask: &Ask<'_>,
-    verb: &str,
-    checks: Checks,
-    what: What,
-) -> Result<Campaign, Error> {
+async fn write(app: &App, ask: &Ask<'_>, verb: &str, checks: Checks, what: What) -> Result<Campaign, Error> {
     ask.viewer.require(scope::LEADS_WRITE)?;
     ask.viewer.require_side(Side::Marketing, verb)?;
     checks.done()?;

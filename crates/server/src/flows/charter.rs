@@ -112,7 +112,8 @@ where
     let decided = app.decide(ask.once.as_ref(), ask.dry_run, move |tx| {
         Box::pin(async move {
             let charters = rows::all(tx).await?;
-            let scene = Scene { nouns: Standing::load(tx).await?, charters, next: rows::next_number(tx).await? };
+            let scene =
+                Scene { nouns: Standing::load(tx).await?, charters, next: rows::next_number(tx).await? };
             let (charter, fact) = make(&scene)?;
             if charter.status == CharterStatus::Active
                 && let Some(before) = scene.active()

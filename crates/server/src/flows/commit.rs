@@ -1,16 +1,16 @@
 //! The one way in which leads are written: a plan with everything that belongs together, in one transaction, once.
 
+use futures_util::future::BoxFuture;
 use handfast_domain::change::Change;
 use handfast_domain::digest::Digest;
 use handfast_domain::event::{Actor, Body, Event, Fact, StreamKind};
 use handfast_domain::stage::Cause;
 use handfast_domain::time::Instant;
 use handfast_store::change::{Conflict, NewLead};
-use handfast_store::import::{self, ImportProgress};
 use handfast_store::idempotency::{self, IdempotencyKey, Reservation};
+use handfast_store::import::{self, ImportProgress};
 use handfast_store::person::{Account, ExternalRef, Person, Trait};
 use handfast_store::touchpoint::Touchpoint;
-use futures_util::future::BoxFuture;
 use handfast_store::{StoreError, Tx, change, person, touchpoint};
 use serde::Serialize;
 use uuid::Uuid;
@@ -62,11 +62,7 @@ impl Once {
     }
 
     /// Takes the key inside a command that writes other things than leads; answers what it was answered before.
-    pub async fn reserve(
-        once: Option<&Once>,
-        tx: &Tx,
-        now: Instant,
-    ) -> Result<Option<String>, StoreError> {
+    pub async fn reserve(once: Option<&Once>, tx: &Tx, now: Instant) -> Result<Option<String>, StoreError> {
         let Some(once) = once else { return Ok(None) };
         match idempotency::reserve(tx, &once.key, once.input, now).await? {
             Reservation::Answered(answer) => Ok(Some(answer)),
@@ -223,8 +219,20 @@ pub fn stream_of(stream: StreamKind, key: &str) -> Uuid {
 }
 
 async fn write(tx: &Tx, plan: Plan, day_of: &change::DayOf) -> Result<(), Stop> {
-    let Plan { changes, created, people, enriched, accounts, refs, traits, touches, adopted, answers, facts, progress } =
-        plan;
+    let Plan {
+        changes,
+        created,
+        people,
+        enriched,
+        accounts,
+        refs,
+        traits,
+        touches,
+        adopted,
+        answers,
+        facts,
+        progress,
+    } = plan;
     person::upsert_accounts(tx, accounts).await?;
     person::insert_people(tx, people).await?;
     for known in &enriched {

@@ -42,12 +42,7 @@ pub async fn deploy(app: &App, viewer: &Viewer, once: Option<Once>, input: Deplo
     let version = super::plugin::version(app, input.digest).await?;
     deployable(slot, &version)?;
     let settings = check_settings(app, &workspace, &version, &input.settings).await?;
-    let step = Step {
-        app: app.clone(),
-        actor: viewer.actor(),
-        by: viewer.id(),
-        slot: input.slot,
-    };
+    let step = Step { app: app.clone(), actor: viewer.actor(), by: viewer.id(), slot: input.slot };
     let answer = app.store.try_write::<_, Error, _>(move |tx| {
         Box::pin(async move {
             if let Some(answer) = Once::reserve(once.as_ref(), tx, step.app.now()).await? {
@@ -93,19 +88,15 @@ pub async fn rollback(
         let message = format!("say in 1 to {REASON} characters why; the other teams read it");
         return Err(Refused::invalid("input/reason", message).into());
     }
-    let step = Step {
-        app: app.clone(),
-        actor: viewer.actor(),
-        by: viewer.id(),
-        slot: slot.to_owned(),
-    };
+    let step = Step { app: app.clone(), actor: viewer.actor(), by: viewer.id(), slot: slot.to_owned() };
     let done = app.store.try_write::<_, Error, _>(move |tx| {
         Box::pin(async move {
             if Once::reserve(once.as_ref(), tx, step.app.now()).await?.is_some() {
                 return Ok(());
             }
             let Some(live) = step.live(tx).await? else {
-                let message = format!("nothing is deployed in {}: the built-in rule answers already", step.slot);
+                let message =
+                    format!("nothing is deployed in {}: the built-in rule answers already", step.slot);
                 return Err(Refused::invalid("input/slot", message).into());
             };
             let mut history = plugin::history(tx, std::slice::from_ref(&step.slot), HISTORY).await?;
@@ -159,7 +150,8 @@ fn owned_slot<'w>(workspace: &'w Workspace, viewer: &Viewer, key: &str) -> Resul
     if viewer.user.team == slot.team || viewer.may(scope::ADMIN) {
         return Ok(slot);
     }
-    let message = format!("the slot {key} belongs to the team {}; you are in {}", slot.team, viewer.user.team);
+    let message =
+        format!("the slot {key} belongs to the team {}; you are in {}", slot.team, viewer.user.team);
     Err(Refused::new(RefusalCode::Forbidden, message).at("input/slot"))
 }
 
@@ -171,10 +163,16 @@ fn deployable(slot: &RuleSlot, version: &PluginVersion) -> Result<(), Refused> {
     }
     let kind = version.kind.as_deref().unwrap_or_default();
     if kind != slot.kind.as_str() {
-        return refuse(format!("{} decides {kind}, but the slot {} asks {}", version.name, slot.key, slot.kind));
+        return refuse(format!(
+            "{} decides {kind}, but the slot {} asks {}",
+            version.name, slot.key, slot.kind
+        ));
     }
     if version.case_count == 0 {
-        return refuse(format!("{} has no cases; upload the version again with cases to deploy it LIVE", version.name));
+        return refuse(format!(
+            "{} has no cases; upload the version again with cases to deploy it LIVE",
+            version.name
+        ));
     }
     Ok(())
 }
@@ -188,9 +186,8 @@ async fn check_settings(
 ) -> Result<Settings, Error> {
     let wasm = app.store.blobs().read(version.digest).await?;
     let loaded = app.host.load(&wasm, &workspace.trait_kinds()).await;
-    let plugin = loaded.map_err(|error| {
-        Refused::new(RefusalCode::PluginRejected, error.to_string()).at("input/digest")
-    })?;
+    let plugin = loaded
+        .map_err(|error| Refused::new(RefusalCode::PluginRejected, error.to_string()).at("input/digest"))?;
     debug_assert_eq!(version.kind.as_deref(), Some(kind_text(plugin.kind)));
     let checked = app.host.check_settings(&plugin, settings).await;
     checked.map_err(|problems| Error::Refused(problems.into_iter().map(settings_refused).collect()))

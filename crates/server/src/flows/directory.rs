@@ -2,14 +2,12 @@
 
 use handfast_domain::calendar::{Absence, Calendar};
 use handfast_domain::criterion::FieldTest;
-use handfast_domain::directory::{
-    Directory, NamedCalendar, Pool, PoolMember, Queue, Team, Territory, User,
-};
+use handfast_domain::directory::{Directory, NamedCalendar, Pool, PoolMember, Queue, Team, Territory, User};
 use handfast_domain::field::{CATALOGUE, Kind, TraitKinds};
 use handfast_domain::refused::{RefusalCode, Refused};
 use handfast_domain::stage::Side;
-use handfast_store::directory::{self as rows, Noun, TraitDefinition};
 use handfast_store::Tx;
+use handfast_store::directory::{self as rows, Noun, TraitDefinition};
 use uuid::Uuid;
 
 use super::check::Checks;
@@ -65,7 +63,14 @@ pub async fn upsert_team(app: &App, ask: &Ask<'_>, new: NewTeam) -> Result<Team,
             checks.say("side", format!("{} of this team is {}; move that user first", other.key, other.side));
         }
         checks.done()?;
-        Ok(Team { id: known(&directory.teams, &key).unwrap_or(id), key, name, side, calendar, fallback_queue })
+        Ok(Team {
+            id: known(&directory.teams, &key).unwrap_or(id),
+            key,
+            name,
+            side,
+            calendar,
+            fallback_queue,
+        })
     })
     .await
 }

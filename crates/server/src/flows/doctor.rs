@@ -32,12 +32,22 @@ const EXAMPLES: usize = 20;
 const DAYS: i32 = 366;
 
 fn finding(name: &'static str, summary: String, wrong: Vec<String>) -> Finding {
-    Finding { name, ok: wrong.is_empty(), summary, examples: wrong.into_iter().take(EXAMPLES).collect(), repaired: false }
+    Finding {
+        name,
+        ok: wrong.is_empty(),
+        summary,
+        examples: wrong.into_iter().take(EXAMPLES).collect(),
+        repaired: false,
+    }
 }
 
 /// Looks at everything. With `repair`, projections and counters that are not as the log says are written again; what
 /// the log itself says is never changed.
-pub async fn examine(app: &App, repair: bool, mut progress: impl FnMut(&str, u64)) -> Result<Vec<Finding>, Error> {
+pub async fn examine(
+    app: &App,
+    repair: bool,
+    mut progress: impl FnMut(&str, u64),
+) -> Result<Vec<Finding>, Error> {
     let mut found = vec![file(app).await?, log(app, &mut progress).await?];
     found.extend(projections(app, repair, &mut progress).await?);
     found.push(days(app).await?);
@@ -60,7 +70,11 @@ async fn log(app: &App, progress: &mut impl FnMut(&str, u64)) -> Result<Finding,
     Ok(finding("log", summary, report.fault.into_iter().map(|fault| fault.to_string()).collect()))
 }
 
-async fn projections(app: &App, repair: bool, progress: &mut impl FnMut(&str, u64)) -> Result<[Finding; 2], Error> {
+async fn projections(
+    app: &App,
+    repair: bool,
+    progress: &mut impl FnMut(&str, u64),
+) -> Result<[Finding; 2], Error> {
     let mut replay = Replay::new(app.workspace().day_of());
     let (mut leads, mut wrong, mut mended): (u64, Vec<Difference>, usize) = (0, vec![], 0);
     while let Some(page) = replay.next(app.store.read()).await? {
@@ -104,7 +118,8 @@ async fn days(app: &App) -> Result<Finding, Error> {
 
 async fn nobody(app: &App) -> Result<Finding, Error> {
     let (count, some) = rebuild::nobodys(app.store.read(), EXAMPLES as i64).await?;
-    let wrong = some.into_iter().map(|lead| format!("lead {lead} has no owner, queue or dated re-evaluation"));
+    let wrong =
+        some.into_iter().map(|lead| format!("lead {lead} has no owner, queue or dated re-evaluation"));
     Ok(finding("nobody", format!("{count} open leads are nobody's"), wrong.collect()))
 }
 
@@ -125,7 +140,8 @@ async fn decisions(app: &App, progress: &mut impl FnMut(&str, u64)) -> Result<Fi
     const PAGE: i64 = 500;
     let db = app.store.read();
     let orphans = rebuild::orphans(db, EXAMPLES as i64).await?;
-    let mut wrong: Vec<String> = orphans.iter().map(|id| format!("decision {id} has no evaluation")).collect();
+    let mut wrong: Vec<String> =
+        orphans.iter().map(|id| format!("decision {id} has no evaluation")).collect();
     let (mut count, mut after) = (0, None);
     loop {
         let page = evaluation::decisions_after(db, after, PAGE).await?;
@@ -134,7 +150,9 @@ async fn decisions(app: &App, progress: &mut impl FnMut(&str, u64)) -> Result<Fi
         let leads: BTreeSet<_> = page.iter().map(|one| one.lead).collect();
         let snapshots = rebuild::snapshots(db, &leads).await?;
         let missing = page.iter().filter(|one| !snapshots.contains(&(one.lead, one.decision.snapshot)));
-        wrong.extend(missing.map(|one| format!("decision {} has lost its snapshot", one.decision.id)).take(EXAMPLES));
+        wrong.extend(
+            missing.map(|one| format!("decision {} has lost its snapshot", one.decision.id)).take(EXAMPLES),
+        );
         count += page.len() as u64;
         progress("decisions", count);
     }
@@ -144,17 +162,25 @@ async fn decisions(app: &App, progress: &mut impl FnMut(&str, u64)) -> Result<Fi
 fn charters(app: &App) -> Finding {
     let workspace = app.workspace();
     let changed = |charter: &&Charter| charter.body.digest() != charter.digest;
-    let signed_otherwise = |charter: &&Charter| {
-        charter.signatures.iter().any(|signature| signature.digest != charter.digest)
-    };
+    let signed_otherwise =
+        |charter: &&Charter| charter.signatures.iter().any(|signature| signature.digest != charter.digest);
     let charters = &workspace.charters;
     let mut wrong: Vec<String> = vec![];
-    wrong.extend(charters.iter().filter(changed).map(|one| format!("charter {}: its text was changed", one.number)));
     wrong.extend(
-        charters.iter().filter(signed_otherwise).map(|one| format!("charter {}: another text was signed", one.number)),
+        charters.iter().filter(changed).map(|one| format!("charter {}: its text was changed", one.number)),
+    );
+    wrong.extend(
+        charters
+            .iter()
+            .filter(signed_otherwise)
+            .map(|one| format!("charter {}: another text was signed", one.number)),
     );
     let digest: Digest = workspace.charter_digest();
-    finding("charters", format!("{} charters, {} in force: {digest}", charters.len(), workspace.charter.number), wrong)
+    finding(
+        "charters",
+        format!("{} charters, {} in force: {digest}", charters.len(), workspace.charter.number),
+        wrong,
+    )
 }
 
 async fn imports(app: &App) -> Result<Finding, Error> {

@@ -79,7 +79,8 @@ pub async fn upload(app: &App, viewer: &Viewer, once: Option<Once>, upload: Uplo
         uploaded_at: app.now(),
     };
     let text = serde_json::to_string(&cases).map_err(|error| Error::fault(error.to_string()))?;
-    let begun = app.store.try_write(move |tx| Box::pin(async move { begin(tx, once, new, &text).await })).await?;
+    let begun =
+        app.store.try_write(move |tx| Box::pin(async move { begin(tx, once, new, &text).await })).await?;
     if begun {
         tokio::spawn(validate(app.clone(), digest));
     }
@@ -106,7 +107,8 @@ pub async fn version(app: &App, digest: Digest) -> Result<PluginVersion, Error> 
 
 /// Checks again what an earlier process left in the middle of its checks.
 pub async fn resume(app: &App) -> Result<(), Error> {
-    let left = VersionFilter { status: Some(PluginStatus::Validating.to_string()), ..VersionFilter::default() };
+    let left =
+        VersionFilter { status: Some(PluginStatus::Validating.to_string()), ..VersionFilter::default() };
     for version in plugin::versions(app.store.read(), &left, i64::MAX).await? {
         tokio::spawn(validate(app.clone(), version.digest));
     }
@@ -125,7 +127,10 @@ pub fn kind_text(kind: RuleKind) -> &'static str {
 pub fn require_team(workspace: &Workspace, viewer: &Viewer, team: &str) -> Result<(), Refused> {
     if !workspace.directory.teams.iter().any(|known| known.key == team) {
         let known: Vec<&str> = workspace.directory.teams.iter().map(|team| team.key.as_str()).collect();
-        return Err(Refused::invalid("input/team", format!("no team {team:?}; there are {}", known.join(", "))));
+        return Err(Refused::invalid(
+            "input/team",
+            format!("no team {team:?}; there are {}", known.join(", ")),
+        ));
     }
     if viewer.user.team == team || viewer.may(scope::ADMIN) {
         return Ok(());
@@ -170,7 +175,8 @@ fn read_cases(documents: &[String]) -> Result<Vec<Case>, Error> {
             let case: Case = serde_json::from_value(one)
                 .map_err(|error| refuse(format!("case {}: {error}", number + 1)))?;
             if case.settings_file.is_some() {
-                let message = format!("case {:?}: put the settings into the case; the server has no files", case.name);
+                let message =
+                    format!("case {:?}: put the settings into the case; the server has no files", case.name);
                 return Err(refuse(message).into());
             }
             cases.push(case);
@@ -193,9 +199,15 @@ async fn begin(tx: &Tx, once: Option<Once>, new: PluginVersion, cases: &str) -> 
         return Ok(false);
     }
     let begun = match plugin::version(tx, new.digest).await? {
-        Some(known) if known.status == PluginStatus::Rejected.as_str() || known.case_count == 0 && new.case_count > 0 => {
+        Some(known)
+            if known.status == PluginStatus::Rejected.as_str()
+                || known.case_count == 0 && new.case_count > 0 =>
+        {
             if known.team != new.team {
-                let message = format!("these bytes were uploaded by the team {}, which alone may try again", known.team);
+                let message = format!(
+                    "these bytes were uploaded by the team {}, which alone may try again",
+                    known.team
+                );
                 return Err(Refused::new(RefusalCode::Forbidden, message).at("input/team").into());
             }
             known.status != PluginStatus::Validating.as_str()
@@ -222,7 +234,8 @@ async fn validate(app: App, digest: Digest) {
         Err(error) => {
             tracing::error!(%digest, %error, "an uploaded plugin could not be checked");
             let message = "the server failed while it checked; upload the version again".to_owned();
-            let check = CheckResult { name: "server".into(), ok: false, code: Some("INTERNAL".into()), message };
+            let check =
+                CheckResult { name: "server".into(), ok: false, code: Some("INTERNAL".into()), message };
             Judged { checks: vec![check], ..Judged::default() }
         }
     };
@@ -243,7 +256,9 @@ struct Judged {
 
 async fn judge(app: &App, digest: Digest) -> Result<Option<Judged>, Error> {
     let db = app.store.read();
-    let waiting = plugin::version(db, digest).await?.filter(|version| version.status == PluginStatus::Validating.as_str());
+    let waiting = plugin::version(db, digest)
+        .await?
+        .filter(|version| version.status == PluginStatus::Validating.as_str());
     if waiting.is_none() {
         return Ok(None);
     }
@@ -270,7 +285,9 @@ async fn finish(tx: &Tx, digest: Digest, judged: Judged) -> Result<(), handfast_
     }
     if checks.iter().all(|check| check.ok) {
         let namesakes = plugin::labelled(tx, &name, &version.label).await?;
-        let taken = namesakes.iter().find(|other| other.digest != digest && other.status != PluginStatus::Rejected.as_str());
+        let taken = namesakes
+            .iter()
+            .find(|other| other.digest != digest && other.status != PluginStatus::Rejected.as_str());
         checks.push(label_check(&name, &version.label, taken));
     }
     let passed = checks.iter().all(|check| check.ok);

@@ -34,8 +34,11 @@ pub async fn qualify(app: &App, target: &lead::Target<'_>, answers: &[Graded]) -
         let scene = lead::scene(app, &workspace, target.viewer.actor(), Cause::Sales, None);
         let rows = rows(target, answers, journey.lead.cycle, scene.now)?;
         let ids = [target.lead];
-        let profiles = handfast_store::profile::profiles(app.store.read(), &ids, &workspace.readable_traits()).await?;
-        let Some(mut profile) = profiles.into_values().next() else { return Err(Refused::not_found("lead").into()) };
+        let profiles =
+            handfast_store::profile::profiles(app.store.read(), &ids, &workspace.readable_traits()).await?;
+        let Some(mut profile) = profiles.into_values().next() else {
+            return Err(Refused::not_found("lead").into());
+        };
         profile.answers.extend(rows.iter().map(|row| (row.key.clone(), i64::from(row.grade))));
         let mut draft = Draft::new(journey.clone(), scene);
         draft.expect_version(target.expected_version)?;
@@ -74,10 +77,12 @@ fn rows(
             return Err(Refused::invalid("key", "a key is 1 to 64 of a-z, 0-9, - and _").at(&path));
         }
         let grade = u8::try_from(answer.grade).ok().filter(|grade| *grade <= 4);
-        let grade = grade.ok_or_else(|| Refused::invalid("grade", format!("0 to 4, found {}", answer.grade)).at(&path))?;
+        let grade = grade
+            .ok_or_else(|| Refused::invalid("grade", format!("0 to 4, found {}", answer.grade)).at(&path))?;
         let confidence = u16::try_from(answer.confidence).ok().filter(|share| *share <= 10_000);
-        let confidence = confidence
-            .ok_or_else(|| Refused::invalid("confidence", format!("0 to 10000, found {}", answer.confidence)).at(&path))?;
+        let confidence = confidence.ok_or_else(|| {
+            Refused::invalid("confidence", format!("0 to 10000, found {}", answer.confidence)).at(&path)
+        })?;
         rows.push(Answer {
             lead: target.lead,
             cycle,

@@ -26,7 +26,10 @@ pub async fn ensure_workspace(
     let body = CharterBody::unsigned(&new.currency, &new.time_zone);
     // What the configuration names must be something that a charter may say.
     let named = ["currency", "timeZone"];
-    let wrong = body.problems(&Known::default()).into_iter().find(|problem| problem.path.iter().any(|part| named.contains(&part.as_str())));
+    let wrong = body
+        .problems(&Known::default())
+        .into_iter()
+        .find(|problem| problem.path.iter().any(|part| named.contains(&part.as_str())));
     if let Some(problem) = wrong {
         return Err(Error::fault(format!("the configuration's section workspace: {}", problem.message)));
     }

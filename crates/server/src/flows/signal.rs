@@ -26,7 +26,8 @@ pub async fn announce(app: &App, viewer: &Viewer, signal: &str) -> Result<u32, E
         let Some(last) = page.last() else { return Ok(back) };
         after = *last;
         for lead in &page {
-            let target = lead::Target { viewer, lead: *lead, expected_version: None, once: None, dry_run: false };
+            let target =
+                lead::Target { viewer, lead: *lead, expected_version: None, once: None, dry_run: false };
             let opened = lead::change(app, &target, Cause::Requalify, None, |draft| {
                 draft.requalify(CycleOpenedBy::Requalify)
             });

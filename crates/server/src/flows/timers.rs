@@ -82,7 +82,9 @@ async fn tick(app: &App, ids: &[Uuid]) -> Result<(), Error> {
     if !idle.is_empty() {
         let (until, now) = (app.now().plus(MINUTE), app.now());
         app.store
-            .write(move |tx| Box::pin(async move { handfast_store::lead::snooze(tx, &idle, now, until).await }))
+            .write(move |tx| {
+                Box::pin(async move { handfast_store::lead::snooze(tx, &idle, now, until).await })
+            })
             .await?;
     }
     Ok(())

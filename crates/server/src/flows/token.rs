@@ -70,8 +70,7 @@ pub async fn create_offline(
 /// The admin's token of the very first start; nothing if there ever was one.
 pub async fn bootstrap(app: &App) -> Result<Option<String>, Error> {
     let scopes = scope::ALL.iter().map(|scope| (*scope).to_owned()).collect();
-    let new =
-        NewToken { user: ADMIN.to_owned(), name: "first start".to_owned(), scopes, expires_at: None };
+    let new = NewToken { user: ADMIN.to_owned(), name: "first start".to_owned(), scopes, expires_at: None };
     if token::any(app.store.read()).await? {
         return Ok(None);
     }
@@ -130,7 +129,8 @@ fn checked(app: &App, new: NewToken) -> Result<Token, Error> {
     checks.text("name", &name, 128);
     checks.exists("user", "user", &user, users.iter().map(|user| user.key.as_str()));
     checks.need(!scopes.is_empty(), "scopes", || format!("a token needs a scope: {}", scope::ALL.join(", ")));
-    for (place, unknown) in scopes.iter().enumerate().filter(|(_, held)| !scope::ALL.contains(&held.as_str())) {
+    for (place, unknown) in scopes.iter().enumerate().filter(|(_, held)| !scope::ALL.contains(&held.as_str()))
+    {
         let shown: String = unknown.chars().take(80).collect();
         checks.say(
             &format!("scopes/{place}"),

@@ -73,7 +73,10 @@ impl CampaignQuery {
         key: Option<String>,
     ) -> async_graphql::Result<Option<Campaign>> {
         read_viewer(ctx)?;
-        let id = id.map(|id| local("Campaign", &id, "id")).transpose().map_err(|refused| failure(refused.into()))?;
+        let id = id
+            .map(|id| local("Campaign", &id, "id"))
+            .transpose()
+            .map_err(|refused| failure(refused.into()))?;
         Ok(campaign::find(app(ctx)?, id, key.as_deref()).as_ref().map(Campaign::wrap))
     }
 
@@ -136,9 +139,24 @@ pub struct CampaignMutation;
 #[Object]
 impl CampaignMutation {
     /// Marketing plans a campaign. Its results are computed from the leads that name it.
-    async fn create_campaign(&self, ctx: &Context<'_>, input: CreateCampaignInput) -> async_graphql::Result<CampaignPayload> {
-        let said = format!("{:?}", CreateCampaignInput { idempotency_key: None, dry_run: None, ..input.clone() });
-        let CreateCampaignInput { key, name, kind, channel, cost, starts_at, ends_at, idempotency_key, dry_run } = input;
+    async fn create_campaign(
+        &self,
+        ctx: &Context<'_>,
+        input: CreateCampaignInput,
+    ) -> async_graphql::Result<CampaignPayload> {
+        let said =
+            format!("{:?}", CreateCampaignInput { idempotency_key: None, dry_run: None, ..input.clone() });
+        let CreateCampaignInput {
+            key,
+            name,
+            kind,
+            channel,
+            cost,
+            starts_at,
+            ends_at,
+            idempotency_key,
+            dry_run,
+        } = input;
         let ask = ask(ctx, "createCampaign", idempotency_key, dry_run, &said)?;
         let new = NewCampaign { key, name, kind, channel, cost: cost.map(amount), starts_at, ends_at };
         let (made, errors) = payload(campaign::create(app(ctx)?, &ask, new).await)?;
@@ -146,16 +164,27 @@ impl CampaignMutation {
     }
 
     /// Edits a campaign, for example what was spent so far.
-    async fn update_campaign(&self, ctx: &Context<'_>, input: UpdateCampaignInput) -> async_graphql::Result<CampaignPayload> {
-        let said = format!("{:?}", UpdateCampaignInput { idempotency_key: None, dry_run: None, ..input.clone() });
-        let UpdateCampaignInput { campaign: id, name, cost, starts_at, ends_at, idempotency_key, dry_run } = input;
+    async fn update_campaign(
+        &self,
+        ctx: &Context<'_>,
+        input: UpdateCampaignInput,
+    ) -> async_graphql::Result<CampaignPayload> {
+        let said =
+            format!("{:?}", UpdateCampaignInput { idempotency_key: None, dry_run: None, ..input.clone() });
+        let UpdateCampaignInput { campaign: id, name, cost, starts_at, ends_at, idempotency_key, dry_run } =
+            input;
         let ask = ask(ctx, "updateCampaign", idempotency_key, dry_run, &said)?;
         let given = |value: MaybeUndefined<Instant>| match value {
             MaybeUndefined::Undefined => None,
             MaybeUndefined::Null => Some(None),
             MaybeUndefined::Value(at) => Some(Some(at)),
         };
-        let edit = CampaignEdit { name, cost: cost.map(amount), starts_at: given(starts_at), ends_at: given(ends_at) };
+        let edit = CampaignEdit {
+            name,
+            cost: cost.map(amount),
+            starts_at: given(starts_at),
+            ends_at: given(ends_at),
+        };
         let edited = match local("Campaign", &id, "input/campaign") {
             Ok(id) => campaign::update(app(ctx)?, &ask, id, edit).await,
             Err(refused) => Err(refused.into()),

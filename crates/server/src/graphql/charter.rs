@@ -61,8 +61,17 @@ pub struct CharterRejection {
 impl Charter {
     fn wrap(workspace: &Workspace, charter: &Agreed) -> Charter {
         let user = |id| workspace.directory.user(id).map(User::wrap);
-        let Agreed { number, digest, status, body, signatures, proposed_by, proposed_at, activated_at, rejection } =
-            charter.clone();
+        let Agreed {
+            number,
+            digest,
+            status,
+            body,
+            signatures,
+            proposed_by,
+            proposed_at,
+            activated_at,
+            rejection,
+        } = charter.clone();
         let signature = |Signature { user: id, side, digest, at, comment }| CharterSignature {
             user: user(id),
             side,
@@ -70,7 +79,8 @@ impl Charter {
             at,
             comment,
         };
-        let no = |Rejection { user: id, side, at, reason }| CharterRejection { user: user(id), side, at, reason };
+        let no =
+            |Rejection { user: id, side, at, reason }| CharterRejection { user: user(id), side, at, reason };
         Charter {
             number: super::small(number),
             digest,
@@ -92,7 +102,11 @@ pub struct CharterQuery;
 #[Object]
 impl CharterQuery {
     /// The charter in force, or the one of a number; null if there is none.
-    async fn charter(&self, ctx: &Context<'_>, number: Option<i32>) -> async_graphql::Result<Option<Charter>> {
+    async fn charter(
+        &self,
+        ctx: &Context<'_>,
+        number: Option<i32>,
+    ) -> async_graphql::Result<Option<Charter>> {
         read_viewer(ctx)?;
         let workspace = app(ctx)?.workspace();
         let wanted = number.map_or(Some(workspace.charter.number), |number| u32::try_from(number).ok());
@@ -108,7 +122,11 @@ impl CharterQuery {
     }
 
     /// What a stage means by the charter in force.
-    async fn stage_definition(&self, ctx: &Context<'_>, kind: StageKind) -> async_graphql::Result<Option<StageDefinition>> {
+    async fn stage_definition(
+        &self,
+        ctx: &Context<'_>,
+        kind: StageKind,
+    ) -> async_graphql::Result<Option<StageDefinition>> {
         read_viewer(ctx)?;
         Ok(app(ctx)?.workspace().charter.body.stage(kind).cloned())
     }
@@ -185,20 +203,32 @@ pub struct CharterMutation;
 #[Object]
 impl CharterMutation {
     /// Opens a text for signatures; it never changes afterwards. Read the charter in force, edit its body, send it here.
-    async fn propose_charter(&self, ctx: &Context<'_>, input: ProposeCharterInput) -> async_graphql::Result<CharterPayload> {
+    async fn propose_charter(
+        &self,
+        ctx: &Context<'_>,
+        input: ProposeCharterInput,
+    ) -> async_graphql::Result<CharterPayload> {
         let ask = ask(ctx, "proposeCharter", input.idempotency_key, input.dry_run, &input.body)?;
         answer(ctx, charter::propose(app(ctx)?, &ask, input.body).await)
     }
 
     /// Signs for your side. With a signature of each side over the same digest the charter can be activated.
-    async fn sign_charter(&self, ctx: &Context<'_>, input: SignCharterInput) -> async_graphql::Result<CharterPayload> {
+    async fn sign_charter(
+        &self,
+        ctx: &Context<'_>,
+        input: SignCharterInput,
+    ) -> async_graphql::Result<CharterPayload> {
         let SignCharterInput { number, digest, comment, idempotency_key, dry_run } = input;
         let ask = ask(ctx, "signCharter", idempotency_key, dry_run, &(number, digest, &comment))?;
         answer(ctx, charter::sign(app(ctx)?, &ask, read(number), digest, comment).await)
     }
 
     /// Says no for your side, with what has to change. Either side can, until the charter is in force.
-    async fn reject_charter(&self, ctx: &Context<'_>, input: RejectCharterInput) -> async_graphql::Result<CharterPayload> {
+    async fn reject_charter(
+        &self,
+        ctx: &Context<'_>,
+        input: RejectCharterInput,
+    ) -> async_graphql::Result<CharterPayload> {
         let RejectCharterInput { number, reason, idempotency_key, dry_run } = input;
         let ask = ask(ctx, "rejectCharter", idempotency_key, dry_run, &(number, &reason))?;
         answer(ctx, charter::reject(app(ctx)?, &ask, read(number), reason).await)
@@ -206,7 +236,11 @@ impl CharterMutation {
 
     /// Puts a charter into force that both sides signed, or goes back to an earlier one. Clocks that run keep the policy
     /// that they started with.
-    async fn activate_charter(&self, ctx: &Context<'_>, input: ActivateCharterInput) -> async_graphql::Result<CharterPayload> {
+    async fn activate_charter(
+        &self,
+        ctx: &Context<'_>,
+        input: ActivateCharterInput,
+    ) -> async_graphql::Result<CharterPayload> {
         let ActivateCharterInput { number, idempotency_key, dry_run } = input;
         let ask = ask(ctx, "activateCharter", idempotency_key, dry_run, &number)?;
         answer(ctx, charter::activate(app(ctx)?, &ask, read(number)).await)
@@ -218,7 +252,10 @@ fn read(number: i32) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-fn answer(ctx: &Context<'_>, result: Result<Agreed, crate::flows::Error>) -> async_graphql::Result<CharterPayload> {
+fn answer(
+    ctx: &Context<'_>,
+    result: Result<Agreed, crate::flows::Error>,
+) -> async_graphql::Result<CharterPayload> {
     let (charter, errors) = payload(result)?;
     let workspace = app(ctx)?.workspace();
     Ok(CharterPayload { charter: charter.map(|charter| Charter::wrap(&workspace, &charter)), errors })

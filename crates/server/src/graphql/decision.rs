@@ -135,10 +135,14 @@ impl DecisionQuery {
     ) -> async_graphql::Result<Page<Decision>> {
         read_viewer(ctx)?;
         let app = app(ctx)?;
-        let lead = lead.map(|id| local("Lead", &id, "lead")).transpose().map_err(|refused| failure(refused.into()))?;
+        let lead = lead
+            .map(|id| local("Lead", &id, "lead"))
+            .transpose()
+            .map_err(|refused| failure(refused.into()))?;
         let digest = Digest::of("filter", 1, &(&slot, lead));
         let window = PageArgs { first, after, ..PageArgs::default() }.window(app, "decided", digest)?;
-        let rows = evaluation::decisions(app.store.read(), slot.as_deref(), lead, window.from, window.limit).await;
+        let rows =
+            evaluation::decisions(app.store.read(), slot.as_deref(), lead, window.from, window.limit).await;
         let rows = rows.map_err(|error| failure(error.into()))?;
         let look = ctx.look_ahead().field("edges").field("node").field("lead");
         let leads = match look.exists() {

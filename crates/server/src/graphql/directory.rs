@@ -132,7 +132,12 @@ pub struct PoolMember {
 
 impl Pool {
     fn wrap(pool: &domain::Pool) -> Pool {
-        Pool { id: global("Pool", pool.id), key: pool.key.clone(), queue: pool.queue.clone(), pool: pool.clone() }
+        Pool {
+            id: global("Pool", pool.id),
+            key: pool.key.clone(),
+            queue: pool.queue.clone(),
+            pool: pool.clone(),
+        }
     }
 }
 
@@ -394,19 +399,43 @@ pub struct DirectoryMutation;
 #[Object]
 impl DirectoryMutation {
     /// Makes a team, or replaces the one with this key.
-    async fn upsert_team(&self, ctx: &Context<'_>, input: UpsertTeamInput) -> async_graphql::Result<TeamPayload> {
+    async fn upsert_team(
+        &self,
+        ctx: &Context<'_>,
+        input: UpsertTeamInput,
+    ) -> async_graphql::Result<TeamPayload> {
         let UpsertTeamInput { key, name, side, calendar, fallback_queue, idempotency_key, dry_run } = input;
-        let ask = ask(ctx, "upsertTeam", idempotency_key, dry_run, &(&key, &name, side, &calendar, &fallback_queue))?;
+        let ask = ask(
+            ctx,
+            "upsertTeam",
+            idempotency_key,
+            dry_run,
+            &(&key, &name, side, &calendar, &fallback_queue),
+        )?;
         let new = flow::NewTeam { key, name, side, calendar, fallback_queue };
         let (team, errors) = payload(flow::upsert_team(app(ctx)?, &ask, new).await)?;
         Ok(TeamPayload { team: team.as_ref().map(Team::wrap), errors })
     }
 
     /// Makes a user, or replaces the one with this key; absences stay.
-    async fn upsert_user(&self, ctx: &Context<'_>, input: UpsertUserInput) -> async_graphql::Result<UserPayload> {
+    async fn upsert_user(
+        &self,
+        ctx: &Context<'_>,
+        input: UpsertUserInput,
+    ) -> async_graphql::Result<UserPayload> {
         let said = format!("{:?}", UpsertUserInput { idempotency_key: None, dry_run: None, ..input.clone() });
-        let UpsertUserInput { key, name, team, side, service, calendar, capacity, territories, idempotency_key, dry_run } =
-            input;
+        let UpsertUserInput {
+            key,
+            name,
+            team,
+            side,
+            service,
+            calendar,
+            capacity,
+            territories,
+            idempotency_key,
+            dry_run,
+        } = input;
         let ask = ask(ctx, "upsertUser", idempotency_key, dry_run, &said)?;
         // A negative capacity is refused like one that is too large.
         let capacity = u32::try_from(capacity.unwrap_or(50)).unwrap_or(u32::MAX);
@@ -417,7 +446,11 @@ impl DirectoryMutation {
     }
 
     /// Says when a user is away: no lead is routed to it then, and its clocks stand still.
-    async fn add_absence(&self, ctx: &Context<'_>, input: AddAbsenceInput) -> async_graphql::Result<UserPayload> {
+    async fn add_absence(
+        &self,
+        ctx: &Context<'_>,
+        input: AddAbsenceInput,
+    ) -> async_graphql::Result<UserPayload> {
         let AddAbsenceInput { user, absence, idempotency_key, dry_run } = input;
         let ask = ask(ctx, "addAbsence", idempotency_key, dry_run, &(&user, &absence))?;
         let (user, errors) = payload(flow::add_absence(app(ctx)?, &ask, user, absence).await)?;
@@ -425,7 +458,11 @@ impl DirectoryMutation {
     }
 
     /// Makes a calendar, or replaces the one with this key.
-    async fn upsert_calendar(&self, ctx: &Context<'_>, input: UpsertCalendarInput) -> async_graphql::Result<CalendarPayload> {
+    async fn upsert_calendar(
+        &self,
+        ctx: &Context<'_>,
+        input: UpsertCalendarInput,
+    ) -> async_graphql::Result<CalendarPayload> {
         let UpsertCalendarInput { key, calendar, idempotency_key, dry_run } = input;
         let ask = ask(ctx, "upsertCalendar", idempotency_key, dry_run, &(&key, &calendar))?;
         let (calendar, errors) = payload(flow::upsert_calendar(app(ctx)?, &ask, key, calendar).await)?;
@@ -433,7 +470,11 @@ impl DirectoryMutation {
     }
 
     /// Makes a queue, or replaces the one with this key.
-    async fn upsert_queue(&self, ctx: &Context<'_>, input: UpsertQueueInput) -> async_graphql::Result<QueuePayload> {
+    async fn upsert_queue(
+        &self,
+        ctx: &Context<'_>,
+        input: UpsertQueueInput,
+    ) -> async_graphql::Result<QueuePayload> {
         let UpsertQueueInput { key, name, team, idempotency_key, dry_run } = input;
         let ask = ask(ctx, "upsertQueue", idempotency_key, dry_run, &(&key, &name, &team))?;
         let (queue, errors) = payload(flow::upsert_queue(app(ctx)?, &ask, key, name, team).await)?;
@@ -441,7 +482,11 @@ impl DirectoryMutation {
     }
 
     /// Makes a pool, or replaces the one with this key; the counts of its members stay.
-    async fn upsert_pool(&self, ctx: &Context<'_>, input: UpsertPoolInput) -> async_graphql::Result<PoolPayload> {
+    async fn upsert_pool(
+        &self,
+        ctx: &Context<'_>,
+        input: UpsertPoolInput,
+    ) -> async_graphql::Result<PoolPayload> {
         let UpsertPoolInput { key, queue, members, idempotency_key, dry_run } = input;
         let ask = ask(ctx, "upsertPool", idempotency_key, dry_run, &(&key, &queue, &members))?;
         let members = members.into_iter().map(|member| (member.user, i64::from(member.weight))).collect();
@@ -450,7 +495,11 @@ impl DirectoryMutation {
     }
 
     /// Makes a territory, or replaces the one with this key.
-    async fn upsert_territory(&self, ctx: &Context<'_>, input: UpsertTerritoryInput) -> async_graphql::Result<TerritoryPayload> {
+    async fn upsert_territory(
+        &self,
+        ctx: &Context<'_>,
+        input: UpsertTerritoryInput,
+    ) -> async_graphql::Result<TerritoryPayload> {
         let UpsertTerritoryInput { key, name, test, idempotency_key, dry_run } = input;
         let ask = ask(ctx, "upsertTerritory", idempotency_key, dry_run, &(&key, &name, &test))?;
         let (territory, errors) = payload(flow::upsert_territory(app(ctx)?, &ask, key, name, test).await)?;
@@ -458,10 +507,15 @@ impl DirectoryMutation {
     }
 
     /// Defines a custom field of leads. Its kind and whether it is personal stay for good.
-    async fn define_trait(&self, ctx: &Context<'_>, input: DefineTraitInput) -> async_graphql::Result<TraitPayload> {
+    async fn define_trait(
+        &self,
+        ctx: &Context<'_>,
+        input: DefineTraitInput,
+    ) -> async_graphql::Result<TraitPayload> {
         let DefineTraitInput { key, kind, unit, meaning, personal, idempotency_key, dry_run } = input;
         let personal = personal.unwrap_or(false);
-        let ask = ask(ctx, "defineTrait", idempotency_key, dry_run, &(&key, kind, &unit, &meaning, personal))?;
+        let ask =
+            ask(ctx, "defineTrait", idempotency_key, dry_run, &(&key, kind, &unit, &meaning, personal))?;
         let new = flow::NewTrait { key, kind, unit, meaning, personal };
         let (definition, errors) = payload(flow::define_trait(app(ctx)?, &ask, new).await)?;
         Ok(TraitPayload { definition: definition.as_ref().map(TraitDefinition::wrap), errors })
@@ -469,7 +523,11 @@ impl DirectoryMutation {
 
     /// Something happened that recycled leads wait for, for example `feature-sso-released`: they come back. The charter
     /// lists the signals.
-    async fn announce_signal(&self, ctx: &Context<'_>, signal: String) -> async_graphql::Result<SignalPayload> {
+    async fn announce_signal(
+        &self,
+        ctx: &Context<'_>,
+        signal: String,
+    ) -> async_graphql::Result<SignalPayload> {
         let (leads, errors) = payload(signal::announce(app(ctx)?, viewer(ctx)?, &signal).await)?;
         Ok(SignalPayload { leads: super::small(leads.unwrap_or(0)), errors })
     }

@@ -185,8 +185,10 @@ impl EventQuery {
             None => 0,
         };
         let filter = read_filter(filter.unwrap_or_default())?;
-        let page = app.store.events_after(position, limit, &filter).await.map_err(|error| failure(error.into()))?;
-        let mut events = page.events.iter().map(|row| Event::wrap(app, row)).collect::<async_graphql::Result<Vec<_>>>()?;
+        let page =
+            app.store.events_after(position, limit, &filter).await.map_err(|error| failure(error.into()))?;
+        let mut events =
+            page.events.iter().map(|row| Event::wrap(app, row)).collect::<async_graphql::Result<Vec<_>>>()?;
         let look = ctx.look_ahead().field("events").field("lead");
         if look.exists() {
             let of_leads = events.iter().filter(|event| event.stream == StreamKind::Lead);
@@ -257,7 +259,8 @@ impl EventSubscription {
     ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Vec<FunnelStage>>> + use<>> {
         read_viewer(ctx)?;
         let interval = u64::try_from(interval_ms).ok().filter(|ms| (250..=60_000).contains(ms));
-        let interval = interval.ok_or_else(|| coded("VALIDATION", "intervalMs must be 250 to 60000", false))?;
+        let interval =
+            interval.ok_or_else(|| coded("VALIDATION", "intervalMs must be 250 to 60000", false))?;
         let app = app(ctx)?.clone();
         let mut head = app.store.head();
         head.mark_changed();
@@ -314,7 +317,10 @@ fn follow(
 
 fn position(app: &App, cursor: &FeedCursor) -> async_graphql::Result<i64> {
     let head = *app.store.head().borrow();
-    app.store.cursors().read_feed(&cursor.0, head).map_err(|error: CursorError| coded(error.code(), error.to_string(), false))
+    app.store
+        .cursors()
+        .read_feed(&cursor.0, head)
+        .map_err(|error: CursorError| coded(error.code(), error.to_string(), false))
 }
 
 fn read_filter(filter: EventFilterInput) -> async_graphql::Result<EventFilter> {

@@ -178,7 +178,8 @@ impl ImportRun {
         let kinds: Vec<String> = kinds.map(|(_, text)| (*text).to_owned()).collect();
         let digest = Digest::of("filter", 1, &(self.run.id, &kinds));
         let window = PageArgs { first, after, ..PageArgs::default() }.window(app, "row", digest)?;
-        let rows = store::results(app.store.read(), self.run.id, &kinds, window.from, window.backward, window.limit);
+        let rows =
+            store::results(app.store.read(), self.run.id, &kinds, window.from, window.backward, window.limit);
         let rows = rows.await.map_err(|error| failure(error.into()))?;
         Ok(window.page(app, rows, |row| (row.row_number, row.id), ImportRow::wrap))
     }
@@ -244,7 +245,11 @@ pub struct ImportMutation;
 #[Object]
 impl ImportMutation {
     /// Begins to import a file in the background. A run survives restarts; the same file again changes nothing.
-    async fn start_import(&self, ctx: &Context<'_>, input: StartImportInput) -> async_graphql::Result<ImportPayload> {
+    async fn start_import(
+        &self,
+        ctx: &Context<'_>,
+        input: StartImportInput,
+    ) -> async_graphql::Result<ImportPayload> {
         let StartImportInput { digest, name, mapping, dry_run, live_from, idempotency_key } = input;
         let dry_run = dry_run.unwrap_or(false);
         let once = once(ctx, "startImport", idempotency_key, &(digest, &name, &mapping, dry_run, live_from))?;
@@ -262,7 +267,10 @@ impl ImportMutation {
     }
 }
 
-async fn answer(ctx: &Context<'_>, result: Result<uuid::Uuid, crate::flows::Error>) -> async_graphql::Result<ImportPayload> {
+async fn answer(
+    ctx: &Context<'_>,
+    result: Result<uuid::Uuid, crate::flows::Error>,
+) -> async_graphql::Result<ImportPayload> {
     let (id, errors) = payload(result)?;
     let run = match id {
         Some(id) => store::get(app(ctx)?.store.read(), id).await.map_err(|error| failure(error.into()))?,

@@ -203,32 +203,49 @@ pub struct IntakeMutation;
 #[Object]
 impl IntakeMutation {
     /// Somebody becomes a lead: found by identity or created, judged by the rules, and routed if it qualifies.
-    async fn capture_lead(&self, ctx: &Context<'_>, input: CaptureLeadInput) -> async_graphql::Result<CaptureLeadPayload> {
+    async fn capture_lead(
+        &self,
+        ctx: &Context<'_>,
+        input: CaptureLeadInput,
+    ) -> async_graphql::Result<CaptureLeadPayload> {
         let once = once(ctx, "captureLead", input.idempotency_key, &input.lead)?;
         let (dry_run, intake) = (input.dry_run.unwrap_or(false), Intake::from(input.lead));
         let (app, viewer) = (app(ctx)?, viewer(ctx)?);
         let result = capture::capture(app, viewer, once, &[intake], dry_run).await;
-        let (results, errors) = payload(result.and_then(|results| results.into_iter().next().transpose().map_err(single)))?;
+        let (results, errors) =
+            payload(result.and_then(|results| results.into_iter().next().transpose().map_err(single)))?;
         let Some(captured) = results.flatten() else {
             return Ok(CaptureLeadPayload { lead: None, created: false, errors });
         };
-        let lead = if dry_run { None } else { lead_by(app, captured.lead, &want(ctx.look_ahead().field("lead"))).await? };
+        let lead = if dry_run {
+            None
+        } else {
+            lead_by(app, captured.lead, &want(ctx.look_ahead().field("lead"))).await?
+        };
         Ok(CaptureLeadPayload { lead, created: captured.created, errors })
     }
 
     /// Up to 200 leads in one command.
-    async fn capture_leads(&self, ctx: &Context<'_>, input: CaptureLeadsInput) -> async_graphql::Result<CaptureLeadsPayload> {
+    async fn capture_leads(
+        &self,
+        ctx: &Context<'_>,
+        input: CaptureLeadsInput,
+    ) -> async_graphql::Result<CaptureLeadsPayload> {
         let once = once(ctx, "captureLeads", input.idempotency_key, &input.leads)?;
         let dry_run = input.dry_run.unwrap_or(false);
         let intakes: Vec<Intake> = input.leads.into_iter().map(Intake::from).collect();
         let (app, viewer) = (app(ctx)?, viewer(ctx)?);
         let (results, errors) = payload(capture::capture(app, viewer, once, &intakes, dry_run).await)?;
         let results = results.unwrap_or_default();
-        let ids: Vec<_> = results.iter().filter_map(|result| result.as_ref().ok()).map(|one| one.lead).collect();
+        let ids: Vec<_> =
+            results.iter().filter_map(|result| result.as_ref().ok()).map(|one| one.lead).collect();
         let want = want(ctx.look_ahead().field("results").field("lead"));
-        let leads = if dry_run { Default::default() } else { super::lead::leads_by(app, &ids, &want).await? };
+        let leads =
+            if dry_run { Default::default() } else { super::lead::leads_by(app, &ids, &want).await? };
         let wrap = |result: Result<capture::Captured, Refused>| match result {
-            Ok(one) => CaptureResult { lead: leads.get(&one.lead).cloned(), created: one.created, errors: vec![] },
+            Ok(one) => {
+                CaptureResult { lead: leads.get(&one.lead).cloned(), created: one.created, errors: vec![] }
+            }
             Err(refused) => CaptureResult { lead: None, created: false, errors: vec![refused.into()] },
         };
         Ok(CaptureLeadsPayload { results: results.into_iter().map(wrap).collect(), errors })
@@ -252,11 +269,19 @@ impl IntakeMutation {
         let (recorded, errors) = payload(result.await)?;
         let recorded = recorded.unwrap_or_default();
         let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
-        Ok(RecordTouchpointsPayload { leads: count(recorded.leads.len()), high_intent: count(recorded.evaluated), errors })
+        Ok(RecordTouchpointsPayload {
+            leads: count(recorded.leads.len()),
+            high_intent: count(recorded.evaluated),
+            errors,
+        })
     }
 
     /// Asks the rules now. A lead at MQL or further is past them.
-    async fn evaluate_lead(&self, ctx: &Context<'_>, input: LeadTarget) -> async_graphql::Result<LeadPayload> {
+    async fn evaluate_lead(
+        &self,
+        ctx: &Context<'_>,
+        input: LeadTarget,
+    ) -> async_graphql::Result<LeadPayload> {
         changed(ctx, "evaluateLead", input, async |app, target| evaluate::by_hand(app, target).await).await
     }
 
@@ -277,7 +302,9 @@ fn at(error: Error, index: usize) -> Error {
     match error {
         Error::Refused(list) => {
             let path = format!("input/touchpoints/{index}");
-            Error::Refused(list.into_iter().map(|refused| Refused { path: vec![], ..refused }.at(&path)).collect())
+            Error::Refused(
+                list.into_iter().map(|refused| Refused { path: vec![], ..refused }.at(&path)).collect(),
+            )
         }
         other => other,
     }
@@ -303,4 +330,3 @@ async fn read_touch(app: &crate::app::App, input: TouchpointInput) -> Result<Tou
         external: input.external.map(|at| (at.system, at.id)),
     })
 }
-

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use async_graphql::{ComplexObject, Context, Enum, InputObject, Lookahead, ID, Object, OneofObject, SimpleObject};
+use async_graphql::{
+    ComplexObject, Context, Enum, ID, InputObject, Lookahead, Object, OneofObject, SimpleObject,
+};
 use handfast_domain::clock::{ClockKind, ClockLevel, ClockState, Party};
 use handfast_domain::digest::Digest;
 use handfast_domain::evaluation::{Evaluation as Judged, GateResult};
@@ -55,9 +57,13 @@ impl Lead {
     /// Children that the look-ahead did not see are read now.
     async fn fill(&self, ctx: &Context<'_>, want: Want) -> async_graphql::Result<LoadedLead> {
         let app = app(ctx)?;
-        let loaded = handfast_store::loaded::load(app.store.read(), vec![self.loaded.stored.clone()], &want).await;
+        let loaded =
+            handfast_store::loaded::load(app.store.read(), vec![self.loaded.stored.clone()], &want).await;
         let loaded = loaded.map_err(|error| failure(error.into()))?;
-        loaded.into_iter().next().ok_or_else(|| failure(crate::flows::Error::fault("a lead vanished while it was read")))
+        loaded
+            .into_iter()
+            .next()
+            .ok_or_else(|| failure(crate::flows::Error::fault("a lead vanished while it was read")))
     }
 }
 
@@ -79,8 +85,18 @@ pub struct Contact {
 
 impl From<&PersonRow> for Contact {
     fn from(person: &PersonRow) -> Contact {
-        let PersonRow { id: _, name, email, phone, title, seniority, department, country, consent, created_at: _ } =
-            person.clone();
+        let PersonRow {
+            id: _,
+            name,
+            email,
+            phone,
+            title,
+            seniority,
+            department,
+            country,
+            consent,
+            created_at: _,
+        } = person.clone();
         Contact { name, email, phone, title, seniority, department, country, consent }
     }
 }
@@ -116,7 +132,17 @@ impl From<&AccountRow> for Account {
             created_at: _,
         } = account.clone();
         let (employees, annual_revenue) = (employees.map(Long), annual_revenue.map(Long));
-        Account { id: global("Account", id), name, domain, industry, employees, annual_revenue, country, region, incumbent }
+        Account {
+            id: global("Account", id),
+            name,
+            domain,
+            industry,
+            employees,
+            annual_revenue,
+            country,
+            region,
+            incumbent,
+        }
     }
 }
 
@@ -208,7 +234,9 @@ impl Evaluation {
             snapshot: evaluation.snapshot,
             gates: evaluation.gates.clone(),
             decisions: decisions
-                .map(|decision| Decision::wrap(decision.clone(), evaluation.lead, evaluation.as_of, evaluation.charter))
+                .map(|decision| {
+                    Decision::wrap(decision.clone(), evaluation.lead, evaluation.as_of, evaluation.charter)
+                })
                 .collect(),
         }
     }
@@ -312,10 +340,15 @@ impl Lead {
     }
 
     /// The persona that matches best, as the active charter describes it.
-    async fn persona(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<handfast_domain::persona::Persona>> {
+    async fn persona(
+        &self,
+        ctx: &Context<'_>,
+    ) -> async_graphql::Result<Option<handfast_domain::persona::Persona>> {
         let workspace = app(ctx)?.workspace();
         let key = self.state.persona.as_ref();
-        Ok(key.and_then(|key| workspace.charter.body.personas.iter().find(|persona| persona.key == *key)).cloned())
+        Ok(key
+            .and_then(|key| workspace.charter.body.personas.iter().find(|persona| persona.key == *key))
+            .cloned())
     }
 
     /// The newest touches, newest first.
@@ -350,7 +383,9 @@ impl Lead {
     async fn cycles(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Cycle>> {
         match &self.loaded.cycles {
             Some(cycles) => Ok(cycles.clone()),
-            None => Ok(self.fill(ctx, Want { cycles: true, ..Want::default() }).await?.cycles.unwrap_or_default()),
+            None => {
+                Ok(self.fill(ctx, Want { cycles: true, ..Want::default() }).await?.cycles.unwrap_or_default())
+            }
         }
     }
 
@@ -498,17 +533,20 @@ impl LeadFilterInput {
 /// What the selection below a lead will ask for.
 pub fn want(look: Lookahead<'_>) -> Want {
     let limit = |name: &str, default: i64| {
-        look.field(name).selection_fields().iter().map(|field| {
-            let arguments = field.arguments().unwrap_or_default();
-            let given = arguments.iter().find(|(name, _)| name.as_str() == "first");
-            match given.map(|(_, value)| value) {
-                Some(async_graphql::Value::Number(number)) => number.as_i64().unwrap_or(default),
-                _ => default,
-            }
-        })
-        .max()
-        .unwrap_or(0)
-        .clamp(0, 50)
+        look.field(name)
+            .selection_fields()
+            .iter()
+            .map(|field| {
+                let arguments = field.arguments().unwrap_or_default();
+                let given = arguments.iter().find(|(name, _)| name.as_str() == "first");
+                match given.map(|(_, value)| value) {
+                    Some(async_graphql::Value::Number(number)) => number.as_i64().unwrap_or(default),
+                    _ => default,
+                }
+            })
+            .max()
+            .unwrap_or(0)
+            .clamp(0, 50)
     };
     Want {
         person: look.field("contact").exists(),
@@ -524,7 +562,8 @@ pub fn want(look: Lookahead<'_>) -> Want {
 
 /// Reads a lead with the children that the selection asks for.
 pub async fn lead_by(app: &App, id: uuid::Uuid, want: &Want) -> async_graphql::Result<Option<Lead>> {
-    let stored = handfast_store::lead::leads(app.store.read(), &[id]).await.map_err(|error| failure(error.into()))?;
+    let stored =
+        handfast_store::lead::leads(app.store.read(), &[id]).await.map_err(|error| failure(error.into()))?;
     let loaded = handfast_store::loaded::load(app.store.read(), stored, want).await;
     Ok(loaded.map_err(|error| failure(error.into()))?.into_iter().next().map(Lead::wrap))
 }
@@ -547,7 +586,10 @@ impl LeadQuery {
     }
 
     /// Leads, newest first, or in the order of a board.
-    #[expect(clippy::too_many_arguments, reason = "the four arguments of a connection, a filter and an order")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the four arguments of a connection, a filter and an order"
+    )]
     async fn leads(
         &self,
         ctx: &Context<'_>,
@@ -567,8 +609,11 @@ impl LeadQuery {
         };
         let window = PageArgs { first, after, last, before }.window(app, name, digest)?;
         let filter = filter.unwrap_or_default().read().map_err(|refused| failure(refused.into()))?;
-        let page = LeadPage { sort, filter, from: window.from, backward: window.backward, limit: window.limit };
-        let rows = handfast_store::lead::page(app.store.read(), &page).await.map_err(|error| failure(error.into()))?;
+        let page =
+            LeadPage { sort, filter, from: window.from, backward: window.backward, limit: window.limit };
+        let rows = handfast_store::lead::page(app.store.read(), &page)
+            .await
+            .map_err(|error| failure(error.into()))?;
         let want = want(ctx.look_ahead().field("edges").field("node"));
         let rows = handfast_store::loaded::load(app.store.read(), rows, &want).await;
         let place = |loaded: &LoadedLead| {
@@ -592,17 +637,21 @@ impl LeadQuery {
         let app = app(ctx)?;
         let digest = Digest::of("filter", 1, &format!("{owner:?} {queue:?} {}", viewer.id()));
         let window = PageArgs { first, after, ..PageArgs::default() }.window(app, "priority", digest)?;
-        let owner = owner.map(|id| local("User", &id, "owner")).transpose().map_err(|refused| failure(refused.into()))?;
+        let owner = owner
+            .map(|id| local("User", &id, "owner"))
+            .transpose()
+            .map_err(|refused| failure(refused.into()))?;
         let owner = if queue.is_none() { owner.or(Some(viewer.id())) } else { owner };
         let db = app.store.read();
-        let rows = handfast_store::lead::work_queue(db, owner, queue.as_deref(), window.from, window.limit).await;
+        let rows =
+            handfast_store::lead::work_queue(db, owner, queue.as_deref(), window.from, window.limit).await;
         let want = want(ctx.look_ahead().field("edges").field("node"));
-        let rows = handfast_store::loaded::load(db, rows.map_err(|error| failure(error.into()))?, &want).await;
+        let rows =
+            handfast_store::loaded::load(db, rows.map_err(|error| failure(error.into()))?, &want).await;
         let place = |loaded: &LoadedLead| (i64::from(loaded.stored.lead.priority), loaded.stored.lead.id);
         Ok(window.page(app, rows.map_err(|error| failure(error.into()))?, place, Lead::wrap))
     }
 }
-
 
 /// Several leads at once, by id.
 pub async fn leads_by(
@@ -610,7 +659,8 @@ pub async fn leads_by(
     ids: &[uuid::Uuid],
     want: &Want,
 ) -> async_graphql::Result<std::collections::BTreeMap<uuid::Uuid, Lead>> {
-    let stored = handfast_store::lead::leads(app.store.read(), ids).await.map_err(|error| failure(error.into()))?;
+    let stored =
+        handfast_store::lead::leads(app.store.read(), ids).await.map_err(|error| failure(error.into()))?;
     let loaded = handfast_store::loaded::load(app.store.read(), stored, want).await;
     let loaded = loaded.map_err(|error| failure(error.into()))?;
     Ok(loaded.into_iter().map(|one| (one.stored.lead.id, Lead::wrap(one))).collect())

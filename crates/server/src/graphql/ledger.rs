@@ -51,7 +51,9 @@ impl LedgerDay {
             day: Date::from_days(day.day)?,
             open_at_start: Long(day.open_at_start),
             opened: Long(day.opened),
-            closed: closed.map(|(outcome, cycles)| LedgerClosing { outcome: *outcome, cycles: Long(*cycles) }).collect(),
+            closed: closed
+                .map(|(outcome, cycles)| LedgerClosing { outcome: *outcome, cycles: Long(*cycles) })
+                .collect(),
             open_at_end: Long(day.open_at_end),
             balance: Long(day.balance()),
         })
@@ -138,7 +140,8 @@ impl LedgerQuery {
         let first = day.or(from).map_or(last, Date::days);
         let count = i64::from(last) - i64::from(first) + 1;
         if !(1..=i64::from(MAX_DAYS)).contains(&count) {
-            let message = format!("from must not be after to, and they span 1 to {MAX_DAYS} days, found {count}");
+            let message =
+                format!("from must not be after to, and they span 1 to {MAX_DAYS} days, found {count}");
             return Err(coded("VALIDATION", message, false));
         }
         let found = days(app, first, last).await.map_err(failure)?;
@@ -187,12 +190,17 @@ impl LedgerQuery {
             let Some(loaded) = leads.remove(&row.stored.lead.id) else { continue };
             page.push((row, loaded));
         }
-        Ok(window.page(app, page, |(row, _)| (row.since.ms(), row.stored.lead.id), |(row, loaded)| Unattended {
-            lead: Lead::wrap(loaded),
-            reason: row.reason,
-            clock: row.clock.as_ref().map(Clock::wrap),
-            since: row.since,
-        }))
+        Ok(window.page(
+            app,
+            page,
+            |(row, _)| (row.since.ms(), row.stored.lead.id),
+            |(row, loaded)| Unattended {
+                lead: Lead::wrap(loaded),
+                reason: row.reason,
+                clock: row.clock.as_ref().map(Clock::wrap),
+                since: row.since,
+            },
+        ))
     }
 
     /// Promises with their leads, the earliest due time first. All given conditions hold together.
@@ -221,10 +229,12 @@ impl LedgerQuery {
             let Some(loaded) = leads.get(&stored.lead.id) else { continue };
             page.push((clock, loaded.clone()));
         }
-        Ok(window.page(app, page, |(clock, _)| (clock.due_at.ms(), clock.id), |(clock, loaded)| LeadClock {
-            clock: Clock::wrap(&clock),
-            lead: Lead::wrap(loaded),
-        }))
+        Ok(window.page(
+            app,
+            page,
+            |(clock, _)| (clock.due_at.ms(), clock.id),
+            |(clock, loaded)| LeadClock { clock: Clock::wrap(&clock), lead: Lead::wrap(loaded) },
+        ))
     }
 
     /// How many promises of each kind were given, and where they stand.

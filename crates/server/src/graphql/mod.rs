@@ -77,11 +77,8 @@ fn build() -> async_graphql::SchemaBuilder<Query, Mutation, Subscription> {
 
 /// The schema in its own language, sorted, as `schema/handfast.graphql` keeps it.
 pub fn sdl() -> String {
-    let options = SDLExportOptions::new()
-        .sorted_fields()
-        .sorted_arguments()
-        .sorted_enum_items()
-        .include_specified_by();
+    let options =
+        SDLExportOptions::new().sorted_fields().sorted_arguments().sorted_enum_items().include_specified_by();
     build().finish().sdl_with_options(options)
 }
 
@@ -103,7 +100,12 @@ pub fn read_viewer<'c>(ctx: &Context<'c>) -> async_graphql::Result<&'c Viewer> {
 }
 
 /// The request's idempotency: the input's key, else the header's. `input` is everything else that it asks for.
-pub fn once(ctx: &Context<'_>, field: &str, key: Option<String>, input: &impl std::fmt::Debug) -> async_graphql::Result<Option<Once>> {
+pub fn once(
+    ctx: &Context<'_>,
+    field: &str,
+    key: Option<String>,
+    input: &impl std::fmt::Debug,
+) -> async_graphql::Result<Option<Once>> {
     let header = || ctx.data_opt::<crate::http::IdempotencyKey>().map(|key| key.0.clone());
     let key = key.or_else(header);
     if let Some(key) = &key

@@ -15,8 +15,15 @@ pub const DEFAULT: i32 = 50;
 pub const MAX: i32 = 200;
 
 /// `edges { cursor node }` and `pageInfo`; there is no `nodes` shortcut, so that look-ahead sees one path only.
-pub type Page<T> =
-    Connection<String, T, EmptyFields, EmptyFields, DefaultConnectionName, DefaultEdgeName, DisableNodesField>;
+pub type Page<T> = Connection<
+    String,
+    T,
+    EmptyFields,
+    EmptyFields,
+    DefaultConnectionName,
+    DefaultEdgeName,
+    DisableNodesField,
+>;
 
 /// The four arguments of a connection.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +64,8 @@ impl PageArgs {
 
 fn read(app: &App, text: &str, sort: &'static str, filter: Digest) -> async_graphql::Result<(i64, Uuid)> {
     let keys = app.store.cursors().read_page(text, sort, filter, 2);
-    let wrong = || coded("CURSOR_INVALID", "the cursor is not one of this list; start from its first page", false);
+    let wrong =
+        || coded("CURSOR_INVALID", "the cursor is not one of this list; start from its first page", false);
     match keys.map_err(|_| wrong())?.as_slice() {
         [Key::Int(at), Key::Id(id)] => Ok((*at, *id)),
         _ => Err(wrong()),

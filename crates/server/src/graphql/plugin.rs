@@ -20,7 +20,6 @@ use crate::app::App;
 use crate::flows::deploy::{self, Deploy};
 use crate::flows::plugin::{self, CheckResult, Upload};
 
-
 /// A version of a rule. Its identity is the sha-256 of its bytes; name and label are what its author calls it.
 #[derive(Clone, SimpleObject)]
 #[graphql(complex)]
@@ -169,7 +168,11 @@ struct Loaded {
 
 impl Deployment {
     /// Wraps any number of deployments; two statements at most for all that the selection asks for below them.
-    async fn wrap_all(app: &App, ran: Vec<Ran>, look: &Lookahead<'_>) -> async_graphql::Result<Vec<Deployment>> {
+    async fn wrap_all(
+        app: &App,
+        ran: Vec<Ran>,
+        look: &Lookahead<'_>,
+    ) -> async_graphql::Result<Vec<Deployment>> {
         let (db, fault) = (app.store.read(), |error: handfast_store::StoreError| failure(error.into()));
         let mut loaded = Loaded::default();
         if look.field("version").exists() && !ran.is_empty() {
@@ -185,8 +188,19 @@ impl Deployment {
     }
 
     pub fn wrap(ran: Ran) -> Deployment {
-        let Ran { id, slot, version, settings, mode, state, started_by, started_at, ended_at, end_reason, rollback_of } =
-            ran;
+        let Ran {
+            id,
+            slot,
+            version,
+            settings,
+            mode,
+            state,
+            started_by,
+            started_at,
+            ended_at,
+            end_reason,
+            rollback_of,
+        } = ran;
         Deployment {
             id: global("Deployment", id),
             uuid: Uuid(id),
@@ -267,7 +281,11 @@ pub struct PluginQuery;
 #[Object]
 impl PluginQuery {
     /// One version by the sha-256 of its bytes; null if it was never uploaded.
-    async fn plugin_version(&self, ctx: &Context<'_>, digest: Digest) -> async_graphql::Result<Option<PluginVersion>> {
+    async fn plugin_version(
+        &self,
+        ctx: &Context<'_>,
+        digest: Digest,
+    ) -> async_graphql::Result<Option<PluginVersion>> {
         read_viewer(ctx)?;
         version(app(ctx)?, digest).await
     }
@@ -392,7 +410,8 @@ impl PluginMutation {
         let UploadPluginVersionInput { digest, team, label, cases, idempotency_key } = input;
         let once = once(ctx, "uploadPluginVersion", idempotency_key, &(digest, &team, &label, &cases))?;
         let app = app(ctx)?;
-        let (done, errors) = payload(plugin::upload(app, viewer(ctx)?, once, Upload { digest, team, label, cases }).await)?;
+        let (done, errors) =
+            payload(plugin::upload(app, viewer(ctx)?, once, Upload { digest, team, label, cases }).await)?;
         let version = match done {
             Some(()) => version(app, digest).await?,
             None => None,
@@ -402,27 +421,39 @@ impl PluginMutation {
 
     /// Puts a version with settings into a slot: the next decision is its. Requests that began before end with the rule
     /// that they began with.
-    async fn deploy_plugin(&self, ctx: &Context<'_>, input: DeployPluginInput) -> async_graphql::Result<DeploymentPayload> {
+    async fn deploy_plugin(
+        &self,
+        ctx: &Context<'_>,
+        input: DeployPluginInput,
+    ) -> async_graphql::Result<DeploymentPayload> {
         let DeployPluginInput { slot, digest, settings, mode, idempotency_key } = input;
         let once = once(ctx, "deployPlugin", idempotency_key, &(&slot, digest, &settings, mode))?;
         let app = app(ctx)?;
         let deployed = deploy::deploy(app, viewer(ctx)?, once, Deploy { slot, digest, settings, mode }).await;
         let (id, errors) = payload(deployed)?;
         let deployment = match id {
-            Some(id) => store::deployment(app.store.read(), id).await.map_err(|error| failure(error.into()))?,
+            Some(id) => {
+                store::deployment(app.store.read(), id).await.map_err(|error| failure(error.into()))?
+            }
             None => None,
         };
         Ok(DeploymentPayload { deployment: deployment.map(Deployment::wrap), errors })
     }
 
     /// One step back, to what answered for the slot before. It takes effect with the next decision.
-    async fn rollback(&self, ctx: &Context<'_>, input: RollbackInput) -> async_graphql::Result<DeploymentPayload> {
+    async fn rollback(
+        &self,
+        ctx: &Context<'_>,
+        input: RollbackInput,
+    ) -> async_graphql::Result<DeploymentPayload> {
         let RollbackInput { slot, reason, idempotency_key } = input;
         let once = once(ctx, "rollback", idempotency_key, &(&slot, &reason))?;
         let app = app(ctx)?;
         let (done, errors) = payload(deploy::rollback(app, viewer(ctx)?, once, &slot, &reason).await)?;
         let running = match done {
-            Some(()) => store::running(app.store.read(), &[slot]).await.map_err(|error| failure(error.into()))?.pop(),
+            Some(()) => {
+                store::running(app.store.read(), &[slot]).await.map_err(|error| failure(error.into()))?.pop()
+            }
             None => None,
         };
         Ok(DeploymentPayload { deployment: running.map(Deployment::wrap), errors })

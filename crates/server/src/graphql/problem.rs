@@ -10,7 +10,11 @@ use crate::flows::Error;
 #[derive(Clone, Debug, Interface)]
 #[graphql(
     field(name = "message", ty = "&String", desc = "What is wrong and how to mend it."),
-    field(name = "path", ty = "&Vec<String>", desc = "Where in the input, for example `[\"input\", \"leads\", \"3\", \"email\"]`."),
+    field(
+        name = "path",
+        ty = "&Vec<String>",
+        desc = "Where in the input, for example `[\"input\", \"leads\", \"3\", \"email\"]`."
+    ),
     field(name = "code", ty = "&RefusalCode", desc = "Why, as a closed code.")
 )]
 pub enum UserError {
@@ -63,7 +67,9 @@ impl From<Refused> for UserError {
         let Refused { code, message, path, missing, allowed, current } = refused;
         match code {
             RefusalCode::GateNotMet => UserError::Gate(GateNotMet { message, path, code, missing }),
-            RefusalCode::IllegalTransition => UserError::Transition(IllegalTransition { message, path, code, allowed }),
+            RefusalCode::IllegalTransition => {
+                UserError::Transition(IllegalTransition { message, path, code, allowed })
+            }
             RefusalCode::VersionConflict => {
                 let current = i32::try_from(current.unwrap_or(0)).unwrap_or(i32::MAX);
                 UserError::Version(VersionConflict { message, path, code, current })
@@ -88,7 +94,8 @@ pub fn failure(error: Error) -> async_graphql::Error {
         // A query has no payload: its refusal is an error of the field.
         Error::Refused(refused) => {
             let first = refused.into_iter().next();
-            let (code, message) = first.map_or(("VALIDATION", "refused".to_owned()), |one| (one.code.as_str(), one.message));
+            let (code, message) =
+                first.map_or(("VALIDATION", "refused".to_owned()), |one| (one.code.as_str(), one.message));
             coded(code, message, false)
         }
         Error::Store(StoreError::Full) => {

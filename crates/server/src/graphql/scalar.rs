@@ -1,6 +1,8 @@
 //! Scalars and global ids. No 64-bit integer is ever a GraphQL `Int`.
 
-use async_graphql::{ID, InputValueError, InputValueResult, Scalar, ScalarType, SimpleObject, InputObject, Value};
+use async_graphql::{
+    ID, InputObject, InputValueError, InputValueResult, Scalar, ScalarType, SimpleObject, Value,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use handfast_domain::refused::Refused;
@@ -34,7 +36,9 @@ pub struct Uuid(pub RawUuid);
 impl ScalarType for Uuid {
     fn parse(value: Value) -> InputValueResult<Self> {
         match &value {
-            Value::String(text) => RawUuid::try_parse(text).map(Uuid).map_err(|_| InputValueError::custom("expected a UUID")),
+            Value::String(text) => {
+                RawUuid::try_parse(text).map(Uuid).map_err(|_| InputValueError::custom("expected a UUID"))
+            }
             _ => Err(InputValueError::expected_type(value)),
         }
     }
@@ -91,7 +95,9 @@ pub fn local(kind: &str, id: &ID, path: &str) -> Result<RawUuid, Refused> {
     }
     match read_global(id) {
         Some((found, uuid)) if found == kind => Ok(uuid),
-        Some((found, _)) => Err(Refused::invalid(path, format!("expected the id of a {kind}, found one of a {found}"))),
+        Some((found, _)) => {
+            Err(Refused::invalid(path, format!("expected the id of a {kind}, found one of a {found}")))
+        }
         None => Err(Refused::invalid(path, format!("expected the id of a {kind}"))),
     }
 }

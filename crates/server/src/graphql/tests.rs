@@ -25,13 +25,16 @@ impl Workspace {
         let app = App::open(dir.path(), Arc::new(SystemClock), Arc::new(RandomIds::default()), 1, &new).await;
         let app = app.expect("a workspace");
         let user = app.workspace().directory.users.iter().find(|user| user.key == setup::ADMIN).cloned();
-        let viewer =
-            Viewer { user: user.expect("the admin"), scopes: scope::ALL.iter().map(|s| (*s).to_owned()).collect() };
+        let viewer = Viewer {
+            user: user.expect("the admin"),
+            scopes: scope::ALL.iter().map(|s| (*s).to_owned()).collect(),
+        };
         let workspace = Workspace { schema: schema(app), viewer, _dir: dir };
         let trait_ = json!({"key": "seats", "kind": "INTEGER", "meaning": "Seats"});
         workspace.mutate("defineTrait", "DefineTraitInput", trait_).await;
         for number in 0..rows {
-            let campaign = json!({"key": format!("c{number}"), "name": "C", "kind": "webinar", "channel": "WEBINAR"});
+            let campaign =
+                json!({"key": format!("c{number}"), "name": "C", "kind": "webinar", "channel": "WEBINAR"});
             workspace.mutate("createCampaign", "CreateCampaignInput", campaign).await;
         }
         let leads: Vec<Value> = (0..rows)
@@ -56,7 +59,8 @@ impl Workspace {
     }
 
     async fn mutate(&self, field: &str, kind: &str, input: Value) {
-        let document = format!("mutation($input: {kind}!) {{ {field}(input: $input) {{ errors {{ message }} }} }}");
+        let document =
+            format!("mutation($input: {kind}!) {{ {field}(input: $input) {{ errors {{ message }} }} }}");
         let (answer, _) = self.run(&document, json!({"input": input})).await;
         assert_eq!(answer[field]["errors"], json!([]), "{field}");
     }
@@ -66,7 +70,10 @@ impl Workspace {
 async fn statements_are_counted_by_levels_and_never_by_rows() {
     // The statements of each: pages and children one each; users, queues, personas, campaigns and charter come from memory.
     let reads = [
-        ("{ leads(first: 50) { edges { node { stage fit owner { name } campaign { name } persona { name } } } } }", 1),
+        (
+            "{ leads(first: 50) { edges { node { stage fit owner { name } campaign { name } persona { name } } } } }",
+            1,
+        ),
         ("{ leads(first: 50) { edges { node { contact { email } account { name } } } } }", 3),
         (
             "{ leads(first: 50) { edges { node { contact { email } account { name } touchpoints(first: 5) { channel campaign { name } } } } } }",
@@ -76,7 +83,10 @@ async fn statements_are_counted_by_levels_and_never_by_rows() {
             "{ leads(first: 50) { edges { node { cycles { number } clocks { kind } traits { key } handoff { status } evaluations { decisions { slot } } } } } }",
             7,
         ),
-        ("{ campaigns(first: 50) { edges { node { key results { leads mql won revenue { amountMinor } costPerMql { amountMinor } } } } } }", 1),
+        (
+            "{ campaigns(first: 50) { edges { node { key results { leads mql won revenue { amountMinor } costPerMql { amountMinor } } } } } }",
+            1,
+        ),
         ("{ funnel { stages { open furthest entered } conversion { rateBasisPoints } } }", 1),
         ("{ ruleSlots { key live { version { name } settings } history { version { name } settings } } }", 2),
         ("{ decisions(first: 50) { edges { node { outcome lead { contact { email } } } } } }", 3),

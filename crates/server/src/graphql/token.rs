@@ -31,7 +31,16 @@ pub struct Token {
 impl Token {
     fn wrap(token: Row) -> Token {
         let Row { id, user, name, scopes, expires_at, created_at, revoked_at, last_used_at } = token;
-        Token { id: global("Token", id), name, scopes, created_at, expires_at, revoked_at, last_used_at, user_id: user }
+        Token {
+            id: global("Token", id),
+            name,
+            scopes,
+            created_at,
+            expires_at,
+            revoked_at,
+            last_used_at,
+            user_id: user,
+        }
     }
 }
 
@@ -94,17 +103,26 @@ pub struct TokenMutation;
 #[Object]
 impl TokenMutation {
     /// Makes a token for a user.
-    async fn create_token(&self, ctx: &Context<'_>, input: CreateTokenInput) -> async_graphql::Result<CreateTokenPayload> {
+    async fn create_token(
+        &self,
+        ctx: &Context<'_>,
+        input: CreateTokenInput,
+    ) -> async_graphql::Result<CreateTokenPayload> {
         let CreateTokenInput { user, name, scopes, expires_at, idempotency_key, dry_run } = input;
         let ask = ask(ctx, "createToken", idempotency_key, dry_run, &(&user, &name, &scopes, expires_at))?;
-        let (made, errors) = payload(token::create(app(ctx)?, &ask, NewToken { user, name, scopes, expires_at }).await)?;
+        let (made, errors) =
+            payload(token::create(app(ctx)?, &ask, NewToken { user, name, scopes, expires_at }).await)?;
         let (token, secret) = made.map_or((None, None), |made| (Some(made.token), made.secret));
         let secret = secret.map(|text| text.expose().to_owned());
         Ok(CreateTokenPayload { token: token.map(Token::wrap), secret, errors })
     }
 
     /// Ends a token at once: your own, or for the administrator any.
-    async fn revoke_token(&self, ctx: &Context<'_>, input: RevokeTokenInput) -> async_graphql::Result<TokenPayload> {
+    async fn revoke_token(
+        &self,
+        ctx: &Context<'_>,
+        input: RevokeTokenInput,
+    ) -> async_graphql::Result<TokenPayload> {
         let RevokeTokenInput { token: id, idempotency_key, dry_run } = input;
         let ask = ask(ctx, "revokeToken", idempotency_key, dry_run, &id)?;
         let ended = match local("Token", &id, "input/token") {

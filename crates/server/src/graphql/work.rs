@@ -147,19 +147,31 @@ pub struct WorkMutation;
 #[Object]
 impl WorkMutation {
     /// Sales takes the lead on: it becomes an SAL and is yours.
-    async fn accept_handoff(&self, ctx: &Context<'_>, input: LeadTarget) -> async_graphql::Result<LeadPayload> {
+    async fn accept_handoff(
+        &self,
+        ctx: &Context<'_>,
+        input: LeadTarget,
+    ) -> async_graphql::Result<LeadPayload> {
         verb(ctx, "acceptHandoff", input, Cause::Sales, None, |draft, user| draft.accept_handoff(user)).await
     }
 
     /// Sales sends the lead back with a reason of the charter.
-    async fn reject_handoff(&self, ctx: &Context<'_>, input: RejectHandoffInput) -> async_graphql::Result<LeadPayload> {
+    async fn reject_handoff(
+        &self,
+        ctx: &Context<'_>,
+        input: RejectHandoffInput,
+    ) -> async_graphql::Result<LeadPayload> {
         let disposal = Disposal { reason: input.reason, recycle_at: input.recycle_at, ..Disposal::default() };
         let verb_ = |draft: &mut Draft<'_>, user| draft.reject_handoff(user, disposal.clone());
         verb(ctx, "rejectHandoff", input.target, Cause::Sales, None, verb_).await
     }
 
     /// A call, an e-mail, a meeting or a note. A human contact stops the clock FIRST_TOUCH.
-    async fn log_activity(&self, ctx: &Context<'_>, input: LogActivityInput) -> async_graphql::Result<LeadPayload> {
+    async fn log_activity(
+        &self,
+        ctx: &Context<'_>,
+        input: LogActivityInput,
+    ) -> async_graphql::Result<LeadPayload> {
         let activity = Activity {
             kind: input.kind,
             direction: input.direction,
@@ -168,7 +180,8 @@ impl WorkMutation {
             note: input.note,
         };
         let at = Some(activity.occurred_at);
-        verb(ctx, "logActivity", input.target, Cause::Sales, at, |draft, _| draft.log_activity(&activity)).await
+        verb(ctx, "logActivity", input.target, Cause::Sales, at, |draft, _| draft.log_activity(&activity))
+            .await
     }
 
     /// Grades what the buyer answered. With a conversation and the charter's criteria, an SAL becomes an SQL; the
@@ -184,11 +197,18 @@ impl WorkMutation {
                 confidence: one.confidence.unwrap_or(10_000),
             })
             .collect();
-        changed(ctx, "qualify", input.target, async |app, target| qualify::qualify(app, target, &answers).await).await
+        changed(ctx, "qualify", input.target, async |app, target| {
+            qualify::qualify(app, target, &answers).await
+        })
+        .await
     }
 
     /// Ends the cycle as RECYCLED or DISQUALIFIED, as far as the reason allows it.
-    async fn disposition_lead(&self, ctx: &Context<'_>, input: DispositionLeadInput) -> async_graphql::Result<LeadPayload> {
+    async fn disposition_lead(
+        &self,
+        ctx: &Context<'_>,
+        input: DispositionLeadInput,
+    ) -> async_graphql::Result<LeadPayload> {
         let outcome = match input.outcome {
             DispositionOutcome::Recycle => CycleOutcome::Recycled,
             DispositionOutcome::Disqualify => CycleOutcome::Disqualified,
@@ -204,7 +224,11 @@ impl WorkMutation {
     }
 
     /// Back to nurture until a date or a signal.
-    async fn recycle_lead(&self, ctx: &Context<'_>, input: RecycleLeadInput) -> async_graphql::Result<LeadPayload> {
+    async fn recycle_lead(
+        &self,
+        ctx: &Context<'_>,
+        input: RecycleLeadInput,
+    ) -> async_graphql::Result<LeadPayload> {
         let disposal = Disposal {
             reason: input.reason,
             competitor: None,
@@ -216,7 +240,11 @@ impl WorkMutation {
     }
 
     /// A person opens a closed lead again: the next cycle begins.
-    async fn reopen_lead(&self, ctx: &Context<'_>, input: ReopenLeadInput) -> async_graphql::Result<LeadPayload> {
+    async fn reopen_lead(
+        &self,
+        ctx: &Context<'_>,
+        input: ReopenLeadInput,
+    ) -> async_graphql::Result<LeadPayload> {
         let note = Activity {
             kind: ActivityKind::Note,
             direction: Direction::Outbound,
@@ -235,7 +263,8 @@ impl WorkMutation {
         input: RecordOpportunityInput,
     ) -> async_graphql::Result<LeadPayload> {
         let (Money { amount_minor, currency }, close) = (input.amount, input.expected_close);
-        let open = |draft: &mut Draft<'_>, _| draft.record_opportunity(amount_minor.0, &currency, close).map(drop);
+        let open =
+            |draft: &mut Draft<'_>, _| draft.record_opportunity(amount_minor.0, &currency, close).map(drop);
         verb(ctx, "recordOpportunity", input.target, Cause::Sales, None, open).await
     }
 
@@ -247,14 +276,21 @@ impl WorkMutation {
     }
 
     /// Closed-lost, from SQL or OPPORTUNITY.
-    async fn close_lost(&self, ctx: &Context<'_>, input: CloseLostInput) -> async_graphql::Result<LeadPayload> {
+    async fn close_lost(
+        &self,
+        ctx: &Context<'_>,
+        input: CloseLostInput,
+    ) -> async_graphql::Result<LeadPayload> {
         let disposal = Disposal {
             reason: input.reason,
             competitor: input.competitor,
             recycle_at: input.recycle_at,
             recycle_on: input.recycle_on,
         };
-        verb(ctx, "closeLost", input.target, Cause::Sales, None, |draft, _| draft.close_lost(disposal.clone())).await
+        verb(ctx, "closeLost", input.target, Cause::Sales, None, |draft, _| {
+            draft.close_lost(disposal.clone())
+        })
+        .await
     }
 }
 

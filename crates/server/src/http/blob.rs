@@ -43,7 +43,10 @@ async fn put(State(app): State<App>, Query(asked): Query<Asked>, request: Reques
     let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_else(RequestId::unknown);
     let taken = async {
         if parts.method != Method::PUT {
-            return Err(Problem::new(Code::MethodNotAllowed, "send the file with PUT /blobs?kind=plugin|import"));
+            return Err(Problem::new(
+                Code::MethodNotAllowed,
+                "send the file with PUT /blobs?kind=plugin|import",
+            ));
         }
         let token = bearer(&parts.headers).map_err(|_| Problem::unauthenticated())?;
         let admitted = Tokens(app.clone()).admit(token).await.map_err(|_| Problem::unauthenticated())?;
@@ -52,7 +55,8 @@ async fn put(State(app): State<App>, Query(asked): Query<Asked>, request: Reques
             Problem::new(Code::BadRequest, "say what the file is for: PUT /blobs?kind=plugin or ?kind=import")
         })?;
         if !admitted.viewer.may(needed) {
-            let message = format!("your token lacks the scope {needed}, which a file of the kind {kind} needs");
+            let message =
+                format!("your token lacks the scope {needed}, which a file of the kind {kind} needs");
             return Err(Problem::new(Code::Forbidden, message));
         }
         if parts.headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity") {
@@ -82,10 +86,14 @@ async fn take(app: &App, kind: &str, limit: u64, body: Body) -> Result<Blob, Pro
     loop {
         let next = tokio::time::timeout(SILENCE, stream.next()).await;
         let next = next.map_err(|_| {
-            Problem::new(Code::BodyTimeout, format!("no byte came for {} s; send the file again", SILENCE.as_secs()))
+            Problem::new(
+                Code::BodyTimeout,
+                format!("no byte came for {} s; send the file again", SILENCE.as_secs()),
+            )
         })?;
         let Some(chunk) = next else { break };
-        let chunk = chunk.map_err(|_| Problem::new(Code::BadRequest, "the file ended before its announced length"))?;
+        let chunk = chunk
+            .map_err(|_| Problem::new(Code::BadRequest, "the file ended before its announced length"))?;
         if let Err(error) = writer.write(&chunk).await {
             discard(stream).await;
             return Err(failed(error));

@@ -20,7 +20,11 @@ pub fn body() -> CharterBody {
     body.title = "How Meridian Example Robotics finds its customers".into();
     body.personas = personas();
     body.ideal_customer = vec![
-        FieldTest::new("company.industry", In, &["logistics", "retail", "food", "automotive", "manufacturing"]),
+        FieldTest::new(
+            "company.industry",
+            In,
+            &["logistics", "retail", "food", "automotive", "manufacturing"],
+        ),
         FieldTest::new("company.employees", Gte, &["50"]),
     ];
     for stage in &mut body.stages {
@@ -41,17 +45,41 @@ fn entry(stage: StageKind) -> Vec<Criterion> {
     let noted = |key: &str, text: &str, test| criterion(key, text, test, false);
     match stage {
         Iql => vec![
-            required("may-be-contacted", "The person agreed to hear from us", FieldTest::new("contact.consent", Eq, &["true"])),
-            required("company-known", "We know the company's industry", FieldTest::new("company.industry", Known, &[])),
+            required(
+                "may-be-contacted",
+                "The person agreed to hear from us",
+                FieldTest::new("contact.consent", Eq, &["true"]),
+            ),
+            required(
+                "company-known",
+                "We know the company's industry",
+                FieldTest::new("company.industry", Known, &[]),
+            ),
         ],
         Mql => vec![
-            required("country-known", "We know which country to sell to", FieldTest::new("company.country", Known, &[])),
-            noted("big-enough", "At least 50 people work there", FieldTest::new("company.employees", Gte, &["50"])),
+            required(
+                "country-known",
+                "We know which country to sell to",
+                FieldTest::new("company.country", Known, &[]),
+            ),
+            noted(
+                "big-enough",
+                "At least 50 people work there",
+                FieldTest::new("company.employees", Gte, &["50"]),
+            ),
         ],
         Sql => vec![
             required("need", "The buyer named a need", FieldTest::new("answers.need.grade", Gte, &["2"])),
-            required("authority", "We talk to somebody who is heard", FieldTest::new("answers.authority.grade", Gte, &["1"])),
-            noted("budget", "There is money for it this year", FieldTest::new("answers.budget.grade", Gte, &["2"])),
+            required(
+                "authority",
+                "We talk to somebody who is heard",
+                FieldTest::new("answers.authority.grade", Gte, &["1"]),
+            ),
+            noted(
+                "budget",
+                "There is money for it this year",
+                FieldTest::new("answers.budget.grade", Gte, &["2"]),
+            ),
             noted("timeline", "There is a date", FieldTest::new("answers.timeline.grade", Gte, &["2"])),
         ],
         _ => vec![],
@@ -63,29 +91,32 @@ fn criterion(key: &str, text: &str, test: FieldTest, required: bool) -> Criterio
 }
 
 fn personas() -> Vec<Persona> {
-    let one = |key: &str, name: &str, pains: &[&str], traits: Vec<(&str, FieldTest, u32)>, questions: &[&str]| Persona {
-        key: key.into(),
-        name: name.into(),
-        traits: traits
-            .into_iter()
-            .map(|(key, test, weight)| PersonaTrait { key: key.into(), test, weight })
-            .collect(),
-        pains: texts(pains),
-        stage_profiles: vec![
-            StageProfile {
-                stage: Iql,
-                questions: texts(&questions[..1]),
-                channels: vec![Channel::OrganicSearch, Channel::PaidSocial],
-                content_kinds: texts(&["guide", "video"]),
-            },
-            StageProfile {
-                stage: Mql,
-                questions: texts(&questions[1..]),
-                channels: vec![Channel::Webinar, Channel::Event],
-                content_kinds: texts(&["white-paper", "customer-story"]),
-            },
-        ],
-    };
+    let one =
+        |key: &str, name: &str, pains: &[&str], traits: Vec<(&str, FieldTest, u32)>, questions: &[&str]| {
+            Persona {
+                key: key.into(),
+                name: name.into(),
+                traits: traits
+                    .into_iter()
+                    .map(|(key, test, weight)| PersonaTrait { key: key.into(), test, weight })
+                    .collect(),
+                pains: texts(pains),
+                stage_profiles: vec![
+                    StageProfile {
+                        stage: Iql,
+                        questions: texts(&questions[..1]),
+                        channels: vec![Channel::OrganicSearch, Channel::PaidSocial],
+                        content_kinds: texts(&["guide", "video"]),
+                    },
+                    StageProfile {
+                        stage: Mql,
+                        questions: texts(&questions[1..]),
+                        channels: vec![Channel::Webinar, Channel::Event],
+                        content_kinds: texts(&["white-paper", "customer-story"]),
+                    },
+                ],
+            }
+        };
     let department = |names: &[&str]| FieldTest::new("contact.department", In, names);
     let seniority = |names: &[&str]| FieldTest::new("contact.seniority", In, names);
     let industry = |names: &[&str]| FieldTest::new("company.industry", In, names);
@@ -156,13 +187,28 @@ fn glossary() -> Vec<GlossaryTerm> {
     };
     vec![
         term("mql", "a lead", "a suspect", "Met the scorecard; sales answers it within four business hours."),
-        term("rejected", "ignored", "not worth the time", "Sent back with a reason of this charter, never silently."),
-        term("recycled", "nurture", "dead", "Not now: it comes back on a date or a signal, and the date is written down."),
+        term(
+            "rejected",
+            "ignored",
+            "not worth the time",
+            "Sent back with a reason of this charter, never silently.",
+        ),
+        term(
+            "recycled",
+            "nurture",
+            "dead",
+            "Not now: it comes back on a date or a signal, and the date is written down.",
+        ),
     ]
 }
 
 fn responsibilities() -> Vec<Responsibility> {
-    let line = |stage, activity: &str, responsible: &str, accountable: &str, consulted: &[&str], informed: &[&str]| {
+    let line = |stage,
+                activity: &str,
+                responsible: &str,
+                accountable: &str,
+                consulted: &[&str],
+                informed: &[&str]| {
         Responsibility {
             stage,
             activity: activity.into(),
@@ -174,7 +220,14 @@ fn responsibilities() -> Vec<Responsibility> {
     };
     vec![
         line(Iql, "Keeps the lead warm", "Campaigns", "Head of marketing", &[], &["Sales"]),
-        line(Mql, "Sets the scorecard", "Marketing operations", "Head of marketing", &["Head of sales"], &["Reps"]),
+        line(
+            Mql,
+            "Sets the scorecard",
+            "Marketing operations",
+            "Head of marketing",
+            &["Head of sales"],
+            &["Reps"],
+        ),
         line(Mql, "Answers the hand-off", "The owner", "Head of sales", &[], &["Marketing operations"]),
         line(Sal, "Reaches the lead", "The owner", "Head of sales", &["Campaigns"], &[]),
         line(Opportunity, "Closes the deal", "The owner", "Head of sales", &["Finance"], &["Marketing"]),

@@ -55,7 +55,9 @@ const FAIR_SHARE: &str = include_str!("fair-share.json");
 fn people(admin: &Client) -> Result<(), CliError> {
     let weekdays = ["MON", "TUE", "WED", "THU", "FRI"];
     let week = |spans: &[(u16, u16)]| -> Vec<Value> {
-        let day = |day: &&str| spans.iter().map(|(from, to)| json!({"day": day, "from": from, "to": to})).collect::<Vec<_>>();
+        let day = |day: &&str| {
+            spans.iter().map(|(from, to)| json!({"day": day, "from": from, "to": to})).collect::<Vec<_>>()
+        };
         weekdays.iter().flat_map(day).collect()
     };
     for (key, zone, spans) in [
@@ -78,13 +80,34 @@ fn people(admin: &Client) -> Result<(), CliError> {
     let marketing = json!({"key": "marketing", "name": "Marketing", "side": "MARKETING", "calendar": "office-berlin", "fallbackQueue": "marketing"});
     mutate(admin, "upsertTeam", "UpsertTeamInput", marketing)?;
     let territories = [
-        ("dach", "Germany, Austria, Switzerland", json!({"field": "company.region", "comparator": "EQ", "values": ["dach"]})),
-        ("nordics", "The Nordics", json!({"field": "company.region", "comparator": "EQ", "values": ["nordics"]})),
-        ("uk", "Britain and Ireland", json!({"field": "company.region", "comparator": "EQ", "values": ["uk"]})),
-        ("enterprise", "Large accounts", json!({"field": "company.employees", "comparator": "GTE", "values": ["1000"]})),
+        (
+            "dach",
+            "Germany, Austria, Switzerland",
+            json!({"field": "company.region", "comparator": "EQ", "values": ["dach"]}),
+        ),
+        (
+            "nordics",
+            "The Nordics",
+            json!({"field": "company.region", "comparator": "EQ", "values": ["nordics"]}),
+        ),
+        (
+            "uk",
+            "Britain and Ireland",
+            json!({"field": "company.region", "comparator": "EQ", "values": ["uk"]}),
+        ),
+        (
+            "enterprise",
+            "Large accounts",
+            json!({"field": "company.employees", "comparator": "GTE", "values": ["1000"]}),
+        ),
     ];
     for (key, name, test) in territories {
-        mutate(admin, "upsertTerritory", "UpsertTerritoryInput", json!({"key": key, "name": name, "test": test}))?;
+        mutate(
+            admin,
+            "upsertTerritory",
+            "UpsertTerritoryInput",
+            json!({"key": key, "name": name, "test": test}),
+        )?;
     }
     for (key, name, team) in [
         (MARKETING, "Mara, head of marketing", "marketing"),
@@ -101,21 +124,29 @@ fn people(admin: &Client) -> Result<(), CliError> {
         mutate(admin, "upsertUser", "UpsertUserInput", user)?;
     }
     let weight = |calendar: &str| if calendar == "half-days" { 1 } else { 2 };
-    let members: Vec<Value> = REPS.iter().map(|rep| json!({"user": rep.0, "weight": weight(rep.3)})).collect();
-    mutate(admin, "upsertPool", "UpsertPoolInput", json!({"key": "sales", "queue": "fallback", "members": members}))
+    let members: Vec<Value> =
+        REPS.iter().map(|rep| json!({"user": rep.0, "weight": weight(rep.3)})).collect();
+    mutate(
+        admin,
+        "upsertPool",
+        "UpsertPoolInput",
+        json!({"key": "sales", "queue": "fallback", "members": members}),
+    )
 }
 
 /// Proposes a charter, signs it as both heads, and puts it into force.
 pub fn agree(demo: &Demo, body: &Value) -> Result<(), CliError> {
     let (marketing, sales) = (demo.client(&demo.token(MARKETING)?), demo.client(&demo.token(SALES)?));
     let select = "charter { number digest }";
-    let proposed = payload(&marketing, "proposeCharter", "ProposeCharterInput", json!({"body": body}), select)?;
+    let proposed =
+        payload(&marketing, "proposeCharter", "ProposeCharterInput", json!({"body": body}), select)?;
     let (number, digest) = (&proposed["charter"]["number"], &proposed["charter"]["digest"]);
     for client in [&marketing, &sales] {
         let sign = json!({"number": number, "digest": digest, "comment": "This is how we work together."});
         payload(client, "signCharter", "SignCharterInput", sign, select)?;
     }
-    payload(&marketing, "activateCharter", "ActivateCharterInput", json!({"number": number}), select).map(drop)
+    payload(&marketing, "activateCharter", "ActivateCharterInput", json!({"number": number}), select)
+        .map(drop)
 }
 
 /// Uploads both plugins with their cases and deploys them with the demo's settings.
@@ -133,8 +164,16 @@ pub fn rules(demo: &Demo, scorecard: &str, fair_share: &str) -> Result<(), CliEr
 }
 
 /// A mutation `field(input: …)` that must succeed.
-pub fn payload(client: &Client, field: &str, kind: &str, input: Value, select: &str) -> Result<Value, CliError> {
-    let document = format!("mutation($input: {kind}!) {{ {field}(input: $input) {{ {select} errors {{ message path code }} }} }}");
+pub fn payload(
+    client: &Client,
+    field: &str,
+    kind: &str,
+    input: Value,
+    select: &str,
+) -> Result<Value, CliError> {
+    let document = format!(
+        "mutation($input: {kind}!) {{ {field}(input: $input) {{ {select} errors {{ message path code }} }} }}"
+    );
     client.mutate(field, &document, json!({"input": input}))
 }
 

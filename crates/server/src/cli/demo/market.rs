@@ -20,7 +20,10 @@ pub struct Campaign {
     pub content: &'static [&'static str],
 }
 
-#[expect(clippy::too_many_arguments, reason = "a table with a line for each campaign reads better than twenty structs")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a table with a line for each campaign reads better than twenty structs"
+)]
 const fn campaign(
     key: &'static str,
     name: &'static str,
@@ -130,23 +133,37 @@ pub static COUNTRIES: [(&str, &str, f64); 12] = [
 ];
 
 pub static FIRST_NAMES: [&str; 48] = [
-    "Ada", "Alan", "Aino", "Bela", "Bruno", "Carla", "Cyril", "Dagny", "Dora", "Edgar", "Elsa", "Emil", "Fadi", "Fiona",
-    "Georg", "Greta", "Hanna", "Hugo", "Ines", "Ivar", "Jana", "Jonas", "Karin", "Kofi", "Lena", "Leo", "Mara", "Mikko",
-    "Nadia", "Nils", "Olga", "Oscar", "Paula", "Per", "Quinn", "Rosa", "Ruben", "Saga", "Selim", "Thea", "Tove", "Ulf",
-    "Vera", "Viggo", "Wanda", "Yara", "Yngve", "Zoe",
+    "Ada", "Alan", "Aino", "Bela", "Bruno", "Carla", "Cyril", "Dagny", "Dora", "Edgar", "Elsa", "Emil",
+    "Fadi", "Fiona", "Georg", "Greta", "Hanna", "Hugo", "Ines", "Ivar", "Jana", "Jonas", "Karin", "Kofi",
+    "Lena", "Leo", "Mara", "Mikko", "Nadia", "Nils", "Olga", "Oscar", "Paula", "Per", "Quinn", "Rosa",
+    "Ruben", "Saga", "Selim", "Thea", "Tove", "Ulf", "Vera", "Viggo", "Wanda", "Yara", "Yngve", "Zoe",
 ];
 
 /// Nobody is called so: whoever sees a name knows that it is made up.
 pub static LAST_NAMES: [&str; 16] = [
-    "Example", "Sample", "Beispiel", "Muster", "Eksempel", "Exempel", "Malli", "Specimen", "Placeholder", "Fiction", "Mockup",
-    "Testcase", "Fixture", "Dummy", "Prototype", "Imaginary",
+    "Example",
+    "Sample",
+    "Beispiel",
+    "Muster",
+    "Eksempel",
+    "Exempel",
+    "Malli",
+    "Specimen",
+    "Placeholder",
+    "Fiction",
+    "Mockup",
+    "Testcase",
+    "Fixture",
+    "Dummy",
+    "Prototype",
+    "Imaginary",
 ];
 
 pub static COMPANY_FIRST: [&str; 40] = [
-    "Amber", "Birch", "Blue", "Bright", "Cedar", "Clear", "Copper", "Coral", "Delta", "East", "Ember", "Falcon", "Fern",
-    "Flint", "Glen", "Gold", "Granite", "Green", "Harbour", "Hazel", "Heron", "Iron", "Juniper", "Lake", "Lark", "Linden",
-    "Maple", "Meadow", "North", "Oak", "Olive", "Pine", "Quartz", "River", "Silver", "Slate", "South", "Stone", "Willow",
-    "Winter",
+    "Amber", "Birch", "Blue", "Bright", "Cedar", "Clear", "Copper", "Coral", "Delta", "East", "Ember",
+    "Falcon", "Fern", "Flint", "Glen", "Gold", "Granite", "Green", "Harbour", "Hazel", "Heron", "Iron",
+    "Juniper", "Lake", "Lark", "Linden", "Maple", "Meadow", "North", "Oak", "Olive", "Pine", "Quartz",
+    "River", "Silver", "Slate", "South", "Stone", "Willow", "Winter",
 ];
 
 /// A second word for each industry, in the order of `INDUSTRIES`.

@@ -86,16 +86,17 @@ impl Demo {
     /// Puts the server's clock to an instant, and lets what is due happen.
     fn travel(&self, to: Instant) -> Result<(), CliError> {
         self.set_clock(to);
-        self.runtime.block_on(async {
-            // Rules and clocks look again until nothing is due any more.
-            for _ in 0..4 {
-                if flows::timers::run_due(&self.app).await? == 0 {
-                    break;
+        self.runtime
+            .block_on(async {
+                // Rules and clocks look again until nothing is due any more.
+                for _ in 0..4 {
+                    if flows::timers::run_due(&self.app).await? == 0 {
+                        break;
+                    }
                 }
-            }
-            Ok(())
-        })
-        .map_err(failed)
+                Ok(())
+            })
+            .map_err(failed)
     }
 
     fn stopped(&self) -> bool {
@@ -130,7 +131,8 @@ pub fn demo(mut config: Config, args: DemoArgs) -> Result<ExitCode, CliError> {
     let name = if args.data.is_some() { "demo-olist" } else { "demo" };
     let dir = args.data_dir.clone().unwrap_or_else(|| config.server.data_dir.join(name));
     if args.fresh && dir.join("handfast.db").exists() {
-        std::fs::remove_dir_all(&dir).map_err(|error| CliError::Failed(format!("{}: {error}", dir.display())))?;
+        std::fs::remove_dir_all(&dir)
+            .map_err(|error| CliError::Failed(format!("{}: {error}", dir.display())))?;
     }
     config.server.data_dir = dir;
     config.server.listen = format!("127.0.0.1:{}", args.port);
@@ -138,7 +140,13 @@ pub fn demo(mut config: Config, args: DemoArgs) -> Result<ExitCode, CliError> {
     let clock = Arc::new(ShiftedClock::default());
     let running = runtime.block_on(async {
         let ids = Arc::new(RandomIds::default());
-        let app = App::open(&config.server.data_dir, clock.clone(), ids, config.server.rule_threads, &config.workspace);
+        let app = App::open(
+            &config.server.data_dir,
+            clock.clone(),
+            ids,
+            config.server.rule_threads,
+            &config.workspace,
+        );
         serve::start(app.await.map_err(failed)?, &config).await
     })?;
     let url = format!("http://{}", running.address);
@@ -214,7 +222,9 @@ async fn end_old_tokens(app: &App) -> Result<(), flows::Error> {
             if token.name == TOKEN_NAME && token.is_valid(now) {
                 let id = token.id;
                 app.store
-                    .write(move |tx| Box::pin(async move { handfast_store::token::revoke(tx, id, now).await }))
+                    .write(move |tx| {
+                        Box::pin(async move { handfast_store::token::revoke(tx, id, now).await })
+                    })
                     .await?;
             }
         }
@@ -224,12 +234,20 @@ async fn end_old_tokens(app: &App) -> Result<(), flows::Error> {
 
 /// Where to look, as whom, and what to ask.
 fn tell(demo: &Demo, took: std::time::Duration) -> Result<(), CliError> {
-    let funnel = demo.admin.query("{ funnel { charter { number signed } stages { label open } won } }", serde_json::json!({}))?;
+    let funnel = demo
+        .admin
+        .query("{ funnel { charter { number signed } stages { label open } won } }", serde_json::json!({}))?;
     let stages = funnel["funnel"]["stages"].as_array().cloned().unwrap_or_default();
     let standing: Vec<String> = stages
         .iter()
         .filter(|stage| stage["open"] != "0")
-        .map(|stage| format!("{} {}", stage["open"].as_str().unwrap_or("0"), stage["label"].as_str().unwrap_or_default()))
+        .map(|stage| {
+            format!(
+                "{} {}",
+                stage["open"].as_str().unwrap_or("0"),
+                stage["label"].as_str().unwrap_or_default()
+            )
+        })
         .collect();
     let bold = |text: &str| match std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
         true => format!("\u{1b}[1m{text}\u{1b}[0m"),
@@ -237,7 +255,11 @@ fn tell(demo: &Demo, took: std::time::Duration) -> Result<(), CliError> {
     };
     println!();
     println!("{}", bold(&format!("A living funnel, after {:.1} s.", took.as_secs_f64())));
-    println!("Open now: {}; won so far: {}.", standing.join(", "), funnel["funnel"]["won"].as_str().unwrap_or("0"));
+    println!(
+        "Open now: {}; won so far: {}.",
+        standing.join(", "),
+        funnel["funnel"]["won"].as_str().unwrap_or("0")
+    );
     println!();
     println!("GraphQL        {}/graphql", demo.url);
     println!("WebSocket      {}/graphql (graphql-transport-ws)", demo.url.replacen("http", "ws", 1));
@@ -249,15 +271,25 @@ fn tell(demo: &Demo, took: std::time::Duration) -> Result<(), CliError> {
     println!("  ops          {}", demo.token(company::OPS)?);
     println!();
     println!("{}", bold("1. Where leads stand, and what campaigns came to"));
-    println!("  {{ funnel {{ charter {{ number signed }} stages {{ label open entered }} conversion {{ from to rateBasisPoints }} }}");
-    println!("    campaigns(first: 5) {{ edges {{ node {{ name results {{ leads mql won revenue {{ amountMinor }} costPerMql {{ amountMinor }} }} }} }} }} }}");
+    println!(
+        "  {{ funnel {{ charter {{ number signed }} stages {{ label open entered }} conversion {{ from to rateBasisPoints }} }}"
+    );
+    println!(
+        "    campaigns(first: 5) {{ edges {{ node {{ name results {{ leads mql won revenue {{ amountMinor }} costPerMql {{ amountMinor }} }} }} }} }} }}"
+    );
     println!();
     println!("{}", bold("2. What sales was handed, and why the rule said so"));
-    println!("  {{ leads(first: 3, filter: {{stages: [MQL, SAL], outcomes: [OPEN]}}) {{ edges {{ node {{ contact {{ name title }} owner {{ name }} fit engagement");
-    println!("    handoff {{ status completeness intact }} clocks {{ kind state dueAt }} evaluations(first: 1) {{ decisions {{ slot outcome reasons {{ code weight }} }} }} }} }} }} }}");
+    println!(
+        "  {{ leads(first: 3, filter: {{stages: [MQL, SAL], outcomes: [OPEN]}}) {{ edges {{ node {{ contact {{ name title }} owner {{ name }} fit engagement"
+    );
+    println!(
+        "    handoff {{ status completeness intact }} clocks {{ kind state dueAt }} evaluations(first: 1) {{ decisions {{ slot outcome reasons {{ code weight }} }} }} }} }} }} }}"
+    );
     println!();
     println!("{}", bold("3. Every stage change as it happens"));
-    println!("  subscription {{ leadStageChanged {{ cursor from to lead {{ contact {{ name }} owner {{ name }} }} }} }}");
+    println!(
+        "  subscription {{ leadStageChanged {{ cursor from to lead {{ contact {{ name }} owner {{ name }} }} }} }}"
+    );
     println!();
     println!("Ctrl-C ends it; the next start goes on with the same company (--fresh makes a new one).");
     Ok(())

@@ -9,8 +9,8 @@ use handfast_domain::criterion::{Comparator, FieldTest};
 use handfast_domain::persona::{Persona, PersonaTrait};
 use serde_json::json;
 
-use super::company::{self, MARKETING, OPS, SALES, mutate};
 use super::Demo;
+use super::company::{self, MARKETING, OPS, SALES, mutate};
 use crate::cli::client::{CliError, Client};
 use crate::cli::import;
 
@@ -24,7 +24,10 @@ pub fn set_up(demo: &Demo, data: &Path) -> Result<(), CliError> {
     let (leads, deals) = (data.join("olist_mql.csv"), data.join("olist_closed_deals.csv"));
     for file in [&leads, &deals] {
         if !file.exists() {
-            let message = format!("{} is missing: --data takes the folder of olist_mql.csv and olist_closed_deals.csv", file.display());
+            let message = format!(
+                "{} is missing: --data takes the folder of olist_mql.csv and olist_closed_deals.csv",
+                file.display()
+            );
             return Err(CliError::NotFound(message));
         }
     }
@@ -75,7 +78,12 @@ fn people(admin: &Client, deals: &Path) -> Result<(), CliError> {
         mutate(admin, "upsertUser", "UpsertUserInput", user)?;
     }
     let members: Vec<_> = reps.iter().map(|id| json!({"user": format!("sr-{id}")})).collect();
-    mutate(admin, "upsertPool", "UpsertPoolInput", json!({"key": "sales", "queue": "fallback", "members": members}))
+    mutate(
+        admin,
+        "upsertPool",
+        "UpsertPoolInput",
+        json!({"key": "sales", "queue": "fallback", "members": members}),
+    )
 }
 
 #[derive(serde::Deserialize)]

@@ -8,7 +8,8 @@ use handfast_domain::time::{DAY, HOUR, Instant, MINUTE};
 use serde_json::{Value, json};
 
 use super::market::{
-    CAMPAIGNS, COMPANY_FIRST, COMPANY_SECOND, COUNTRIES, Campaign, FIRST_NAMES, INDUSTRIES, LAST_NAMES, NURTURE, ROLES,
+    CAMPAIGNS, COMPANY_FIRST, COMPANY_SECOND, COUNTRIES, Campaign, FIRST_NAMES, INDUSTRIES, LAST_NAMES,
+    NURTURE, ROLES,
 };
 use super::random::Random;
 
@@ -92,7 +93,8 @@ impl Market {
 }
 
 fn company(random: &mut Random, taken: &mut BTreeSet<String>) -> Company {
-    let industry = INDUSTRIES.iter().position(|one| std::ptr::eq(one, random.weighted(&INDUSTRIES, |one| one.1)));
+    let industry =
+        INDUSTRIES.iter().position(|one| std::ptr::eq(one, random.weighted(&INDUSTRIES, |one| one.1)));
     let industry = industry.unwrap_or(0);
     let (first, second) = (random.pick(&COMPANY_FIRST), random.pick(&COMPANY_SECOND[industry]));
     let (country, region, _) = random.weighted(&COUNTRIES, |one| one.2);
@@ -103,7 +105,8 @@ fn company(random: &mut Random, taken: &mut BTreeSet<String>) -> Company {
     let numbered = || format!("{}-{}-{}.example", first.to_lowercase(), second.to_lowercase(), taken.len());
     let domain = if taken.contains(&plain) { numbered() } else { plain };
     taken.insert(domain.clone());
-    let incumbents = [None, None, Some("Handcart Classic"), Some("Conveyor Sample"), Some("Shuttle Specimen")];
+    let incumbents =
+        [None, None, Some("Handcart Classic"), Some("Conveyor Sample"), Some("Shuttle Specimen")];
     Company {
         name: format!("{first} {second} Example"),
         domain,
@@ -183,7 +186,8 @@ fn truth(random: &mut Random, company: &Company, standing: f64, campaign: &Campa
     let size = ((company.employees as f64).ln() / 9.0).clamp(0.0, 1.0);
     let industry = INDUSTRIES[company.industry].2;
     let fit = (0.4 * industry + 0.35 * standing + 0.25 * size + 0.22 * random.bell()).clamp(0.0, 1.0);
-    let intent = (random.unit() * random.unit().max(0.25) * 1.25 + campaign.pull + 0.15 * random.bell()).clamp(0.0, 1.0);
+    let intent = (random.unit() * random.unit().max(0.25) * 1.25 + campaign.pull + 0.15 * random.bell())
+        .clamp(0.0, 1.0);
     let authority = (standing + 0.25 * random.bell()).clamp(0.0, 1.0);
     let budget = (0.45 * size + 0.35 * fit + 0.3 * random.unit()).clamp(0.0, 1.0);
     Truth { fit, intent, authority, budget, employees: company.employees }

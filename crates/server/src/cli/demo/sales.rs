@@ -34,7 +34,8 @@ pub type Next = Option<(Step, i64)>;
 
 /// How soon somebody answers a hand-off; a few never do.
 pub fn first(random: &mut Random) -> Next {
-    let soon = if random.chance(0.8) { random.wait(12.0 * MINUTE as f64) } else { random.wait(5.0 * HOUR as f64) };
+    let soon =
+        if random.chance(0.8) { random.wait(12.0 * MINUTE as f64) } else { random.wait(5.0 * HOUR as f64) };
     random.chance(0.95).then_some((Step::Answer, soon as i64 + 2 * MINUTE))
 }
 
@@ -95,7 +96,10 @@ impl Seller<'_> {
             return Ok(Some((Step::Qualify, self.random.wait(30.0 * HOUR as f64) as i64 + HOUR)));
         }
         if number < 5 {
-            return Ok(Some((Step::Attempt(number + 1), (1.4 * DAY as f64 + self.random.wait(DAY as f64)) as i64)));
+            return Ok(Some((
+                Step::Attempt(number + 1),
+                (1.4 * DAY as f64 + self.random.wait(DAY as f64)) as i64,
+            )));
         }
         let end = json!({"outcome": "RECYCLE", "reason": "NO_RESPONSE", "recycleAt": self.later(25, 50)});
         self.ask("dispositionLead", "DispositionLeadInput", with(case, end))?;
@@ -104,7 +108,9 @@ impl Seller<'_> {
 
     fn qualify(&mut self, case: &Case) -> Result<Next, CliError> {
         let Truth { fit, intent, authority, budget, .. } = case.truth;
-        let grade = |share: f64, random: &mut Random| ((share * 3.6 + 0.6 * random.bell()).round() as i64).clamp(0, 4);
+        let grade = |share: f64, random: &mut Random| {
+            ((share * 3.6 + 0.6 * random.bell()).round() as i64).clamp(0, 4)
+        };
         let answers = json!([
             {"key": "need", "grade": grade(0.4 * fit + 0.6 * intent, self.random), "evidence": "Asked what happens at peak times."},
             {"key": "authority", "grade": grade(authority, self.random)},

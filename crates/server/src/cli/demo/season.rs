@@ -78,9 +78,14 @@ pub fn play(demo: &Demo) -> Result<Life<'_>, CliError> {
     let mut touches: Vec<(Instant, Value)> = vec![];
     for one in &prospects {
         let visitor = one.visitor.as_ref();
-        touches.extend(one.visits.iter().filter_map(|touch| Some((touch.at, touch_input(touch, ("anonymousId", json!(visitor?)))))));
+        touches.extend(
+            one.visits
+                .iter()
+                .filter_map(|touch| Some((touch.at, touch_input(touch, ("anonymousId", json!(visitor?)))))),
+        );
         let lead = json!({"email": email(one)});
-        touches.extend(one.touches.iter().map(|touch| (touch.at, touch_input(touch, ("lead", lead.clone())))));
+        touches
+            .extend(one.touches.iter().map(|touch| (touch.at, touch_input(touch, ("lead", lead.clone())))));
     }
     touches.sort_by_key(|(at, _)| *at);
     let mut touches = touches.into_iter().peekable();
@@ -161,7 +166,12 @@ impl<'d> Life<'d> {
 
     fn touch(&self, touches: &[Value]) -> Result<(), CliError> {
         for touches in touches.chunks(200) {
-            company::mutate(&self.marketing, "recordTouchpoints", "RecordTouchpointsInput", json!({"touchpoints": touches}))?;
+            company::mutate(
+                &self.marketing,
+                "recordTouchpoints",
+                "RecordTouchpointsInput",
+                json!({"touchpoints": touches}),
+            )?;
         }
         Ok(())
     }

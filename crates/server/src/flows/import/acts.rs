@@ -88,7 +88,8 @@ impl Acts {
             && !self.campaigns.contains_key(&key)
         {
             if self.campaigns.len() >= CAMPAIGNS {
-                let message = format!("a file creates at most {CAMPAIGNS} campaigns; is this column one of keys?");
+                let message =
+                    format!("a file creates at most {CAMPAIGNS} campaigns; is this column one of keys?");
                 let column = lead.campaign.as_ref().and_then(|cell| cell.column.as_deref());
                 return Err(CellProblem::new(column, Some(&key), message));
             }

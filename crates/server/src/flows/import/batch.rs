@@ -39,7 +39,8 @@ pub async fn all(app: &App, mut run: ImportRun, reading: Reading, acts: Acts) ->
         let end = acts.acts.len().min(next + BATCH);
         let slice = same_time(&acts.acts[next..end], run.live_from).to_vec();
         let (rows, back) = blocking(move || {
-            let rows: Result<Vec<_>, String> = slice.iter().map(|act| Ok((*act, file.at(act.place)?))).collect();
+            let rows: Result<Vec<_>, String> =
+                slice.iter().map(|act| Ok((*act, file.at(act.place)?))).collect();
             (rows, file)
         })
         .await?;
@@ -98,7 +99,9 @@ async fn one(
         match app.commit(plan, None, String::new()).await {
             Ok(Committed::Overtaken(with)) => tracing::debug!(?with, "an import repeats a batch"),
             Ok(_) => return Ok(Some((take, counts))),
-            Err(Error::Refused(why)) if why.iter().any(|one| one.code == RefusalCode::NotFound) => return Ok(None),
+            Err(Error::Refused(why)) if why.iter().any(|one| one.code == RefusalCode::NotFound) => {
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         }
     }
@@ -183,7 +186,9 @@ impl Work<'_> {
         intake.stage = mapping.asserted_stage(row)?;
         intake.owner = mapping.owner_of(row)?;
         let id = intake.external.as_ref().map(|(_, id)| id.clone());
-        let id = id.unwrap_or_else(|| Digest::of("import-row", 1, &(&intake.email, &intake.phone, act.at.ms())).to_string());
+        let id = id.unwrap_or_else(|| {
+            Digest::of("import-row", 1, &(&intake.email, &intake.phone, act.at.ms())).to_string()
+        });
         intake.touch = Some((mapping.system.clone(), id));
         // The run has made the others; a dry run would have.
         if self.run.dry_run && intake.campaign.as_ref().is_some_and(|key| acts.campaigns.contains_key(key)) {
@@ -200,7 +205,9 @@ impl Work<'_> {
             None => {
                 let cells = mapping.lead.as_ref().map(|lead| (&lead.email, &lead.phone));
                 let (email, phone) = cells.unwrap_or((&None, &None));
-                let text = |cell: &Option<_>| cell.as_ref().map_or(Ok(None), |cell: &super::mapping::Cell| cell.text(row));
+                let text = |cell: &Option<_>| {
+                    cell.as_ref().map_or(Ok(None), |cell: &super::mapping::Cell| cell.text(row))
+                };
                 let email = text(email)?.and_then(|text| capture::normal_email(&text).ok());
                 let phone = text(phone)?.and_then(|text| capture::normal_phone(&text).ok());
                 let none = || CellProblem::new(None, None, "the row does not say which lead it is about");
@@ -228,15 +235,21 @@ impl Work<'_> {
         };
         for (_, follow) in follows {
             let lead = found.refs.get(&at(&follow.who));
-            let lead = lead.or_else(|| found.emails.get(&follow.who)).or_else(|| found.phones.get(&follow.who));
+            let lead =
+                lead.or_else(|| found.emails.get(&follow.who)).or_else(|| found.phones.get(&follow.who));
             follow.lead = lead.copied();
         }
         Ok(())
     }
 
     /// Captures the rows that were not imported before, and answers their leads.
-    async fn capture(&mut self, intakes: Vec<(Act, Intake)>, known: &mut DryRun) -> Result<(Plan, Vec<Uuid>), Error> {
-        let ids: Vec<String> = intakes.iter().filter_map(|(_, intake)| Some(intake.touch.as_ref()?.1.clone())).collect();
+    async fn capture(
+        &mut self,
+        intakes: Vec<(Act, Intake)>,
+        known: &mut DryRun,
+    ) -> Result<(Plan, Vec<Uuid>), Error> {
+        let ids: Vec<String> =
+            intakes.iter().filter_map(|(_, intake)| Some(intake.touch.as_ref()?.1.clone())).collect();
         let seen = store::seen(self.app.store.read(), &self.reading.mapping.system, &ids).await?;
         let (mut acts, mut new) = (vec![], vec![]);
         for (act, intake) in intakes {
@@ -262,8 +275,13 @@ impl Work<'_> {
             for ((act, intake), result) in acts.into_iter().zip(&new).zip(prepared.results) {
                 match result {
                     Ok(place) => {
-                        let (created, lead) = (!prepared.people[place.0].known, prepared.people[place.0].lead);
-                        let who = intake.external.as_ref().map(|(_, id)| id.clone()).or_else(|| intake.email.clone());
+                        let (created, lead) =
+                            (!prepared.people[place.0].known, prepared.people[place.0].lead);
+                        let who = intake
+                            .external
+                            .as_ref()
+                            .map(|(_, id)| id.clone())
+                            .or_else(|| intake.email.clone());
                         known.0.extend(who);
                         self.captured(act, (!created).then_some(lead), created);
                     }
@@ -293,7 +311,12 @@ impl Work<'_> {
     }
 
     /// Tells leads how they ended, who has them, and their traits.
-    async fn tell(&mut self, plan: &mut Plan, follows: Vec<(usize, Follow<'_>)>, known: &DryRun) -> Result<(), Error> {
+    async fn tell(
+        &mut self,
+        plan: &mut Plan,
+        follows: Vec<(usize, Follow<'_>)>,
+        known: &DryRun,
+    ) -> Result<(), Error> {
         let leads: Vec<Uuid> = follows.iter().filter_map(|(_, follow)| follow.lead).collect();
         let mut journeys: BTreeMap<Uuid, Journey> = match leads.is_empty() {
             true => BTreeMap::new(),
@@ -317,7 +340,12 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn tell_one(&mut self, plan: &mut Plan, follow: &Follow<'_>, journey: Journey) -> Result<(), CellProblem> {
+    fn tell_one(
+        &mut self,
+        plan: &mut Plan,
+        follow: &Follow<'_>,
+        journey: Journey,
+    ) -> Result<(), CellProblem> {
         let lead = journey.lead.id;
         let traits = self.traits(follow, lead)?;
         let owner = self.owner(follow)?;
@@ -336,7 +364,8 @@ impl Work<'_> {
                 self.result(follow.act, "UNCHANGED", Some(lead), None);
                 return Ok(());
             }
-            let message = format!("cycle {} of this lead ended {} before", journey.lead.cycle, journey.lead.outcome);
+            let message =
+                format!("cycle {} of this lead ended {} before", journey.lead.cycle, journey.lead.outcome);
             return Err(self.about(follow, message));
         }
         let mut draft = Draft::new(journey, self.scene(at));
@@ -354,7 +383,8 @@ impl Work<'_> {
         self.take(plan, draft, traits);
         self.follow_result(follow, Some(lead));
         if at != ended.at {
-            let message = format!("it ended at {}, before it came in; {at} is kept as the time of both", ended.at);
+            let message =
+                format!("it ended at {}, before it came in; {at} is kept as the time of both", ended.at);
             let problem = self.about(follow, message);
             self.report.counts.warnings += 1;
             self.result(follow.act, "WARNING", Some(lead), Some(problem));
@@ -438,7 +468,8 @@ impl Work<'_> {
 
     fn refuse_bad(&mut self, act: Act, row: &Row) {
         let Reading { mapping, zone, currency } = self.reading;
-        let read = mapping.ended(row, *zone, currency).err().or_else(|| mapping.captured_at(row, *zone).err());
+        let read =
+            mapping.ended(row, *zone, currency).err().or_else(|| mapping.captured_at(row, *zone).err());
         let problem = read.or_else(|| mapping.intake(row, Instant(0), currency).err());
         self.refuse(act, problem.unwrap_or_else(|| CellProblem::new(None, None, "the row cannot be read")));
     }
@@ -447,7 +478,8 @@ impl Work<'_> {
         // Paths begin with `input/leads/<n>`.
         let path: Vec<&str> = refused.path.iter().skip(3).map(String::as_str).collect();
         let written = serde_json::to_value(intake).unwrap_or_default();
-        let value = path.iter().try_fold(&written, |value, key| value.get(key)).and_then(|value| value.as_str());
+        let value =
+            path.iter().try_fold(&written, |value, key| value.get(key)).and_then(|value| value.as_str());
         let problem = CellProblem::new(self.column(&path), value, refused.message);
         self.refuse(act, problem);
     }
@@ -464,6 +496,14 @@ impl Work<'_> {
         };
         let row_number = i64::try_from(act.place.line).unwrap_or(i64::MAX);
         let result = result.to_owned();
-        self.report.results.push(RowResult { id: self.app.id(), row_number, result, lead, column_name, value, message });
+        self.report.results.push(RowResult {
+            id: self.app.id(),
+            row_number,
+            result,
+            lead,
+            column_name,
+            value,
+            message,
+        });
     }
 }

@@ -76,8 +76,7 @@ pub struct Cell {
 /// A text is the name of a column. Written by hand, since serde's untagged enums cannot say which key they do not know.
 impl<'de> Deserialize<'de> for Cell {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Cell, D::Error> {
-        #[derive(Deserialize)]
-        #[derive(Default)]
+        #[derive(Deserialize, Default)]
         #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
         struct Whole {
             column: Option<String>,
@@ -230,7 +229,8 @@ impl Mapping {
         if text.len() > LENGTH {
             return Err(wrong(format!("a mapping has at most {LENGTH} bytes, found {}", text.len())));
         }
-        let mapping: Mapping = serde_json::from_str(text).map_err(|error| wrong(format!("no mapping: {error}")))?;
+        let mapping: Mapping =
+            serde_json::from_str(text).map_err(|error| wrong(format!("no mapping: {error}")))?;
         let problems = mapping.problems();
         if problems.is_empty() { Ok(mapping) } else { Err(problems) }
     }
@@ -280,8 +280,16 @@ impl Mapping {
             let known = time.pattern.as_deref().is_none_or(TimeZone::is_pattern);
             need(known, &format!("{path}/pattern"), "no pattern of strftime, for example %Y-%m-%d %H:%M:%S");
             let fixed = time.otherwise.as_deref().map(Instant::parse);
-            need(fixed != Some(None), &format!("{path}/otherwise"), "expected RFC 3339, for example 2026-03-01T09:30:00Z");
-            need(fixed.is_some() || time.column.is_some(), path, "name the column, or a time for all rows as `otherwise`");
+            need(
+                fixed != Some(None),
+                &format!("{path}/otherwise"),
+                "expected RFC 3339, for example 2026-03-01T09:30:00Z",
+            );
+            need(
+                fixed.is_some() || time.column.is_some(),
+                path,
+                "name the column, or a time for all rows as `otherwise`",
+            );
         }
         found
     }
@@ -302,7 +310,9 @@ impl Mapping {
         let mut found = vec![];
         for column in self.columns() {
             if twice.contains(&column.as_str()) {
-                found.push(wrong(format!("the file has two columns named {column:?}; give them different names")));
+                found.push(wrong(format!(
+                    "the file has two columns named {column:?}; give them different names"
+                )));
             } else if !seen.contains(&column) {
                 let near = nearest(&column, header.iter().cloned());
                 let hint = if near.is_empty() { header.iter().take(20).cloned().collect() } else { near };
@@ -378,7 +388,10 @@ impl Cell {
             Some(value) => Ok(Some(value.clone())),
             None => {
                 let known: Vec<&str> = self.values.keys().map(String::as_str).take(20).collect();
-                Err(self.problem(row, format!("the mapping lists {}; add this text or `otherwise`", known.join(", "))))
+                Err(self.problem(
+                    row,
+                    format!("the mapping lists {}; add this text or `otherwise`", known.join(", ")),
+                ))
             }
         }
     }
@@ -410,7 +423,12 @@ impl Cell {
         let number = read_number(&text, self.decimal.unwrap_or('.'), digits);
         let expected = || {
             let example = if digits == 0 { "1250" } else { "1250.50" };
-            self.problem(row, format!("expected a number of at most 2^53 with {digits} decimals at most, for example {example}"))
+            self.problem(
+                row,
+                format!(
+                    "expected a number of at most 2^53 with {digits} decimals at most, for example {example}"
+                ),
+            )
         };
         number.map(Some).ok_or_else(expected)
     }
@@ -419,7 +437,8 @@ impl Cell {
 /// Reads `$1,117.10K` exactly: no number of a ledger goes through floating point.
 fn read_number(text: &str, decimal: char, digits: u32) -> Option<i64> {
     let thousands = if decimal == ',' { '.' } else { ',' };
-    let mut text: String = text.chars().filter(|c| !matches!(c, '$' | '€' | '£' | ' ' | '\u{a0}') && *c != thousands).collect();
+    let mut text: String =
+        text.chars().filter(|c| !matches!(c, '$' | '€' | '£' | ' ' | '\u{a0}') && *c != thousands).collect();
     let mut shift = digits;
     match text.chars().last().map(|last| last.to_ascii_uppercase()) {
         Some('K') => shift += 3,
@@ -436,7 +455,12 @@ fn read_number(text: &str, decimal: char, digits: u32) -> Option<i64> {
     let (whole, part) = plain.split_once(decimal).unwrap_or((plain, ""));
     let (part, rest) = part.split_at(part.len().min(shift as usize));
     let only_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || whole.len() > 16 || !only_digits(whole) || !only_digits(part) || rest.bytes().any(|c| c != b'0') {
+    if whole.is_empty()
+        || whole.len() > 16
+        || !only_digits(whole)
+        || !only_digits(part)
+        || rest.bytes().any(|c| c != b'0')
+    {
         return None;
     }
     let padded = format!("{whole}{part:0<width$}", width = shift as usize);
@@ -456,7 +480,8 @@ impl Time {
         };
         let form = self.pattern.as_deref().unwrap_or("RFC 3339, such as 2026-03-01T09:30:00Z");
         read.map(Some).ok_or_else(|| {
-            let message = format!("expected a time in the form {form}; `pattern` in the mapping sets another one");
+            let message =
+                format!("expected a time in the form {form}; `pattern` in the mapping sets another one");
             CellProblem::new(self.column.as_deref(), Some(text), message)
         })
     }
@@ -472,8 +497,8 @@ impl Time {
 /// Decimals of a currency's minor unit, after ISO 4217.
 pub fn minor_digits(currency: &str) -> u32 {
     match currency {
-        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "VND" | "VUV" | "XAF"
-        | "XOF" | "XPF" => 0,
+        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "VND"
+        | "VUV" | "XAF" | "XOF" | "XPF" => 0,
         "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
         _ => 2,
     }
@@ -541,11 +566,14 @@ impl Mapping {
         let lead = self.lead.clone().unwrap_or_default();
         let text = |cell: &Option<Cell>| cell.as_ref().map_or(Ok(None), |cell| cell.text(row));
         let channels: Vec<&str> = Channel::ALL.iter().map(|channel| channel.as_str()).collect();
-        let channel = lead.channel.as_ref().map_or(Ok(None), |cell| cell.word(row, Channel::parse, &channels))?;
+        let channel =
+            lead.channel.as_ref().map_or(Ok(None), |cell| cell.word(row, Channel::parse, &channels))?;
         let company = match &lead.company {
             None => None,
             Some(cells) => {
-                let number = |cell: &Option<Cell>, digits| cell.as_ref().map_or(Ok(None), |cell| cell.number(row, digits));
+                let number = |cell: &Option<Cell>, digits| {
+                    cell.as_ref().map_or(Ok(None), |cell| cell.number(row, digits))
+                };
                 Some(IntakeCompany {
                     name: text(&cells.name)?,
                     domain: text(&cells.domain)?,

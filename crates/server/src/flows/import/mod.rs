@@ -110,7 +110,9 @@ pub async fn cancel(app: &App, viewer: &Viewer, id: Uuid) -> Result<(), Error> {
     viewer.require(scope::IMPORT)?;
     let now = app.now();
     let cancelled = app.store.write(move |tx| {
-        Box::pin(async move { store::finish(tx, id, Status::Cancelled, Some("cancelled by a person"), now).await })
+        Box::pin(
+            async move { store::finish(tx, id, Status::Cancelled, Some("cancelled by a person"), now).await },
+        )
     });
     if !cancelled.await? && store::get(app.store.read(), id).await?.is_none() {
         return Err(Refused::not_found("import").at("input/id").into());
@@ -159,7 +161,8 @@ async fn run_in_turn(app: App, id: Uuid) {
 }
 
 async fn carry_out(app: &App, id: Uuid) -> Result<(), Error> {
-    let Some(run) = store::get(app.store.read(), id).await?.filter(|run| run.status == Status::Running) else {
+    let Some(run) = store::get(app.store.read(), id).await?.filter(|run| run.status == Status::Running)
+    else {
         return Ok(());
     };
     let mapping = Mapping::parse(&run.mapping)?;
@@ -167,7 +170,9 @@ async fn carry_out(app: &App, id: Uuid) -> Result<(), Error> {
     let zone = TimeZone::parse(&body.time_zone).unwrap_or(TimeZone::UTC);
     let reading = Reading { mapping, zone, currency: body.currency.clone() };
     let (path, own) = (app.store.blobs().path(run.digest), reading.clone());
-    let acts = blocking(move || Acts::read(&path, &own)).await?.map_err(|why| Refused::invalid("input/digest", why))?;
+    let acts = blocking(move || Acts::read(&path, &own))
+        .await?
+        .map_err(|why| Refused::invalid("input/digest", why))?;
     let (total, counts) = (acts.acts.len() as i64, Counts { rows: acts.rows, ..run.counts });
     app.store.write(move |tx| Box::pin(async move { store::set_total(tx, id, total, counts).await })).await?;
     if !run.dry_run
@@ -206,7 +211,8 @@ fn new_traits(app: &App, mapping: &Mapping) -> Result<Vec<TraitDefinition>, Erro
 /// Campaigns that the file names and that do not exist yet, all at once.
 async fn create_campaigns(app: &App, kind: &str, acts: &Acts) -> Result<(), Error> {
     let (workspace, now) = (app.workspace(), app.now());
-    let missing = acts.campaigns.iter().filter(|(key, _)| workspace.campaign_by_key(key).is_none() && is_key(key));
+    let missing =
+        acts.campaigns.iter().filter(|(key, _)| workspace.campaign_by_key(key).is_none() && is_key(key));
     let new: Vec<Campaign> = missing
         .map(|(key, channel)| Campaign {
             id: app.id(),
@@ -242,5 +248,7 @@ const IMPORT: Actor = Actor::of(handfast_domain::event::ActorKind::Import);
 
 /// Files are read on threads that may wait.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Error::fault(format!("reading a file failed: {error}")))
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::fault(format!("reading a file failed: {error}")))
 }

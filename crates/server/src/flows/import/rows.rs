@@ -88,7 +88,9 @@ impl Rows {
             }
             Rows::Ndjson(ndjson) => ndjson.seek(place)?,
         }
-        self.next()?.map(|(_, row)| row).ok_or_else(|| "the file ended before a row that was there".to_owned())
+        self.next()?
+            .map(|(_, row)| row)
+            .ok_or_else(|| "the file ended before a row that was there".to_owned())
     }
 }
 
@@ -106,7 +108,8 @@ impl Csv {
         let limit = Arc::new(AtomicU64::new(0));
         let bounded = Bounded { file, at: bom, limit: limit.clone() };
         // Places count from the start of the file, the reader from where it began.
-        let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(bounded);
+        let mut reader =
+            ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(bounded);
         let mut position = Position::new();
         position.set_byte(bom);
         let mut csv = {
@@ -115,7 +118,9 @@ impl Csv {
             Csv { reader, header: Arc::default(), limit, record: ByteRecord::new() }
         };
         let header = match csv.next()? {
-            Some((_, Ok(row))) => row.cells.into_iter().map(|cell| cell.unwrap_or_default().trim().to_owned()).collect(),
+            Some((_, Ok(row))) => {
+                row.cells.into_iter().map(|cell| cell.unwrap_or_default().trim().to_owned()).collect()
+            }
             Some((_, Err(problem))) => return Err(format!("the header: {}", problem.message)),
             None => return Err("the file is empty".to_owned()),
         };
@@ -144,7 +149,9 @@ impl Csv {
     fn row(&self) -> Result<Row, CellProblem> {
         let (found, expected) = (self.record.len(), self.header.len());
         if expected != 0 && found != expected {
-            let message = format!("the row has {found} cells, the header {expected}; a quote or separator may be missing");
+            let message = format!(
+                "the row has {found} cells, the header {expected}; a quote or separator may be missing"
+            );
             return Err(CellProblem::new(None, None, message));
         }
         let mut cells = Vec::with_capacity(found);
@@ -155,7 +162,8 @@ impl Csv {
                 return Err(CellProblem::new(column(), Some(&shown), "not UTF-8; save the file as UTF-8"));
             };
             if text.len() > CELL {
-                let message = format!("a cell has at most {CELL} bytes, found {}; is a quote not closed?", text.len());
+                let message =
+                    format!("a cell has at most {CELL} bytes, found {}; is a quote not closed?", text.len());
                 return Err(CellProblem::new(column(), Some(text), message));
             }
             if text.contains('\0') {
@@ -210,7 +218,11 @@ pub struct Ndjson {
 
 impl Ndjson {
     fn open(file: File, bom: u64) -> Result<Ndjson, String> {
-        let mut ndjson = Ndjson { reader: BufReader::new(file), header: Arc::default(), next: Place { byte: bom, line: 1 } };
+        let mut ndjson = Ndjson {
+            reader: BufReader::new(file),
+            header: Arc::default(),
+            next: Place { byte: bom, line: 1 },
+        };
         let start = ndjson.next;
         ndjson.seek(start)?;
         let first = ndjson.line()?.ok_or("the file is empty")?;
@@ -273,7 +285,8 @@ fn flat(text: &str) -> Result<Vec<(String, Option<String>)>, CellProblem> {
             Value::Number(number) => found.push((name(), Some(number.to_string()))),
             Value::String(text) => found.push((name(), Some(text.clone()))),
             Value::Array(list) => {
-                let texts = list.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned));
+                let texts =
+                    list.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned));
                 found.push((name(), Some(texts.collect::<Vec<_>>().join(","))));
             }
             Value::Object(map) => {
@@ -285,7 +298,8 @@ fn flat(text: &str) -> Result<Vec<(String, Option<String>)>, CellProblem> {
         }
     }
     let wrong = |message: String| CellProblem::new(None, Some(text), message);
-    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| wrong(format!("not JSON: {error}")))?;
+    let value: serde_json::Value =
+        serde_json::from_str(text).map_err(|error| wrong(format!("not JSON: {error}")))?;
     if !value.is_object() {
         return Err(wrong("a row of NDJSON is an object".to_owned()));
     }
@@ -307,7 +321,12 @@ mod tests {
         let header = rows.header().to_vec();
         let (mut found, mut places) = (vec![], vec![]);
         let shown = |row: Result<Row, CellProblem>| match row {
-            Ok(row) => Ok(row.cells.iter().map(|cell| cell.clone().unwrap_or("-".into())).collect::<Vec<_>>().join("|")),
+            Ok(row) => Ok(row
+                .cells
+                .iter()
+                .map(|cell| cell.clone().unwrap_or("-".into()))
+                .collect::<Vec<_>>()
+                .join("|")),
             Err(problem) => Err(problem.message),
         };
         while let Some((place, row)) = rows.next()? {
@@ -352,11 +371,7 @@ mod tests {
     #[test]
     fn what_cannot_be_a_table_is_refused_with_its_reason() {
         let long = format!("a,b\n1,\"{}", "x\n".repeat(2_000_000));
-        for (bytes, reason) in [
-            (&b""[..], "empty"),
-            (b"\xff\xfea\0", "UTF-16"),
-            (long.as_bytes(), "quote"),
-        ] {
+        for (bytes, reason) in [(&b""[..], "empty"), (b"\xff\xfea\0", "UTF-16"), (long.as_bytes(), "quote")] {
             let refused = rows(bytes).unwrap_err();
             assert!(refused.contains(reason), "{refused}");
         }
