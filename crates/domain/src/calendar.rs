@@ -74,10 +74,13 @@ impl TimeZone {
         (Instant::MIN.0..=Instant::MAX.0).contains(&at).then_some(Instant(at))
     }
 
-    /// Whether [`TimeZone::read`] understands the pattern.
+    /// Whether [`TimeZone::read`] understands the pattern: whether it can read back what the pattern writes.
     pub fn is_pattern(pattern: &str) -> bool {
-        let mut items = StrftimeItems::new(pattern).peekable();
-        items.peek().is_some() && items.all(|item| !matches!(item, Item::Error))
+        if StrftimeItems::new(pattern).any(|item| matches!(item, Item::Error)) {
+            return false;
+        }
+        let written = Instant(1_772_355_600_000).utc().format(pattern).to_string();
+        TimeZone::UTC.read(&written, pattern).is_some()
     }
 }
 

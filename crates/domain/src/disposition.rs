@@ -199,6 +199,14 @@ impl DispositionReason {
         }
     }
 
+    /// As [`DispositionReason::allow`], for an ending that an import says: nobody counted attempts or noted dates then, and
+    /// the stage may be unknown. What the reason never allows stays refused.
+    pub fn allow_past(&self, outcome: CycleOutcome, disposal: &Disposal, at: Instant) -> Result<Return, Refused> {
+        let relaxed = DispositionReason { needs_attempts: false, needs_date: false, ..self.clone() };
+        let (attempts, rule) = (Attempts::default(), AttemptRule::default());
+        relaxed.allow(outcome, StageKind::Opportunity, disposal, &attempts, rule, at)
+    }
+
     fn alternatives(&self) -> String {
         let mut ways = vec![];
         if self.recycle {
@@ -217,6 +225,15 @@ impl DispositionReason {
         } else {
             format!("instead, {}", ways.join(" or "))
         }
+    }
+}
+
+/// What is said of a signal that the charter does not list.
+pub fn unknown_signal(signal: &str, known: &[String]) -> String {
+    let shown: String = signal.chars().take(80).collect();
+    match known {
+        [] => format!("no signal {shown:?}: the charter in force lists none"),
+        known => format!("no signal {shown:?} in the charter; it has {}", known.join(", ")),
     }
 }
 

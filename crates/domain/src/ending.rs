@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::change::Draft;
 use crate::clock::{ClockKind, ClockLevel, ClockState, SlaClock};
-use crate::disposition::{Disposal, Return};
+use crate::disposition::{Disposal, Return, unknown_signal};
 use crate::event::Fact;
 use crate::refused::{RefusalCode, Refused};
 use crate::sales::allowed_from;
@@ -49,10 +49,12 @@ impl Draft<'_> {
         let body = &self.scene.charter.body;
         let reason = body.reason(&disposal.reason)?;
         if let Some(signal) = disposal.recycle_on.as_ref().filter(|signal| !body.signals.contains(signal)) {
-            let message = format!("no signal {signal:?} in the charter; it has {}", body.signals.join(", "));
-            return Err(Refused::invalid("input/recycleOn", message));
+            return Err(Refused::invalid("input/recycleOn", unknown_signal(signal, &body.signals)));
         }
         let lead = &self.journey.lead;
+        if self.scene.cause == Cause::Import && !self.scene.live {
+            return reason.allow_past(outcome, disposal, self.scene.at);
+        }
         reason.allow(
             outcome,
             lead.stage,

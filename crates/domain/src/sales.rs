@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::change::{Draft, Record};
 use crate::clock::{CONTEXT_REQUESTED, ClockKind, ClockLevel};
 use crate::disposition::{Disposal, Return};
-use crate::evaluation::{Evaluation, furthest_met};
+use crate::evaluation::{Evaluation, furthest_met, is_guarded};
 use crate::event::{ActivityKind, Direction, Fact};
 use crate::refused::{RefusalCode, Refused};
 use crate::snapshot::Snapshot;
@@ -125,7 +125,9 @@ impl Draft<'_> {
                 &allowed_from(self.journey.lead.stage),
             ));
         }
-        let met = furthest_met(&evaluation.gates) == Some(StageKind::Sql);
+        // A charter without rule or criterion at this gate leaves it to the person.
+        let guarded = is_guarded(&self.scene.charter.body, StageKind::Sql);
+        let met = !guarded || furthest_met(&evaluation.gates) == Some(StageKind::Sql);
         let mut missing: Vec<String> =
             evaluation.gates.iter().flat_map(|gate| gate.missing.clone()).collect();
         if !met && missing.is_empty() {
@@ -142,7 +144,7 @@ impl Draft<'_> {
         self.emit(Fact::LeadEvaluated {
             evaluation: id,
             snapshot: evaluation.snapshot,
-            gate: Some(StageKind::Sql),
+            gate: evaluation.gates.last().map(|gate| gate.gate),
             result: Outcome::Advance,
             decisions: evaluation.decisions.iter().map(|decision| decision.id).collect(),
             persona,

@@ -1,10 +1,12 @@
 //! The running product: store, rules host, time, and the workspace as it stands. Flows take an `App` and decide.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use handfast_domain::calendar::TimeZone;
 use handfast_domain::time::{Clock, Ids, Instant};
 use handfast_rules::{Compiler, Host, HostConfig};
 use handfast_store::secret::Purpose;
@@ -24,8 +26,15 @@ pub struct Inner {
     pub host: Host,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
-    /// Imports of the past that run.
-    pub importing: AtomicUsize,
+    /// Whether an import is telling the past.
+    pub importing: AtomicBool,
+    /// Tokens that were revoked while the process runs: whoever listens with one is cut off.
+    pub revoked: tokio::sync::watch::Sender<BTreeSet<Uuid>>,
+    /// The zone in which days are counted. It changes inside the command that changes the charter, so that no command
+    /// after it counts by the old one.
+    pub zone: ArcSwap<TimeZone>,
+    /// Wakes whoever carries out imports.
+    pub imports: tokio::sync::Notify,
     workspace: ArcSwap<Workspace>,
     /// Reloads happen one after the other, so that an older one never overwrites a newer one.
     reloading: tokio::sync::Mutex<()>,
@@ -66,7 +75,10 @@ impl App {
             host,
             clock,
             ids,
-            importing: AtomicUsize::new(0),
+            importing: AtomicBool::new(false),
+            revoked: tokio::sync::watch::Sender::default(),
+            zone: ArcSwap::from_pointee(workspace.zone()),
+            imports: tokio::sync::Notify::new(),
             workspace: ArcSwap::from_pointee(workspace),
             reloading: tokio::sync::Mutex::new(()),
         };
@@ -82,6 +94,7 @@ impl App {
     pub async fn reload(&self) -> Result<(), Error> {
         let _turn = self.reloading.lock().await;
         let workspace = Workspace::load(&self.store, &self.host).await?;
+        self.zone.store(Arc::new(workspace.zone()));
         self.workspace.store(Arc::new(workspace));
         Ok(())
     }

@@ -11,6 +11,7 @@ use handfast_domain::field::TraitKinds;
 use handfast_domain::time::Instant;
 use handfast_rules::{Host, Rule, Settings};
 use handfast_store::campaign::Campaign;
+use handfast_store::change::DayOf;
 use handfast_store::directory::TraitDefinition;
 use handfast_store::{Store, directory};
 use uuid::Uuid;
@@ -25,6 +26,7 @@ pub struct LiveRule {
     pub settings: Settings,
 }
 
+#[derive(Clone)]
 pub struct Workspace {
     pub charter: Charter,
     pub charters: Vec<Charter>,
@@ -91,13 +93,17 @@ impl Workspace {
         self.campaigns.iter().find(|campaign| campaign.key == key)
     }
 
+    pub fn zone(&self) -> TimeZone {
+        self.zone
+    }
+
     /// Days since 1970-01-01 in the charter's time zone.
     pub fn day(&self, at: Instant) -> i32 {
         day_in(self.zone, at)
     }
 
-    pub fn day_of(&self) -> Box<dyn Fn(Instant) -> i32 + Send + Sync> {
-        day_of_zone(&self.charter.body.time_zone)
+    pub fn day_of(&self) -> Box<DayOf> {
+        day_of(self.zone)
     }
 
     pub fn charter_digest(&self) -> Digest {
@@ -105,9 +111,8 @@ impl Workspace {
     }
 }
 
-/// How days are counted in a zone of a charter.
-pub fn day_of_zone(name: &str) -> Box<dyn Fn(Instant) -> i32 + Send + Sync> {
-    let zone = TimeZone::parse(name).unwrap_or(TimeZone::UTC);
+/// How days are counted in a zone.
+pub fn day_of(zone: TimeZone) -> Box<DayOf> {
     Box::new(move |at| day_in(zone, at))
 }
 

@@ -94,8 +94,12 @@ pub async fn next_number(db: &impl ConnectionTrait) -> Result<u32> {
     small(Place("charter", "number", &last), last + 1)
 }
 
-/// A currency other than the given one in which deals are kept, if there is any.
-pub async fn other_currency(db: &impl ConnectionTrait, currency: &str) -> Result<Option<String>> {
-    let sql = "SELECT currency FROM opportunity WHERE currency <> $1 LIMIT 1";
-    fetch_value(db, sql, vec![currency.into()]).await
+/// Which amounts are kept in the currency in force and would become wrong under another one, if there are any.
+pub async fn amounts(db: &impl ConnectionTrait, other_than: &str) -> Result<Option<String>> {
+    let sql = "SELECT what FROM (SELECT 'deals' AS what, 1 AS place FROM opportunity WHERE currency <> $1 \
+               UNION ALL SELECT 'deals', 1 FROM counter WHERE metric = 'revenue' AND value <> 0 \
+               UNION ALL SELECT 'costs of campaigns', 2 FROM campaign WHERE cost_minor <> 0 \
+               UNION ALL SELECT 'revenues of accounts', 3 FROM account WHERE annual_revenue IS NOT NULL) kept \
+               ORDER BY place LIMIT 1";
+    fetch_value(db, sql, vec![other_than.into()]).await
 }

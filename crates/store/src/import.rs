@@ -55,6 +55,9 @@ pub struct Counts {
     pub warnings: i64,
     /// Cycles that the file ended as won.
     pub won: i64,
+    pub lost: i64,
+    pub recycled: i64,
+    pub disqualified: i64,
 }
 
 impl Counts {
@@ -68,6 +71,9 @@ impl Counts {
             refused: self.refused + more.refused,
             warnings: self.warnings + more.warnings,
             won: self.won + more.won,
+            lost: self.lost + more.lost,
+            recycled: self.recycled + more.recycled,
+            disqualified: self.disqualified + more.disqualified,
         }
     }
 }

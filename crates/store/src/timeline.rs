@@ -48,13 +48,14 @@ struct Row {
 
 /// The newest entries first.
 pub async fn of(db: &impl ConnectionTrait, lead: Uuid, limit: i64) -> Result<Vec<Entry>> {
+    // Of one instant, what follows from the other is the newer one: touch, evaluation, stages in their order, hand-off.
     let sql = "SELECT at, kind, summary, detail FROM ( \
-        SELECT occurred_at AS at, 'TOUCHPOINT' AS kind, channel AS summary, content AS detail FROM touchpoint WHERE lead = $1 \
-        UNION ALL SELECT at, 'ACTIVITY', kind || ' ' || direction, note FROM activity WHERE lead = $1 \
-        UNION ALL SELECT at, 'STAGE', coalesce(from_stage || ' to ', '') || to_stage, cause FROM stage_transition WHERE lead = $1 \
-        UNION ALL SELECT as_of, 'EVALUATION', cause, NULL FROM evaluation WHERE lead = $1 \
-        UNION ALL SELECT coalesce(answered_at, offered_at), 'HANDOFF', status, reason FROM handoff WHERE lead = $1 \
-        ) entries ORDER BY at DESC, kind, summary LIMIT $2";
+        SELECT occurred_at AS at, 0 AS place, 'TOUCHPOINT' AS kind, channel AS summary, content AS detail FROM touchpoint WHERE lead = $1 \
+        UNION ALL SELECT at, 1, 'ACTIVITY', kind || ' ' || direction, note FROM activity WHERE lead = $1 \
+        UNION ALL SELECT as_of, 2, 'EVALUATION', cause, NULL FROM evaluation WHERE lead = $1 \
+        UNION ALL SELECT at, 2 + stage_version, 'STAGE', coalesce(from_stage || ' to ', '') || to_stage, cause FROM stage_transition WHERE lead = $1 \
+        UNION ALL SELECT coalesce(answered_at, offered_at), 1000000, 'HANDOFF', status, reason FROM handoff WHERE lead = $1 \
+        ) entries ORDER BY at DESC, place DESC, summary LIMIT $2";
     let rows: Vec<Row> = fetch_all(db, sql, vec![lead.into(), limit.into()]).await?;
     rows.into_iter()
         .map(|row| {

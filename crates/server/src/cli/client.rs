@@ -94,17 +94,17 @@ impl Client {
     /// Runs a mutation whose payload has `errors`, and answers the payload.
     pub fn mutate(&self, field: &str, document: &str, variables: Value) -> Result<Value, CliError> {
         let payload = self.query(document, variables)?[field].clone();
-        match payload["errors"].as_array().and_then(|errors| errors.first()) {
-            Some(error) => {
-                let code = error["code"].as_str().unwrap_or_default();
-                let path: Vec<&str> =
-                    error["path"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-                let message = error["message"].as_str().unwrap_or("the server refused");
-                let place = if path.is_empty() { String::new() } else { format!(" (at {})", path.join("/")) };
-                Err(CliError::coded(code, format!("{message}{place}")))
-            }
-            None => Ok(payload),
-        }
+        let errors = payload["errors"].as_array().map_or(&[][..], Vec::as_slice);
+        let Some(first) = errors.first() else { return Ok(payload) };
+        let lines = errors.iter().map(|error| {
+            let path: Vec<&str> =
+                error["path"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let message = error["message"].as_str().unwrap_or("the server refused");
+            let place = if path.is_empty() { String::new() } else { format!(" (at {})", path.join("/")) };
+            format!("{message}{place}")
+        });
+        let code = first["code"].as_str().unwrap_or_default();
+        Err(CliError::coded(code, lines.collect::<Vec<_>>().join("\n  ")))
     }
 
     /// Streams a file to the server and answers its sha-256.

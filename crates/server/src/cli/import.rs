@@ -79,7 +79,7 @@ pub fn import(args: ImportArgs) -> Result<ExitCode, CliError> {
     }
 }
 
-const RUN: &str = "id status dryRun rows done total created updated unchanged refused warnings won message";
+const RUN: &str = "id status dryRun rows done total created updated unchanged refused warnings won lost recycled disqualified message";
 
 /// Sends a file and waits until it is imported. Answers the run.
 pub fn run(
@@ -170,7 +170,9 @@ fn print_summary(run: &Value, json: bool, shown: u64) {
         println!();
     }
     println!("{} rows{tried}", text("rows"));
-    for key in ["created", "updated", "unchanged", "won", "refused", "warnings"] {
+    let always = ["created", "updated", "unchanged", "won", "refused", "warnings"];
+    let ends = ["lost", "recycled", "disqualified"].into_iter().filter(|key| text(key) != "0");
+    for key in always.into_iter().chain(ends) {
         println!("{key:<12}{:>9}", text(key));
     }
     if run["dryRun"] == json!(true) {

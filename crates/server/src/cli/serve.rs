@@ -59,6 +59,7 @@ pub struct Running {
     pub first_token: Option<String>,
     served: tokio::task::JoinHandle<()>,
     timers: tokio::task::JoinHandle<()>,
+    imports: tokio::task::JoinHandle<()>,
 }
 
 /// Binds, starts the timers and what an earlier process left unfinished, and answers requests.
@@ -81,8 +82,9 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
     let served =
         tokio::spawn(http::serve(listener, router, lifecycle.clone(), config.edge.connection.clone()));
     let timers = tokio::spawn(flows::timers::run(app.clone(), config.server.timer_interval_ms));
+    let imports = tokio::spawn(flows::import::run(app.clone()));
     lifecycle.ready();
-    Ok(Running { app, address, lifecycle, first_token, served, timers })
+    Ok(Running { app, address, lifecycle, first_token, served, timers, imports })
 }
 
 impl Running {
@@ -99,6 +101,7 @@ impl Running {
             tracing::error!(%error, "the server task failed");
         }
         self.timers.abort();
+        self.imports.abort();
         self.app.store.close().await;
     }
 }

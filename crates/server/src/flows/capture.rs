@@ -371,8 +371,10 @@ pub async fn plan(
             Some(journey) => journey,
             None => Journey::blank(one.lead, one.at),
         };
+        // A row of the past that comes late moves nobody before its own beginning.
+        let told_at = one.at.max(journey.cycle.opened_at);
         let scene =
-            handfast_domain::change::Scene { at: if scene.live { scene.at } else { one.at }, ..scene };
+            handfast_domain::change::Scene { at: if scene.live { scene.at } else { told_at }, ..scene };
         let mut draft = Draft::new(journey, scene);
         let started = start(&mut draft, one).and_then(|()| assert(&mut draft, one));
         if let Err(why) = started {
@@ -557,6 +559,18 @@ pub fn check(workspace: &Workspace, intake: &Intake, now: Instant) -> Result<Int
     if intake.email.is_none() && intake.phone.is_none() && intake.external.is_none() {
         return Err(Refused::invalid("", "a lead needs an identity: an e-mail, a phone or an external id"));
     }
+    let company = intake.company.clone().unwrap_or_default();
+    for (path, number) in [("employees", company.employees), ("annualRevenue", company.annual_revenue)] {
+        if let Some(number) = number.filter(|number| !(0..=1 << 53).contains(number)) {
+            let message = format!("0 to 2^53, found {number}");
+            return Err(Refused::invalid(path, message).at("company"));
+        }
+    }
+    if let Some(key) = intake.campaign.as_ref().filter(|key| !is_key(key)) {
+        let shown: String = key.chars().take(80).collect();
+        let message = format!("{shown:?} is no key of a campaign: 1 to 64 of a-z, 0-9, - and _");
+        return Err(Refused::invalid("campaign", message));
+    }
     if let Some(key) = &intake.campaign
         && workspace.campaign_by_key(key).is_none()
     {
@@ -642,8 +656,8 @@ pub fn trait_value(workspace: &Workspace, key: &str, text: &str) -> Option<Value
     }
     match definition.kind {
         Kind::Boolean => match text.to_lowercase().as_str() {
-            "true" | "yes" | "1" => Some(Value::Boolean(true)),
-            "false" | "no" | "0" => Some(Value::Boolean(false)),
+            "true" | "yes" | "y" | "1" => Some(Value::Boolean(true)),
+            "false" | "no" | "n" | "0" => Some(Value::Boolean(false)),
             _ => None,
         },
         Kind::Integer => text.parse().ok().filter(|n: &i64| n.unsigned_abs() < 1 << 53).map(Value::Integer),

@@ -1,5 +1,8 @@
 //! The charter's way into force: proposed, signed by both sides over one digest, activated; or rejected by either.
 
+use std::sync::Arc;
+
+use handfast_domain::calendar::TimeZone;
 use handfast_domain::charter::{Charter, CharterBody, CharterStatus, Known, Rejection, Signature};
 use handfast_domain::digest::Digest;
 use handfast_domain::event::{Fact, StreamKind};
@@ -12,7 +15,7 @@ use super::commit::{Ask, Decided, stream_of};
 use super::directory::Standing;
 use super::{Error, Viewer, scope};
 use crate::app::App;
-use crate::workspace::day_of_zone;
+use crate::workspace::day_of;
 
 /// Longest comment of a signature, and longest reason of a rejection, in characters.
 const WORDS: usize = 1_000;
@@ -71,13 +74,18 @@ pub async fn activate(app: &App, ask: &Ask<'_>, number: u32) -> Result<Charter, 
     let now = app.now();
     settle(app, ask, move |standing| {
         let mut charter = standing.charter(number)?;
+        charter.activate(now).map_err(one)?;
         // Teams, queues and traits may have changed since it was proposed.
         let known = Known::of(&standing.nouns.directory, standing.nouns.trait_kinds());
         let problems = charter.body.problems(&known);
         if !problems.is_empty() {
-            return Err(problems);
+            let path = vec!["input".to_owned(), "number".to_owned()];
+            let moved = |problem: Refused| {
+                let place = problem.path.iter().skip(2).cloned().collect::<Vec<_>>().join("/");
+                Refused { message: format!("{place}: {}", problem.message), path: path.clone(), ..problem }
+            };
+            return Err(problems.into_iter().map(moved).collect());
         }
-        charter.activate(now).map_err(one)?;
         let replaces = standing.active().map_or(0, |active| active.number);
         let fact = Fact::CharterActivated { number, digest: charter.digest, replaces };
         Ok((charter, fact))
@@ -118,7 +126,7 @@ where
             if charter.status == CharterStatus::Active
                 && let Some(before) = scene.active()
             {
-                replace(tx, before, &charter).await?;
+                replace(&own, tx, before, &charter).await?;
             }
             rows::put(tx, &charter).await?;
             let number = charter.number.to_string();
@@ -127,11 +135,17 @@ where
             Ok((charter, number))
         })
     });
-    match decided.await? {
+    let decided = match decided.await {
+        Ok(decided) => decided,
+        Err(error) => {
+            // The command may have begun to count by another zone before it was undone.
+            app.reload().await?;
+            return Err(error);
+        }
+    };
+    match decided {
         Decided::Now(charter) => {
-            if !ask.dry_run {
-                app.reload().await?;
-            }
+            app.reload().await?;
             Ok(charter)
         }
         Decided::Before(number) => {
@@ -143,21 +157,23 @@ where
 }
 
 /// What was counted under the charter before must stay right under the new one.
-async fn replace(tx: &Tx, before: &Charter, after: &Charter) -> Result<(), Error> {
+async fn replace(app: &App, tx: &Tx, before: &Charter, after: &Charter) -> Result<(), Error> {
     let (old, new) = (&before.body, &after.body);
     if new.currency != old.currency
-        && let Some(other) = rows::other_currency(tx, &new.currency).await?
+        && let Some(other) = rows::amounts(tx, &new.currency).await?
     {
         let message = format!(
-            "there are deals in {other}, which could not be added up with amounts in {}; keep the currency",
-            new.currency
+            "there are {other}, which could not be added up with amounts in {}; keep the currency {}",
+            new.currency, old.currency
         );
         return Err(Refused::new(RefusalCode::CurrencyMismatch, message).at("input/number").into());
     }
     rows::put(tx, &Charter { status: CharterStatus::Superseded, ..before.clone() }).await?;
     // Days begin at other instants in another zone.
     if new.time_zone != old.time_zone {
-        ledger::recount(tx, day_of_zone(&new.time_zone).as_ref()).await?;
+        let zone = TimeZone::parse(&new.time_zone).unwrap_or(TimeZone::UTC);
+        ledger::recount(tx, day_of(zone).as_ref()).await?;
+        app.zone.store(Arc::new(zone));
     }
     Ok(())
 }

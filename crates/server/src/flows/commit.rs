@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::{Error, Viewer};
 use crate::app::App;
+use crate::workspace::day_of;
 
 /// What one command writes.
 #[derive(Clone, Debug, Default)]
@@ -103,7 +104,7 @@ impl From<StoreError> for Stop {
 impl App {
     /// Writes the plan, or nothing of it. `answer` is what a repetition of the request will be told.
     pub async fn commit(&self, plan: Plan, once: Option<&Once>, answer: String) -> Result<Committed, Error> {
-        let (once, now, day_of) = (once.cloned(), self.now(), self.workspace().day_of());
+        let (once, now, own) = (once.cloned(), self.now(), self.clone());
         let written = self.store.try_write(move |tx| {
             Box::pin(async move {
                 if let Some(once) = &once {
@@ -112,6 +113,7 @@ impl App {
                         Reservation::New => {}
                     }
                 }
+                let day_of = day_of(**own.zone.load());
                 write(tx, plan, day_of.as_ref()).await?;
                 if let Some(once) = &once {
                     idempotency::answer(tx, &once.key, &answer).await?;

@@ -83,7 +83,7 @@ pub struct NewUser {
     pub side: Option<Side>,
     pub service: bool,
     pub calendar: Option<String>,
-    pub capacity: u32,
+    pub capacity: i64,
     pub territories: Vec<String>,
 }
 
@@ -104,7 +104,10 @@ pub async fn upsert_user(app: &App, ask: &Ask<'_>, new: NewUser) -> Result<User,
         if let Some(calendar) = &calendar {
             checks.exists("calendar", "calendar", calendar, keys(&directory.calendars));
         }
-        checks.need(capacity <= 10_000, "capacity", || format!("at most 10000 open leads, found {capacity}"));
+        checks.need((0..=10_000).contains(&capacity), "capacity", || {
+            format!("0 to 10000 open leads, found {capacity}")
+        });
+        let capacity = u32::try_from(capacity).unwrap_or(0);
         for (place, territory) in territories.iter().enumerate() {
             let path = format!("territories/{place}");
             checks.exists(&path, "territory", territory, keys(&directory.territories));

@@ -80,6 +80,8 @@ impl From<StoreError> for Error {
 #[derive(Clone, Debug)]
 pub struct Viewer {
     pub user: User,
+    /// The token that it came with.
+    pub token: Uuid,
     pub scopes: Vec<String>,
 }
 
@@ -124,8 +126,7 @@ impl Viewer {
     }
 }
 
-/// What an earlier process left unfinished goes on: validations, imports.
+/// What an earlier process left in the middle of its checks is checked again.
 pub async fn resume(app: &crate::app::App) -> Result<(), Error> {
-    plugin::resume(app).await?;
-    import::resume(app).await
+    plugin::resume(app).await
 }

@@ -1,5 +1,6 @@
 //! Signals: something happened, for example a feature was released, and the leads that wait for it come back.
 
+use handfast_domain::disposition::unknown_signal as unknown;
 use handfast_domain::refused::Refused;
 use handfast_domain::stage::{Cause, CycleOpenedBy, Side};
 use uuid::Uuid;
@@ -17,8 +18,7 @@ pub async fn announce(app: &App, viewer: &Viewer, signal: &str) -> Result<u32, E
     viewer.require_side(Side::Marketing, "announce a signal")?;
     let signals = &app.workspace().charter.body.signals;
     if !signals.iter().any(|known| known == signal) {
-        let message = format!("no signal {signal:?} in the charter; it has {}", signals.join(", "));
-        return Err(Refused::invalid("input/signal", message).into());
+        return Err(Refused::invalid("signal", unknown(signal, signals)).into());
     }
     let (mut after, mut back) = (Uuid::nil(), 0);
     loop {

@@ -101,10 +101,14 @@ pub async fn revoke(app: &App, ask: &Ask<'_>, id: Uuid) -> Result<Token, Error> 
             Ok((token, id.to_string()))
         })
     });
-    match decided.await? {
-        Decided::Now(token) => Ok(token),
-        Decided::Before(id) => find(app, &id).await,
+    let token = match decided.await? {
+        Decided::Now(token) => token,
+        Decided::Before(id) => find(app, &id).await?,
+    };
+    if !ask.dry_run {
+        app.revoked.send_if_modified(|revoked| revoked.insert(token.id));
     }
+    Ok(token)
 }
 
 /// The tokens of a user, newest first: one's own, or for the admin anybody's.

@@ -7,7 +7,7 @@ use handfast_domain::time::Instant;
 use handfast_store::campaign::Campaign as Row;
 
 use super::page::{Page, PageArgs};
-use super::problem::{UserError, failure, payload};
+use super::problem::{UserError, coded, failure, payload};
 use super::results::{self, CampaignResults};
 use super::scalar::{Long, Money, global, local};
 use super::{app, ask, read_viewer};
@@ -73,6 +73,9 @@ impl CampaignQuery {
         key: Option<String>,
     ) -> async_graphql::Result<Option<Campaign>> {
         read_viewer(ctx)?;
+        if id.is_some() == key.is_some() {
+            return Err(coded("VALIDATION", "give id or key: one of them names the campaign", false));
+        }
         let id = id
             .map(|id| local("Campaign", &id, "id"))
             .transpose()

@@ -9,7 +9,7 @@ use handfast_domain::stage::Side;
 use handfast_store::directory::TraitDefinition as DefinedTrait;
 
 use super::problem::{UserError, payload};
-use super::scalar::{Uuid, global};
+use super::scalar::{Long, Uuid, global};
 use super::{app, ask, read_viewer, viewer};
 use crate::flows::{directory as flow, signal};
 
@@ -389,7 +389,7 @@ pub struct TraitPayload {
 #[derive(SimpleObject)]
 pub struct SignalPayload {
     /// Leads whose next cycle it opened.
-    leads: i32,
+    leads: Long,
     errors: Vec<UserError>,
 }
 
@@ -437,8 +437,7 @@ impl DirectoryMutation {
             dry_run,
         } = input;
         let ask = ask(ctx, "upsertUser", idempotency_key, dry_run, &said)?;
-        // A negative capacity is refused like one that is too large.
-        let capacity = u32::try_from(capacity.unwrap_or(50)).unwrap_or(u32::MAX);
+        let capacity = i64::from(capacity.unwrap_or(50));
         let (service, territories) = (service.unwrap_or(false), territories.unwrap_or_default());
         let new = flow::NewUser { key, name, team, side, service, calendar, capacity, territories };
         let (user, errors) = payload(flow::upsert_user(app(ctx)?, &ask, new).await)?;
@@ -529,6 +528,6 @@ impl DirectoryMutation {
         signal: String,
     ) -> async_graphql::Result<SignalPayload> {
         let (leads, errors) = payload(signal::announce(app(ctx)?, viewer(ctx)?, &signal).await)?;
-        Ok(SignalPayload { leads: super::small(leads.unwrap_or(0)), errors })
+        Ok(SignalPayload { leads: Long(i64::from(leads.unwrap_or(0))), errors })
     }
 }

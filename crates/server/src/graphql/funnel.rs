@@ -1,6 +1,9 @@
 //! The funnel in numbers: where leads stand, how far they came, what converts, how cycles end.
 
 use async_graphql::{Context, Object, SimpleObject};
+use handfast_domain::charter::StageDefinition;
+use handfast_domain::clock::Party;
+use handfast_domain::evaluation::Composition;
 use handfast_domain::stage::{CycleOutcome, StageKind};
 use handfast_domain::time::Instant;
 use handfast_store::funnel::Counts;
@@ -17,7 +20,7 @@ pub struct Funnel {
     /// The agreement in force: what its stages mean is what is counted.
     charter: FunnelCharter,
     as_of: Instant,
-    /// The charter's stages, in order.
+    /// The charter's stages, in order; and stages of earlier charters where leads stand.
     stages: Vec<FunnelStage>,
     /// From each stage to the next one.
     conversion: Vec<FunnelConversion>,
@@ -113,7 +116,7 @@ async fn counts(app: &App) -> async_graphql::Result<Counts> {
 }
 
 fn wrap(workspace: &Workspace, counts: &Counts) -> Vec<FunnelStage> {
-    let stage = |definition: &handfast_domain::charter::StageDefinition| {
+    let stage = |definition: &StageDefinition| {
         let stage = definition.kind;
         let standing = CycleOutcome::ALL.iter().map(|outcome| (*outcome, counts.standing(stage, *outcome)));
         FunnelStage {
@@ -128,7 +131,25 @@ fn wrap(workspace: &Workspace, counts: &Counts) -> Vec<FunnelStage> {
                 .collect(),
         }
     };
-    workspace.charter.body.stages.iter().map(stage).collect()
+    let body = &workspace.charter.body;
+    let mut stages: Vec<FunnelStage> = body.stages.iter().map(stage).collect();
+    // A lead may stand at a stage that an earlier charter had; it must not vanish.
+    for kind in StageKind::ALL.iter().filter(|kind| body.stage(**kind).is_none()) {
+        let left = stage(&StageDefinition {
+            kind: *kind,
+            label: kind.to_string(),
+            meaning: String::new(),
+            owner: Party::Marketing,
+            entry: vec![],
+            exit: vec![],
+            composition: Composition::All,
+        });
+        if !left.standing.is_empty() {
+            let place = stages.iter().position(|other| other.stage > *kind).unwrap_or(stages.len());
+            stages.insert(place, left);
+        }
+    }
+    stages
 }
 
 fn conversion(workspace: &Workspace, counts: &Counts) -> Vec<FunnelConversion> {

@@ -38,7 +38,7 @@ pub enum ImportRowOutcome {
     Recycled,
     /// Its cycle ended as disqualified.
     Disqualified,
-    /// Nothing of the row was taken.
+    /// Nothing of this part of the row was taken.
     Refused,
     /// The row was taken, but something in it is odd.
     Warning,
@@ -83,6 +83,9 @@ pub struct ImportRun {
     warnings: Long,
     /// Cycles that the file ended as won.
     won: Long,
+    lost: Long,
+    recycled: Long,
+    disqualified: Long,
     /// Why it failed or was cancelled.
     message: Option<String>,
     /// Rows from this instant on came in as live ones.
@@ -118,6 +121,9 @@ impl ImportRun {
             refused: Long(counts.refused),
             warnings: Long(counts.warnings),
             won: Long(counts.won),
+            lost: Long(counts.lost),
+            recycled: Long(counts.recycled),
+            disqualified: Long(counts.disqualified),
             message: run.message.clone(),
             live_from: run.live_from,
             started_at: run.started_at,

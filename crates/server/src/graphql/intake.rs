@@ -13,7 +13,7 @@ use super::{app, once, viewer};
 use crate::flows::capture::{self, Intake, IntakeCompany};
 use crate::flows::lead::LeadKey;
 use crate::flows::touch::{self, Touch};
-use crate::flows::{Error, evaluate, route};
+use crate::flows::{Error, evaluate, route, scope};
 
 /// What is known of a company.
 #[derive(Clone, Debug, Default, InputObject)]
@@ -22,7 +22,8 @@ pub struct CompanyInput {
     /// The company's own domain; accounts are recognised by it.
     domain: Option<String>,
     industry: Option<String>,
-    employees: Option<i32>,
+    /// How many people work there.
+    employees: Option<Long>,
     /// Minor units of the workspace's currency.
     annual_revenue: Option<Long>,
     /// ISO 3166 alpha-2.
@@ -93,7 +94,7 @@ impl From<LeadInput> for Intake {
             name: company.name,
             domain: company.domain,
             industry: company.industry,
-            employees: company.employees.map(i64::from),
+            employees: company.employees.map(|Long(people)| people),
             annual_revenue: company.annual_revenue.map(|Long(minor)| minor),
             country: company.country,
             region: company.region,
@@ -142,6 +143,7 @@ pub struct CaptureLeadsInput {
 
 #[derive(SimpleObject)]
 pub struct CaptureLeadPayload {
+    /// Null when it was refused, in a dry run, or when your token may not read leads.
     lead: Option<Lead>,
     /// False when the person was known already.
     created: bool,
@@ -151,7 +153,7 @@ pub struct CaptureLeadPayload {
 /// What became of one lead of a batch.
 #[derive(SimpleObject)]
 pub struct CaptureResult {
-    /// Null when it was refused, or in a dry run.
+    /// Null when it was refused, in a dry run, or when your token may not read leads.
     lead: Option<Lead>,
     created: bool,
     errors: Vec<UserError>,
@@ -260,6 +262,8 @@ impl IntakeMutation {
         let once = once(ctx, "recordTouchpoints", input.idempotency_key, &input.touchpoints)?;
         let (app, viewer) = (app(ctx)?, viewer(ctx)?);
         let result = async {
+            // Before leads are looked for: who may not write learns nothing of who is known.
+            viewer.require(scope::LEADS_WRITE)?;
             let mut touches = vec![];
             for (index, one) in input.touchpoints.into_iter().enumerate() {
                 touches.push(read_touch(app, one).await.map_err(|error| at(error, index))?);

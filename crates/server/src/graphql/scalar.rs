@@ -96,8 +96,8 @@ pub fn local(kind: &str, id: &ID, path: &str) -> Result<RawUuid, Refused> {
     match read_global(id) {
         Some((found, uuid)) if found == kind => Ok(uuid),
         Some((found, _)) => {
-            Err(Refused::invalid(path, format!("expected the id of a {kind}, found one of a {found}")))
+            Err(Refused::invalid(path, format!("expected an id of the kind {kind}, found one of the kind {found}")))
         }
-        None => Err(Refused::invalid(path, format!("expected the id of a {kind}"))),
+        None => Err(Refused::invalid(path, format!("expected an id of the kind {kind}"))),
     }
 }

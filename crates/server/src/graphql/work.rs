@@ -15,7 +15,7 @@ use super::scalar::Money;
 use super::{app, once, viewer};
 use crate::app::App;
 use crate::flows::lead::{Target, change, find};
-use crate::flows::{Error, qualify};
+use crate::flows::{Error, qualify, scope};
 
 /// Which lead to change, and whether it may have changed meanwhile.
 #[derive(Clone, Debug, InputObject)]
@@ -30,7 +30,7 @@ pub struct LeadTarget {
 
 #[derive(SimpleObject)]
 pub struct LeadPayload {
-    /// The lead as it is now; null when it was refused.
+    /// The lead as it is now; null when it was refused, or when your token may not read leads.
     lead: Option<Lead>,
     errors: Vec<UserError>,
 }
@@ -323,6 +323,8 @@ pub async fn changed(
     let (app, viewer) = (app(ctx)?, viewer(ctx)?);
     let once = once(ctx, field, input.idempotency_key.clone(), &ctx.field().arguments().unwrap_or_default())?;
     let result = async {
+        // Before the lead is looked for: who may not write learns nothing of who is known.
+        viewer.require(scope::LEADS_WRITE)?;
         let lead = find(app, &input.lead.key()?).await?;
         let expected_version = input.expected_version.map(i64::from);
         let target = Target { viewer, lead, expected_version, once, dry_run: input.dry_run.unwrap_or(false) };
@@ -330,7 +332,7 @@ pub async fn changed(
         Ok(lead)
     };
     let (lead, errors) = payload(result.await)?;
-    let lead = match lead {
+    let lead = match lead.filter(|_| viewer.may(scope::LEADS_READ)) {
         Some(lead) => lead_by(app, lead, &want(ctx.look_ahead().field("lead"))).await?,
         None => None,
     };

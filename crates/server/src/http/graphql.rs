@@ -155,7 +155,7 @@ pub(super) async fn discard(mut stream: axum::body::BodyDataStream) {
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
-    const CHARS: usize = 200;
+    const CHARS: usize = 128;
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let text = value.to_str().map(|text| text.trim().trim_matches('"')).unwrap_or_default();
     if text.is_empty() || text.len() > CHARS {

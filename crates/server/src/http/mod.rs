@@ -30,6 +30,7 @@ use async_graphql::Executor;
 use axum::Router;
 use axum::http::{HeaderMap, header};
 use axum::routing::{any, get};
+use futures_util::future::BoxFuture;
 use handfast_domain::time::{Clock, Instant};
 use tokio::sync::Semaphore;
 
@@ -51,6 +52,11 @@ pub trait Admission: Clone + Send + Sync + 'static {
         &self,
         bearer: Option<&str>,
     ) -> impl Future<Output = Result<Admitted<Self::Viewer>, Denied>> + Send;
+
+    /// Resolves when the viewer may no longer listen, for example because its token was revoked.
+    fn ended(&self, _viewer: &Self::Viewer) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// Somebody who may ask.

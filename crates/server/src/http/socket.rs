@@ -19,6 +19,7 @@ use axum::extract::FromRequestParts;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::header;
 use axum::http::request::Parts;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{AbortHandle, BoxStream, SelectAll, abortable};
 use futures_util::{FutureExt, SinkExt, StreamExt, stream};
 use tokio::time::{Instant, Sleep};
@@ -114,6 +115,8 @@ struct Session<E: Executor, A: Admission> {
     token: Option<String>,
     viewer: Option<A::Viewer>,
     expires_at: Option<handfast_domain::time::Instant>,
+    /// Resolves when the token was revoked.
+    ended: BoxFuture<'static, ()>,
     opened: Instant,
     heard: Instant,
     /// When the last messages came, for the rate.
@@ -143,6 +146,7 @@ impl<E: Executor, A: Admission> Session<E, A> {
             token,
             viewer: None,
             expires_at: None,
+            ended: std::future::pending().boxed(),
             opened: now,
             heard: now,
             recent: VecDeque::new(),
@@ -161,6 +165,7 @@ impl<E: Executor, A: Admission> Session<E, A> {
             let step = tokio::select! {
                 biased;
                 () = stay.over() => Err(close(GOING_AWAY, "the server is shutting down; reconnect")),
+                () = &mut self.ended => Err(close(FORBIDDEN, "Forbidden: the token was revoked")),
                 () = &mut alarm => self.ring(socket, alarm.as_mut()).await,
                 message = socket.recv() => self.hear(socket, message, alarm.as_mut()).await,
                 Some(item) = self.answers.next(), if !self.answers.is_empty() => self.tell_all(socket, item).await,
@@ -272,6 +277,7 @@ impl<E: Executor, A: Admission> Session<E, A> {
         };
         match self.edge.admission.admit(token.as_deref()).await {
             Ok(Admitted { viewer, expires_at }) => {
+                self.ended = self.edge.admission.ended(&viewer);
                 self.viewer = Some(viewer);
                 self.expires_at = expires_at;
                 Ok(())

@@ -18,6 +18,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::mpsc;
 
@@ -72,6 +73,7 @@ async fn open<E: Executor, A: Admission>(
     let slot = edge.slots.clone().try_acquire_owned();
     let slot = slot.map_err(|_| Problem::new(Code::Busy, "too many open streams, try again later"))?;
     let left = edge.time_left(admitted.expires_at);
+    let ended = edge.admission.ended(&admitted.viewer);
     request = request.data(admitted.viewer).data(id.clone());
     if let Some(last) = last {
         request = request.data(last);
@@ -81,7 +83,7 @@ async fn open<E: Executor, A: Admission>(
     let stay = edge.lifecycle.stay();
     let pump = Pump { edge: edge.clone(), id: id.clone(), answers, sender };
     tokio::spawn(async move {
-        pump.run(left.map(Duration::from_millis), stay).await;
+        pump.run(left.map(Duration::from_millis), ended, stay).await;
         drop(slot);
     });
     let keep_alive = edge.socket.keep_alive();
@@ -112,7 +114,7 @@ struct Pump<E, A> {
 }
 
 impl<E: Executor, A: Admission> Pump<E, A> {
-    async fn run(mut self, left: Option<Duration>, mut stay: Stay) {
+    async fn run(mut self, left: Option<Duration>, ended: BoxFuture<'static, ()>, mut stay: Stay) {
         let expired = async {
             match left {
                 Some(left) => tokio::time::sleep(left).await,
@@ -123,6 +125,7 @@ impl<E: Executor, A: Admission> Pump<E, A> {
         tokio::select! {
             () = self.pump() => {}
             () = expired => {}
+            () = ended => {}
             () = stay.over() => {}
             () = gone.closed() => {}
         }

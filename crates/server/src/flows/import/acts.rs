@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use handfast_domain::calendar::TimeZone;
+use handfast_domain::field::is_key;
 use handfast_domain::stage::Channel;
 use handfast_domain::time::Instant;
 
@@ -40,6 +41,8 @@ pub struct Acts {
     pub rows: i64,
     /// Keys of the campaigns that rows name, with the channel of the first such row.
     pub campaigns: BTreeMap<String, Option<Channel>>,
+    /// Rows that cannot be read at all, by where they begin.
+    pub unreadable: BTreeMap<u64, CellProblem>,
 }
 
 /// How a mapping is read in this workspace.
@@ -48,6 +51,8 @@ pub struct Reading {
     pub mapping: Mapping,
     pub zone: TimeZone,
     pub currency: String,
+    /// When the run began: the time of rows that tell more about a lead and say no time.
+    pub begun: Instant,
 }
 
 impl Acts {
@@ -60,9 +65,15 @@ impl Acts {
             if found.rows as usize > ROWS {
                 return Err(format!("a file has at most {ROWS} rows; split it"));
             }
-            match row.and_then(|row| found.note(place, &row, reading)) {
-                Ok(()) => {}
-                Err(_) => found.acts.push(Act { at: Instant::MIN, place, kind: Kind::Bad }),
+            let noted = match row {
+                Ok(row) => found.note(place, &row, reading).is_ok(),
+                Err(problem) => {
+                    found.unreadable.insert(place.byte, problem);
+                    false
+                }
+            };
+            if !noted {
+                found.acts.push(Act { at: Instant::MIN, place, kind: Kind::Bad });
             }
         }
         // Bad rows first, then by time; rows of one instant in the order of the file.
@@ -71,12 +82,12 @@ impl Acts {
     }
 
     fn note(&mut self, place: Place, row: &Row, reading: &Reading) -> Result<(), CellProblem> {
-        let Reading { mapping, zone, currency } = reading;
+        let Reading { mapping, zone, currency, begun } = reading;
         let ended = mapping.ended(row, *zone, currency)?;
         if mapping.lead.is_none() {
             let at = match &ended {
                 Some(ended) => ended.at,
-                None => mapping.captured_at(row, *zone)?,
+                None => mapping.told_at(row, *zone)?.unwrap_or(*begun),
             };
             self.acts.push(Act { at, place, kind: Kind::Follow });
             return Ok(());
@@ -85,6 +96,7 @@ impl Acts {
         if let Some(lead) = &mapping.lead
             && mapping.create_campaigns.is_some()
             && let Some(key) = lead.campaign.as_ref().map_or(Ok(None), |cell| cell.text(row))?
+            && is_key(&key)
             && !self.campaigns.contains_key(&key)
         {
             if self.campaigns.len() >= CAMPAIGNS {

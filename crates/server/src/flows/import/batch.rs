@@ -1,14 +1,16 @@
 //! A run's acts, some hundreds at a time: read, judged as of then, written in one transaction with the run's progress.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use handfast_domain::change::{Draft, Scene};
 use handfast_domain::digest::Digest;
 use handfast_domain::disposition::Disposal;
 use handfast_domain::lead::Journey;
+use handfast_domain::qualify::Capture as NewCapture;
 use handfast_domain::refused::{RefusalCode, Refused};
-use handfast_domain::stage::{Cause, CycleOutcome};
-use handfast_domain::time::Instant;
+use handfast_domain::stage::{Cause, CycleOutcome, StageKind};
+use handfast_domain::time::{DAY, Instant};
 use handfast_store::import::{self as store, Counts, ImportProgress, ImportRun, RowResult};
 use handfast_store::person::{ExternalRef, Trait, identities};
 use uuid::Uuid;
@@ -33,29 +35,45 @@ pub async fn all(app: &App, mut run: ImportRun, reading: Reading, acts: Acts) ->
     let (path, delimiter) = (app.store.blobs().path(run.digest), reading.mapping.delimiter);
     let opened = blocking(move || Rows::open(&path, delimiter)).await?;
     let mut file = opened.map_err(Error::fault)?;
-    let mut known = DryRun::default();
-    let mut next = usize::try_from(run.next).unwrap_or(usize::MAX);
-    while next < acts.acts.len() {
+    let (mut tried, done) = (Tried::default(), run.next);
+    // What a dry run would have written stands nowhere: after a restart its first part is tried once more.
+    if run.dry_run {
+        run.next = 0;
+    }
+    while run.next < acts.acts.len() as i64 {
+        let next = usize::try_from(run.next).unwrap_or(usize::MAX);
         let end = acts.acts.len().min(next + BATCH);
         let slice = same_time(&acts.acts[next..end], run.live_from).to_vec();
         let (rows, back) = blocking(move || {
-            let rows: Result<Vec<_>, String> =
-                slice.iter().map(|act| Ok((*act, file.at(act.place)?))).collect();
+            let read = |act: &Act| match act.kind {
+                Kind::Bad if file.at(act.place).is_err() => Ok((*act, Err(unreadable()))),
+                _ => Ok((*act, file.at(act.place)?)),
+            };
+            let rows: Result<Vec<_>, String> = slice.iter().map(read).collect();
             (rows, file)
         })
         .await?;
         file = back;
-        let rows: Vec<(Act, Result<Row, CellProblem>)> = rows.map_err(Error::fault)?;
-        match one(app, &run, &reading, &acts, &rows, &mut known).await? {
-            Some((done, counts)) => {
-                next += done;
-                (run.next, run.counts) = (next as i64, counts);
+        let mut rows: Vec<(Act, Result<Row, CellProblem>)> = rows.map_err(Error::fault)?;
+        for (act, row) in &mut rows {
+            if let Some(problem) = acts.unreadable.get(&act.place.byte) {
+                *row = Err(problem.clone());
             }
-            // Cancelled meanwhile.
-            None => return Ok(()),
         }
+        let Some(step) = one(app, &run, &reading, &acts, &rows, &mut tried).await? else {
+            // Cancelled meanwhile.
+            return Ok(());
+        };
+        (run.next, run.counts) = match run.next < done {
+            true => (step.0, run.counts),
+            false => step,
+        };
     }
     Ok(())
+}
+
+fn unreadable() -> CellProblem {
+    CellProblem::new(None, None, "the row cannot be read")
 }
 
 /// The acts at the beginning that are all past, or all live.
@@ -66,42 +84,59 @@ fn same_time(acts: &[Act], live_from: Instant) -> &[Act] {
     &acts[..end]
 }
 
-/// A dry run writes no leads, but its later rows may speak of those that its earlier ones would have made.
+/// What a dry run would have written: its later rows may speak of leads that its earlier ones would have made.
 #[derive(Default)]
-struct DryRun(BTreeSet<String>);
+struct Tried {
+    /// The lead by each of its identities.
+    leads: BTreeMap<String, Uuid>,
+    /// Leads as they would stand now.
+    journeys: BTreeMap<Uuid, Journey>,
+}
 
-/// Judges and writes one batch, or as much of its beginning as can be written together. Answers how many acts that were,
-/// and the counts so far.
+/// Judges and writes one batch, or as much of its beginning as can be written together. Answers which act comes next and
+/// the counts so far.
 async fn one(
     app: &App,
     run: &ImportRun,
     reading: &Reading,
     acts: &Acts,
     rows: &[(Act, Result<Row, CellProblem>)],
-    known: &mut DryRun,
-) -> Result<Option<(usize, Counts)>, Error> {
+    tried: &mut Tried,
+) -> Result<Option<(i64, Counts)>, Error> {
     let mut take = rows.len();
     for _ in 0..ATTEMPTS {
-        let workspace = app.workspace();
+        let mut workspace = app.workspace();
+        if run.dry_run {
+            // A real run would have defined the mapping's traits.
+            let mut with_traits = Workspace::clone(&workspace);
+            with_traits.traits.extend(super::new_traits(app, &reading.mapping)?);
+            workspace = Arc::new(with_traits);
+        }
         let mut work = Work { app, run, reading, workspace: &workspace, report: Report::default() };
-        let (mut plan, cut) = work.plan(acts, &rows[..take], known).await?;
+        let (mut plan, cut) = work.plan(acts, &rows[..take], tried).await?;
         if let Some(cut) = cut {
             take = cut;
             continue;
         }
         let Report { counts, results } = work.report;
         let counts = run.counts.plus(counts);
+        let next = run.next + take as i64;
         if run.dry_run {
             plan = Plan::default();
+            let stored = store::get(app.store.read(), run.id).await?;
+            let Some(stored) = stored.filter(|stored| stored.status == store::Status::Running) else {
+                return Ok(None);
+            };
+            // This part was told before the restart.
+            if next <= stored.next {
+                return Ok(Some((next, counts)));
+            }
         }
-        let next = run.next + take as i64;
         plan.progress = Some(ImportProgress { run: run.id, from: run.next, next, counts, results });
         match app.commit(plan, None, String::new()).await {
             Ok(Committed::Overtaken(with)) => tracing::debug!(?with, "an import repeats a batch"),
-            Ok(_) => return Ok(Some((take, counts))),
-            Err(Error::Refused(why)) if why.iter().any(|one| one.code == RefusalCode::NotFound) => {
-                return Ok(None);
-            }
+            Ok(_) => return Ok(Some((next, counts))),
+            Err(Error::Refused(why)) if why.iter().any(|one| one.code == RefusalCode::NotFound) => return Ok(None),
             Err(error) => return Err(error),
         }
     }
@@ -124,6 +159,7 @@ struct Work<'a> {
 
 /// A row whose lead is to be told more.
 struct Follow<'r> {
+    place: usize,
     act: Act,
     row: &'r Row,
     ended: Option<Ended>,
@@ -131,16 +167,32 @@ struct Follow<'r> {
     who: String,
 }
 
+/// How capturing ended.
+enum Capture {
+    /// What is to be written, and the leads with their places.
+    Done(Plan, Vec<(usize, Uuid)>),
+    /// The act at this place must wait for an earlier one.
+    Cut(usize),
+}
+
+/// A row whose lead is captured, or met again.
+struct Taken<'r> {
+    place: usize,
+    act: Act,
+    row: &'r Row,
+    intake: Intake,
+}
+
 impl Work<'_> {
-    /// The plan for these acts; or where to cut them, because an act needs what an earlier one of them writes.
+    /// The plan for these acts; or where to cut them, because an act tells of a lead that an earlier one of them changes.
     async fn plan(
         &mut self,
         acts: &Acts,
         rows: &[(Act, Result<Row, CellProblem>)],
-        known: &mut DryRun,
+        tried: &mut Tried,
     ) -> Result<(Plan, Option<usize>), Error> {
-        let mut intakes: Vec<(Act, Intake)> = vec![];
-        let mut follows: Vec<(usize, Follow<'_>)> = vec![];
+        let mut taken: Vec<Taken<'_>> = vec![];
+        let mut follows: Vec<Follow<'_>> = vec![];
         for (place, (act, row)) in rows.iter().enumerate() {
             let row = match row {
                 Ok(row) => row,
@@ -152,31 +204,44 @@ impl Work<'_> {
             match act.kind {
                 Kind::Bad => self.refuse_bad(*act, row),
                 Kind::Capture => match self.intake(acts, *act, row) {
-                    Ok(intake) => intakes.push((*act, intake)),
+                    Ok(intake) => taken.push(Taken { place, act: *act, row, intake }),
                     Err(problem) => self.refuse(*act, problem),
                 },
-                Kind::Follow => match self.follow(*act, row) {
-                    Ok(follow) => follows.push((place, follow)),
+                Kind::Follow => match self.follow(place, *act, row) {
+                    Ok(follow) => follows.push(follow),
                     Err(problem) => self.refuse(*act, problem),
                 },
             }
         }
-        self.find(&mut follows).await?;
-        let (mut plan, captured) = self.capture(intakes, known).await?;
-        let mut together: BTreeSet<Uuid> = captured.iter().copied().collect();
-        for (place, follow) in &follows {
-            // In a dry run nothing is written, so nothing can be written twice.
-            if follow.lead.is_some_and(|lead| !together.insert(lead)) && !self.run.dry_run && *place > 0 {
-                return Ok((plan, Some(*place)));
-            }
-            // Its lead may be one that an earlier act of this batch makes.
-            let unknown = follow.lead.is_none() && !self.run.dry_run;
-            if unknown && *place > 0 && rows[..*place].iter().any(|(act, _)| act.kind == Kind::Capture) {
-                return Ok((plan, Some(*place)));
-            }
+        self.find(&mut follows, tried).await?;
+        let (mut plan, captured) = match self.capture(taken, tried).await? {
+            Capture::Cut(place) => return Ok((Plan::default(), Some(place))),
+            Capture::Done(plan, captured) => (plan, captured),
+        };
+        let mut told: Vec<(usize, Option<Uuid>)> = captured.into_iter().map(|(place, lead)| (place, Some(lead))).collect();
+        told.extend(follows.iter().map(|follow| (follow.place, follow.lead)));
+        if let Some(place) = self.cut(told) {
+            return Ok((plan, Some(place)));
         }
-        self.tell(&mut plan, follows, known).await?;
+        self.tell(&mut plan, follows, tried).await?;
         Ok((plan, None))
+    }
+
+    /// Where the acts must be cut so that each lead is changed once; an unknown lead may be one that an earlier act makes.
+    fn cut(&self, mut told: Vec<(usize, Option<Uuid>)>) -> Option<usize> {
+        told.sort_by_key(|(place, _)| *place);
+        let (mut seen, mut before) = (BTreeSet::new(), false);
+        for (place, lead) in told {
+            let again = match lead {
+                Some(lead) => !seen.insert(lead),
+                None => before,
+            };
+            if again {
+                return Some(place);
+            }
+            before = true;
+        }
+        None
     }
 
     /// A capture, with the id under which the same row is recognised when the file comes again.
@@ -190,15 +255,15 @@ impl Work<'_> {
             Digest::of("import-row", 1, &(&intake.email, &intake.phone, act.at.ms())).to_string()
         });
         intake.touch = Some((mapping.system.clone(), id));
-        // The run has made the others; a dry run would have.
+        // The run has made them; a dry run would have.
         if self.run.dry_run && intake.campaign.as_ref().is_some_and(|key| acts.campaigns.contains_key(key)) {
             intake.campaign = None;
         }
         Ok(intake)
     }
 
-    fn follow<'r>(&self, act: Act, row: &'r Row) -> Result<Follow<'r>, CellProblem> {
-        let Reading { mapping, zone, currency } = self.reading;
+    fn follow<'r>(&self, place: usize, act: Act, row: &'r Row) -> Result<Follow<'r>, CellProblem> {
+        let Reading { mapping, zone, currency, .. } = self.reading;
         let ended = mapping.ended(row, *zone, currency)?;
         let who = match mapping.id_of(row)? {
             Some(id) => id,
@@ -214,17 +279,17 @@ impl Work<'_> {
                 email.or(phone).ok_or_else(none)?
             }
         };
-        Ok(Follow { act, row, ended, lead: None, who })
+        Ok(Follow { place, act, row, ended, lead: None, who })
     }
 
     /// Finds the leads that rows tell more about, in one statement for each kind of identity.
-    async fn find(&self, follows: &mut [(usize, Follow<'_>)]) -> Result<(), Error> {
+    async fn find(&self, follows: &mut [Follow<'_>], tried: &Tried) -> Result<(), Error> {
         if follows.is_empty() {
             return Ok(());
         }
         let system = &self.reading.mapping.system;
         let at = |who: &str| ExternalRef { system: system.clone(), id: who.to_owned() };
-        let whom: Vec<String> = follows.iter().map(|(_, follow)| follow.who.clone()).collect();
+        let whom: Vec<String> = follows.iter().map(|follow| follow.who.clone()).collect();
         let by_id = self.reading.mapping.id.is_some();
         let (mails, phones): (Vec<_>, Vec<_>) = whom.iter().cloned().partition(|who| who.contains('@'));
         let refs: Vec<ExternalRef> = whom.iter().map(|who| at(who)).collect();
@@ -233,72 +298,101 @@ impl Work<'_> {
             true => identities(db, &[], &[], &refs).await?,
             false => identities(db, &mails, &phones, &[]).await?,
         };
-        for (_, follow) in follows {
+        for follow in follows {
             let lead = found.refs.get(&at(&follow.who));
-            let lead =
-                lead.or_else(|| found.emails.get(&follow.who)).or_else(|| found.phones.get(&follow.who));
-            follow.lead = lead.copied();
+            let lead = lead.or_else(|| found.emails.get(&follow.who)).or_else(|| found.phones.get(&follow.who));
+            follow.lead = lead.or_else(|| tried.leads.get(&follow.who)).copied();
         }
         Ok(())
     }
 
-    /// Captures the rows that were not imported before, and answers their leads.
-    async fn capture(
-        &mut self,
-        intakes: Vec<(Act, Intake)>,
-        known: &mut DryRun,
-    ) -> Result<(Plan, Vec<Uuid>), Error> {
+    /// Captures the rows that were not imported before, and answers their places and leads.
+    async fn capture(&mut self, taken: Vec<Taken<'_>>, tried: &mut Tried) -> Result<Capture, Error> {
         let ids: Vec<String> =
-            intakes.iter().filter_map(|(_, intake)| Some(intake.touch.as_ref()?.1.clone())).collect();
+            taken.iter().filter_map(|one| Some(one.intake.touch.as_ref()?.1.clone())).collect();
         let seen = store::seen(self.app.store.read(), &self.reading.mapping.system, &ids).await?;
-        let (mut acts, mut new) = (vec![], vec![]);
-        for (act, intake) in intakes {
-            match intake.touch.as_ref().and_then(|(_, id)| seen.get(id)) {
+        let mut new = vec![];
+        for one in taken {
+            match one.intake.touch.as_ref().and_then(|(_, id)| seen.get(id)) {
                 Some(lead) => {
                     self.report.counts.unchanged += 1;
-                    self.result(act, "UNCHANGED", Some(*lead), None);
+                    self.result(one.act, "UNCHANGED", Some(*lead), None);
                 }
-                None => {
-                    acts.push(act);
-                    new.push(intake);
-                }
+                None => new.push(one),
             }
         }
         if new.is_empty() {
-            return Ok((Plan::default(), vec![]));
+            return Ok(Capture::Done(Plan::default(), vec![]));
         }
-        let live = acts.first().is_some_and(|act| act.at >= self.run.live_from);
+        let live = new.first().is_some_and(|one| one.act.at >= self.run.live_from);
         let scene = lead::scene(self.app, self.workspace, IMPORT, Cause::Import, None);
         let scene = Scene { live, ..scene };
-        let prepared = capture::prepare(self.app, self.workspace, &new, scene.now).await?;
+        let intakes: Vec<Intake> = new.iter().map(|one| one.intake.clone()).collect();
+        let prepared = capture::prepare(self.app, self.workspace, &intakes, scene.now).await?;
+        let lead_of = |result: &Result<capture::Place, Refused>| {
+            result.as_ref().ok().map(|place| prepared.people[place.0].lead)
+        };
+        let places: Vec<(usize, Option<Uuid>)> =
+            new.iter().zip(&prepared.results).map(|(one, result)| (one.place, lead_of(result))).collect();
+        let known = places.iter().filter_map(|(place, lead)| Some((*place, Some((*lead)?)))).collect();
+        // Two rows of one person are two moments: what the later one says must not be known at the earlier one.
+        if let Some(place) = self.cut(known) {
+            return Ok(Capture::Cut(place));
+        }
+        let places = places.into_iter().filter_map(|(place, lead)| Some((place, lead?))).collect();
         if self.run.dry_run {
-            for ((act, intake), result) in acts.into_iter().zip(&new).zip(prepared.results) {
-                match result {
-                    Ok(place) => {
-                        let (created, lead) =
-                            (!prepared.people[place.0].known, prepared.people[place.0].lead);
-                        let who = intake
-                            .external
-                            .as_ref()
-                            .map(|(_, id)| id.clone())
-                            .or_else(|| intake.email.clone());
-                        known.0.extend(who);
-                        self.captured(act, (!created).then_some(lead), created);
-                    }
-                    Err(refused) => self.refuse_intake(act, intake, refused),
-                }
-            }
-            return Ok((Plan::default(), vec![]));
+            self.try_captures(&new, &prepared, tried);
+            return Ok(Capture::Done(Plan::default(), places));
         }
-        let leads: Vec<Uuid> = prepared.people.iter().map(|one| one.lead).collect();
         let (plan, results) = capture::plan(self.app, self.workspace, scene, prepared).await?;
-        for ((act, intake), result) in acts.into_iter().zip(&new).zip(results) {
+        for (one, result) in new.iter().zip(results) {
             match result {
-                Ok(captured) => self.captured(act, Some(captured.lead), captured.created),
-                Err(refused) => self.refuse_intake(act, intake, refused),
+                Ok(captured) => {
+                    let won = captured.created && one.intake.stage == Some(StageKind::Customer);
+                    self.report.counts.won += i64::from(won);
+                    self.captured(one.act, Some(captured.lead), captured.created);
+                }
+                Err(refused) => self.refuse_intake(one, refused),
             }
         }
-        Ok((plan, leads))
+        Ok(Capture::Done(plan, places))
+    }
+
+    /// What a dry run says of its captures; the leads that they would make are kept for later rows.
+    fn try_captures(&mut self, new: &[Taken<'_>], prepared: &capture::Prepared, tried: &mut Tried) {
+        for (one, result) in new.iter().zip(&prepared.results) {
+            let place = match result {
+                Ok(place) => place.0,
+                Err(refused) => {
+                    self.refuse_intake(one, refused.clone());
+                    continue;
+                }
+            };
+            let found = &prepared.people[place];
+            let email = found.person.email.clone();
+            let id = one.intake.external.as_ref().map(|(_, id)| id.clone());
+            let names: Vec<String> = id.into_iter().chain(email).chain(found.person.phone.clone()).collect();
+            let before = names.iter().find_map(|name| tried.leads.get(name)).copied();
+            let lead = before.unwrap_or(found.lead);
+            tried.leads.extend(names.into_iter().map(|name| (name, lead)));
+            if !found.known && before.is_none() {
+                let mut draft = Draft::new(Journey::blank(lead, one.act.at), self.scene(one.act.at));
+                let blank = NewCapture { account: None, campaign: None, source: String::new(), channel: found.channel };
+                let stage = one.intake.stage.filter(|stage| *stage > StageKind::Inquiry);
+                let made = draft.capture(blank).and_then(|()| match stage {
+                    Some(StageKind::Customer) => draft.assert_won(None),
+                    Some(stage) => draft.advance(stage, None, true),
+                    None => Ok(()),
+                });
+                if let Err(refused) = made {
+                    self.refuse_intake(one, refused);
+                    continue;
+                }
+                tried.journeys.insert(lead, draft.journey);
+            }
+            let created = !found.known && before.is_none();
+            self.captured(one.act, found.known.then_some(lead), created);
+        }
     }
 
     fn captured(&mut self, act: Act, lead: Option<Uuid>, created: bool) {
@@ -311,65 +405,77 @@ impl Work<'_> {
     }
 
     /// Tells leads how they ended, who has them, and their traits.
-    async fn tell(
-        &mut self,
-        plan: &mut Plan,
-        follows: Vec<(usize, Follow<'_>)>,
-        known: &DryRun,
-    ) -> Result<(), Error> {
-        let leads: Vec<Uuid> = follows.iter().filter_map(|(_, follow)| follow.lead).collect();
-        let mut journeys: BTreeMap<Uuid, Journey> = match leads.is_empty() {
-            true => BTreeMap::new(),
-            false => handfast_store::lead::journeys(self.app.store.read(), &leads).await?,
-        };
-        for (_, follow) in follows {
-            let Some(journey) = follow.lead.and_then(|lead| journeys.remove(&lead)) else {
-                if self.run.dry_run && known.0.contains(&follow.who) {
-                    self.follow_result(&follow, None);
-                    continue;
-                }
+    async fn tell(&mut self, plan: &mut Plan, follows: Vec<Follow<'_>>, tried: &mut Tried) -> Result<(), Error> {
+        let leads: Vec<Uuid> = follows.iter().filter_map(|follow| follow.lead).collect();
+        let (mut journeys, mut traits) = (BTreeMap::new(), BTreeMap::<Uuid, Vec<Trait>>::new());
+        if !leads.is_empty() {
+            journeys = handfast_store::lead::journeys(self.app.store.read(), &leads).await?;
+            for one in handfast_store::person::traits(self.app.store.read(), &leads).await? {
+                traits.entry(one.lead).or_default().push(one);
+            }
+        }
+        for follow in follows {
+            let tried_journey = follow.lead.and_then(|lead| tried.journeys.get(&lead).cloned());
+            let stored = follow.lead.and_then(|lead| journeys.remove(&lead));
+            let Some(journey) = tried_journey.or(stored) else {
                 let system = &self.reading.mapping.system;
                 let message = format!("no lead {} of {system} is known; import the leads first", follow.who);
-                self.refuse(follow.act, CellProblem::new(self.id_column(), Some(&follow.who), message));
+                let column = self.reading.mapping.column_of(&["external"]);
+                self.refuse(follow.act, CellProblem::new(column, Some(&follow.who), message));
                 continue;
             };
-            if let Err(problem) = self.tell_one(plan, &follow, journey) {
-                self.refuse(follow.act, problem);
+            let lead = journey.lead.id;
+            match self.tell_one(plan, &follow, journey, traits.get(&lead).map_or(&[], Vec::as_slice)) {
+                Ok(Some(after)) if self.run.dry_run => drop(tried.journeys.insert(lead, after)),
+                Ok(_) => {}
+                Err(problem) => self.refuse(follow.act, problem),
             }
         }
         Ok(())
     }
 
+    /// Answers the lead as it stands then, if it changed.
     fn tell_one(
         &mut self,
         plan: &mut Plan,
         follow: &Follow<'_>,
         journey: Journey,
-    ) -> Result<(), CellProblem> {
+        known: &[Trait],
+    ) -> Result<Option<Journey>, CellProblem> {
         let lead = journey.lead.id;
-        let traits = self.traits(follow, lead)?;
+        let mut traits = self.traits(follow, lead)?;
+        traits.retain(|new| !known.iter().any(|old| old.key == new.key && old.value == new.value));
         let owner = self.owner(follow)?;
         let Some(ended) = &follow.ended else {
             let mut draft = Draft::new(journey, self.scene(follow.act.at));
             self.give(&mut draft, owner)?;
-            self.take(plan, draft, traits);
-            self.follow_result(follow, Some(lead));
-            return Ok(());
+            if draft.is_empty() && traits.is_empty() {
+                self.unchanged(follow, lead);
+                return Ok(None);
+            }
+            let after = self.take(plan, draft, traits);
+            self.follow_result(follow, lead);
+            return Ok(after);
         };
-        let opened_at = journey.cycle.opened_at;
-        let at = ended.at.max(opened_at);
+        let at = ended.at.max(journey.cycle.opened_at);
         if !journey.is_open() {
             if (journey.lead.outcome, journey.cycle.closed_at) == (ended.outcome, Some(at)) {
-                self.report.counts.unchanged += 1;
-                self.result(follow.act, "UNCHANGED", Some(lead), None);
-                return Ok(());
+                self.unchanged(follow, lead);
+                return Ok(None);
             }
-            let message =
-                format!("cycle {} of this lead ended {} before", journey.lead.cycle, journey.lead.outcome);
-            return Err(self.about(follow, message));
+            let message = format!("cycle {} of this lead ended {} before", journey.lead.cycle, journey.lead.outcome);
+            return Err(self.about(follow, None, message));
         }
         let mut draft = Draft::new(journey, self.scene(at));
+        if ended.at > draft.scene.now.plus(DAY) {
+            return Err(self.about(follow, None, "an ending cannot lie more than a day ahead"));
+        }
         self.give(&mut draft, owner)?;
+        if ended.reason.is_none() && ended.outcome != CycleOutcome::Won {
+            let message = format!("{} needs a reason of the charter", ended.outcome);
+            let missing = Refused::invalid("input/reason", message.clone());
+            return Err(self.about(follow, Some(&missing), message));
+        }
         let disposal = Disposal {
             reason: ended.reason.clone().unwrap_or_default(),
             competitor: ended.competitor.clone(),
@@ -379,17 +485,26 @@ impl Work<'_> {
             CycleOutcome::Won => draft.assert_won(ended.amount_minor),
             other => draft.close(other, disposal, None),
         };
-        closed.map_err(|refused| self.about(follow, refused.message))?;
-        self.take(plan, draft, traits);
-        self.follow_result(follow, Some(lead));
+        closed.map_err(|refused| self.about(follow, Some(&refused), refused.message.clone()))?;
+        let after = self.take(plan, draft, traits);
+        self.follow_result(follow, lead);
         if at != ended.at {
-            let message =
-                format!("it ended at {}, before it came in; {at} is kept as the time of both", ended.at);
-            let problem = self.about(follow, message);
+            let message = format!("it ended at {}, before it came in; {at} is kept as the time of both", ended.at);
+            let problem = self.about(follow, None, message);
             self.report.counts.warnings += 1;
-            self.result(follow.act, "WARNING", Some(lead), Some(problem));
+            self.result(follow.act, "WARNING", self.shown(lead), Some(problem));
         }
-        Ok(())
+        Ok(after)
+    }
+
+    fn unchanged(&mut self, follow: &Follow<'_>, lead: Uuid) {
+        self.report.counts.unchanged += 1;
+        self.result(follow.act, "UNCHANGED", self.shown(lead), None);
+    }
+
+    /// A dry run names no lead: those that it would make do not exist.
+    fn shown(&self, lead: Uuid) -> Option<Uuid> {
+        (!self.run.dry_run).then_some(lead)
     }
 
     fn scene(&self, at: Instant) -> Scene<'_> {
@@ -402,11 +517,15 @@ impl Work<'_> {
         draft.assert_owner(owner).map_err(|refused| CellProblem::new(None, None, refused.message))
     }
 
-    fn take(&self, plan: &mut Plan, draft: Draft<'_>, traits: Vec<Trait>) {
+    fn take(&self, plan: &mut Plan, draft: Draft<'_>, traits: Vec<Trait>) -> Option<Journey> {
         plan.traits.extend(traits);
-        if !draft.is_empty() {
-            plan.changes.push(draft.finish());
+        if draft.is_empty() {
+            return None;
         }
+        let change = draft.finish();
+        let after = change.after.clone();
+        plan.changes.push(change);
+        Some(after)
     }
 
     /// The user whom the row names as the owner.
@@ -430,7 +549,8 @@ impl Work<'_> {
         for (key, text) in self.reading.mapping.traits_of(follow.row)? {
             let Some(value) = capture::trait_value(self.workspace, &key, &text) else {
                 let refused = capture::trait_problem(self.workspace, &key, &text);
-                return Err(CellProblem::new(self.column(&["traits", &key]), Some(&text), refused.message));
+                let column = self.reading.mapping.column_of(&["traits", &key]);
+                return Err(CellProblem::new(column, Some(&text), refused.message));
             };
             let (source, observed_at) = (self.reading.mapping.system.clone(), follow.act.at);
             traits.push(Trait { lead, key, value, source, observed_at });
@@ -438,50 +558,46 @@ impl Work<'_> {
         Ok(traits)
     }
 
-    fn follow_result(&mut self, follow: &Follow<'_>, lead: Option<Uuid>) {
-        let word = match &follow.ended {
-            Some(ended) => ended.outcome.as_str(),
-            None => "UPDATED",
-        };
-        match &follow.ended {
-            Some(ended) if ended.outcome == CycleOutcome::Won => self.report.counts.won += 1,
+    fn follow_result(&mut self, follow: &Follow<'_>, lead: Uuid) {
+        let counts = &mut self.report.counts;
+        let word = follow.ended.as_ref().map_or("UPDATED", |ended| ended.outcome.as_str());
+        match follow.ended.as_ref().map(|ended| ended.outcome) {
+            Some(CycleOutcome::Won) => counts.won += 1,
+            Some(CycleOutcome::Lost) => counts.lost += 1,
+            Some(CycleOutcome::Recycled) => counts.recycled += 1,
+            Some(CycleOutcome::Disqualified) => counts.disqualified += 1,
             Some(_) => {}
-            None => self.report.counts.updated += 1,
+            None => counts.updated += 1,
         }
-        self.result(follow.act, word, lead, None);
+        self.result(follow.act, word, self.shown(lead), None);
     }
 
-    fn about(&self, follow: &Follow<'_>, message: impl Into<String>) -> CellProblem {
-        let column = self.reading.mapping.ending.as_ref().and_then(|ending| ending.at.column.as_deref());
+    /// A problem with an ending, at the cell that it is about.
+    fn about(&self, follow: &Follow<'_>, refused: Option<&Refused>, message: impl Into<String>) -> CellProblem {
+        let mapping = &self.reading.mapping;
+        let at = || mapping.ending.as_ref().and_then(|ending| ending.at.column.as_deref());
+        let column = refused.map_or_else(at, |refused| mapping.ending_column(refused));
         let value = column.and_then(|column| follow.row.get(column));
         CellProblem::new(column, value, message)
     }
 
-    fn id_column(&self) -> Option<&str> {
-        self.reading.mapping.id.as_ref().and_then(|cell| cell.column.as_deref())
-    }
-
-    /// The column that a field of the input came from.
-    fn column(&self, path: &[&str]) -> Option<&str> {
-        self.reading.mapping.column_of(path)
-    }
-
     fn refuse_bad(&mut self, act: Act, row: &Row) {
-        let Reading { mapping, zone, currency } = self.reading;
-        let read =
-            mapping.ended(row, *zone, currency).err().or_else(|| mapping.captured_at(row, *zone).err());
-        let problem = read.or_else(|| mapping.intake(row, Instant(0), currency).err());
-        self.refuse(act, problem.unwrap_or_else(|| CellProblem::new(None, None, "the row cannot be read")));
+        let Reading { mapping, zone, currency, .. } = self.reading;
+        let read = mapping.ended(row, *zone, currency).err();
+        let time = || match mapping.lead.is_some() {
+            true => mapping.captured_at(row, *zone).err(),
+            false => mapping.told_at(row, *zone).err(),
+        };
+        let problem = read.or_else(time).or_else(|| mapping.intake(row, Instant(0), currency).err());
+        self.refuse(act, problem.unwrap_or_else(unreadable));
     }
 
-    fn refuse_intake(&mut self, act: Act, intake: &Intake, refused: Refused) {
+    fn refuse_intake(&mut self, one: &Taken<'_>, refused: Refused) {
         // Paths begin with `input/leads/<n>`.
         let path: Vec<&str> = refused.path.iter().skip(3).map(String::as_str).collect();
-        let written = serde_json::to_value(intake).unwrap_or_default();
-        let value =
-            path.iter().try_fold(&written, |value, key| value.get(key)).and_then(|value| value.as_str());
-        let problem = CellProblem::new(self.column(&path), value, refused.message);
-        self.refuse(act, problem);
+        let column = self.reading.mapping.column_of(&path);
+        let value = column.and_then(|column| one.row.get(column));
+        self.refuse(one.act, CellProblem::new(column, value, refused.message));
     }
 
     fn refuse(&mut self, act: Act, problem: CellProblem) {

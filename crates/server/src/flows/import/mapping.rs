@@ -259,11 +259,6 @@ impl Mapping {
             "the mapping reads nothing: give `lead`, `ending`, `traits` or `owner`",
         );
         need(
-            self.lead.is_some() || self.ending.is_some() || self.occurred_at.is_some(),
-            "occurredAt",
-            "rows need the time at which they hold",
-        );
-        need(
             self.create_campaigns.as_deref().is_none_or(is_key),
             "createCampaigns",
             "the kind of the new campaigns is a key: 1 to 64 of a-z, 0-9, - and _",
@@ -274,11 +269,14 @@ impl Mapping {
             "one ASCII character, for example ; or a tab",
         );
         for (place, one) in self.traits.iter().enumerate() {
+            let twice = self.traits[..place].iter().any(|other| other.key == one.key);
+            need(!twice, &format!("traits/{place}/key"), "this trait is mapped twice; keep one of them");
             need(is_key(&one.key), &format!("traits/{place}/key"), "a key is 1 to 64 of a-z, 0-9, - and _");
         }
         for (path, time) in self.times() {
             let known = time.pattern.as_deref().is_none_or(TimeZone::is_pattern);
-            need(known, &format!("{path}/pattern"), "no pattern of strftime, for example %Y-%m-%d %H:%M:%S");
+            let example = "a pattern of strftime with a whole date, for example %Y-%m-%d or %d.%m.%Y %H:%M";
+            need(known, &format!("{path}/pattern"), example);
             let fixed = time.otherwise.as_deref().map(Instant::parse);
             need(
                 fixed != Some(None),
@@ -345,9 +343,22 @@ impl Mapping {
             ["content"] => lead?.content.as_ref(),
             ["company", "domain"] => company?.domain.as_ref(),
             ["company", "employees"] => company?.employees.as_ref(),
+            ["company", "annualRevenue"] => company?.annual_revenue.as_ref(),
             _ => None,
         };
         cell.and_then(|cell| cell.column.as_deref())
+    }
+
+    /// The column of an ending that a refusal is about.
+    pub fn ending_column(&self, refused: &Refused) -> Option<&str> {
+        let ending = self.ending.as_ref()?;
+        let about = |name: &str| refused.path.iter().any(|part| part == name);
+        let cell = match (&ending.reason, &ending.competitor) {
+            (_, Some(competitor)) if about("competitor") => competitor,
+            (Some(reason), _) if about("reason") => reason,
+            _ => return ending.at.column.as_deref(),
+        };
+        cell.column.as_deref()
     }
 
     /// The names of all columns that are read.
@@ -437,30 +448,32 @@ impl Cell {
 /// Reads `$1,117.10K` exactly: no number of a ledger goes through floating point.
 fn read_number(text: &str, decimal: char, digits: u32) -> Option<i64> {
     let thousands = if decimal == ',' { '.' } else { ',' };
-    let mut text: String =
-        text.chars().filter(|c| !matches!(c, '$' | '€' | '£' | ' ' | '\u{a0}') && *c != thousands).collect();
-    let mut shift = digits;
-    match text.chars().last().map(|last| last.to_ascii_uppercase()) {
-        Some('K') => shift += 3,
-        Some('M') => shift += 6,
-        _ => {}
-    }
-    if shift != digits {
-        text.pop();
-    }
-    let (sign, plain) = match text.strip_prefix('-') {
+    let text: String = text.chars().filter(|c| !matches!(c, '$' | '€' | '£' | ' ' | '\u{a0}')).collect();
+    let (sign, text) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
         None => (1, text.strip_prefix('+').unwrap_or(&text)),
     };
-    let (whole, part) = plain.split_once(decimal).unwrap_or((plain, ""));
-    let (part, rest) = part.split_at(part.len().min(shift as usize));
+    let (text, shift) = match text.chars().last().map(|last| last.to_ascii_uppercase()) {
+        Some('K') => (&text[..text.len() - 1], digits + 3),
+        Some('M') => (&text[..text.len() - 1], digits + 6),
+        _ => (text, digits),
+    };
     let only_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty()
-        || whole.len() > 16
-        || !only_digits(whole)
-        || !only_digits(part)
-        || rest.bytes().any(|c| c != b'0')
-    {
+    let (whole, part) = text.split_once(decimal).unwrap_or((text, ""));
+    // Thousands stand in groups of three, or the sign is a decimal one after all.
+    let mut groups = whole.split(thousands);
+    let first = groups.next().unwrap_or_default();
+    let rest: Vec<&str> = groups.collect();
+    if !rest.is_empty() && (first.len() > 3 || rest.iter().any(|group| group.len() != 3)) {
+        return None;
+    }
+    let whole = format!("{first}{}", rest.concat());
+    if !part.is_ascii() {
+        return None;
+    }
+    let (part, beyond) = part.split_at(part.len().min(shift as usize));
+    let fits = (1..=16).contains(&whole.len()) && !first.is_empty() && only_digits(&whole) && only_digits(part);
+    if !fits || beyond.bytes().any(|c| c != b'0') {
         return None;
     }
     let padded = format!("{whole}{part:0<width$}", width = shift as usize);
@@ -520,11 +533,17 @@ impl Mapping {
         self.id.as_ref().map_or(Ok(None), |cell| cell.text(row))
     }
 
-    /// When the lead came in, or when the row holds.
+    /// When the lead came in.
     pub fn captured_at(&self, row: &Row, zone: TimeZone) -> Result<Instant, CellProblem> {
-        let time = self.occurred_at.as_ref().or(self.ending.as_ref().map(|ending| &ending.at));
-        let Some(time) = time else { return Err(CellProblem::new(None, None, "the mapping names no time")) };
-        time.needed(row, zone, "the time")
+        match &self.occurred_at {
+            Some(time) => time.needed(row, zone, "the time"),
+            None => Err(CellProblem::new(None, None, "the mapping names no time")),
+        }
+    }
+
+    /// When a row holds that tells more about a lead and of no ending; none if it does not say.
+    pub fn told_at(&self, row: &Row, zone: TimeZone) -> Read<Instant> {
+        self.occurred_at.as_ref().map_or(Ok(None), |time| time.read(row, zone))
     }
 
     /// How the row's cycle ended, if it did.
@@ -619,6 +638,10 @@ mod tests {
             ("1250", '.', 0, Some(1_250)),
             ("1,250.50", '.', 2, Some(125_050)),
             ("1.250,5", ',', 2, Some(125_050)),
+            ("1,5", '.', 2, None),
+            ("10,50", '.', 2, None),
+            ("1.234,56", '.', 2, None),
+            ("1,234,567", '.', 0, Some(1_234_567)),
             ("$1,117.10K", '.', 2, Some(111_710_000)),
             ("2.5M", '.', 0, Some(2_500_000)),
             ("-7", '.', 2, Some(-700)),

@@ -20,7 +20,6 @@ use handfast_store::change::append_facts;
 use handfast_store::directory::{self, TraitDefinition};
 use handfast_store::import::{self as store, Counts, ImportRun, Status};
 use handfast_store::{StoreError, blob};
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use self::acts::{Acts, Reading};
@@ -89,7 +88,7 @@ pub async fn start(app: &App, viewer: &Viewer, once: Option<Once>, input: Start)
             if let Some(answer) = Once::reserve(once.as_ref(), tx, now).await? {
                 return Ok((answer, false));
             }
-            for definition in &traits {
+            for definition in traits.iter().filter(|_| !dry_run) {
                 directory::put(tx, definition).await?;
             }
             store::insert(tx, &run).await?;
@@ -100,7 +99,7 @@ pub async fn start(app: &App, viewer: &Viewer, once: Option<Once>, input: Start)
     let (answer, begun) = begun.await?;
     if begun {
         app.reload().await?;
-        tokio::spawn(run_in_turn(app.clone(), id));
+        app.imports.notify_one();
     }
     read_id(&answer)
 }
@@ -120,32 +119,36 @@ pub async fn cancel(app: &App, viewer: &Viewer, id: Uuid) -> Result<(), Error> {
     Ok(())
 }
 
-/// Goes on with what an earlier process left unfinished.
-pub async fn resume(app: &App) -> Result<(), Error> {
-    for run in store::unfinished(app.store.read()).await? {
-        tracing::info!(import = %run.id, done = run.next, of = run.total, "an import goes on");
-        tokio::spawn(run_in_turn(app.clone(), run.id));
+/// Carries out imports one after the other, in the order in which they were started: the second may tell how the first
+/// one's leads ended. What an earlier process left unfinished comes first.
+pub async fn run(app: App) {
+    loop {
+        let next = store::unfinished(app.store.read()).await.map(|runs| runs.into_iter().next());
+        match next {
+            Ok(Some(run)) => one(&app, run).await,
+            Ok(None) => app.imports.notified().await,
+            Err(error) => {
+                tracing::warn!(%error, "imports cannot be read; trying again");
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            }
+        }
     }
-    Ok(())
 }
 
 fn read_id(answer: &str) -> Result<Uuid, Error> {
     Uuid::try_parse(answer).map_err(|_| Error::fault(format!("{answer:?} is no import")))
 }
 
-/// Imports build on each other: the second may tell how the first one's leads ended.
-static TURN: Semaphore = Semaphore::const_new(1);
-
-async fn run_in_turn(app: App, id: Uuid) {
-    // The semaphore is never closed.
-    let Ok(_turn) = TURN.acquire().await else { return };
+async fn one(app: &App, run: ImportRun) {
+    let id = run.id;
+    tracing::info!(import = %id, done = run.next, of = run.total, "an import begins or goes on");
     // While the past is told, the rules do not look at its leads as of now.
-    app.importing.fetch_add(1, Ordering::Relaxed);
-    let done = carry_out(&app, id).await;
-    app.importing.fetch_sub(1, Ordering::Relaxed);
+    app.importing.store(true, Ordering::Relaxed);
+    let done = carry_out(app, run).await;
+    app.importing.store(false, Ordering::Relaxed);
     let (status, message) = match done {
         Ok(()) => (Status::Done, None),
-        Err(Error::Store(StoreError::Closed)) => return,
+        Err(Error::Store(StoreError::Closed)) => return tokio::time::sleep(PATIENCE).await,
         Err(error) => {
             tracing::error!(import = %id, %error, "an import failed");
             (Status::Failed, Some(error.to_string()))
@@ -156,11 +159,16 @@ async fn run_in_turn(app: App, id: Uuid) {
         Box::pin(async move { store::finish(tx, id, status, message.as_deref(), now).await })
     });
     if let Err(error) = ended.await {
-        tracing::error!(import = %id, %error, "the end of an import could not be recorded; the next start goes on");
+        tracing::error!(import = %id, %error, "the end of an import could not be recorded; it goes on soon");
+        tokio::time::sleep(PATIENCE).await;
     }
 }
 
-async fn carry_out(app: &App, id: Uuid) -> Result<(), Error> {
+/// After a failure that another attempt may not meet.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+async fn carry_out(app: &App, run: ImportRun) -> Result<(), Error> {
+    let id = run.id;
     let Some(run) = store::get(app.store.read(), id).await?.filter(|run| run.status == Status::Running)
     else {
         return Ok(());
@@ -168,7 +176,7 @@ async fn carry_out(app: &App, id: Uuid) -> Result<(), Error> {
     let mapping = Mapping::parse(&run.mapping)?;
     let body = &app.workspace().charter.body;
     let zone = TimeZone::parse(&body.time_zone).unwrap_or(TimeZone::UTC);
-    let reading = Reading { mapping, zone, currency: body.currency.clone() };
+    let reading = Reading { mapping, zone, currency: body.currency.clone(), begun: run.started_at };
     let (path, own) = (app.store.blobs().path(run.digest), reading.clone());
     let acts = blocking(move || Acts::read(&path, &own))
         .await?

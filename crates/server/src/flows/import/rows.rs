@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use csv::{ByteRecord, Position, ReaderBuilder};
 
-use super::mapping::CellProblem;
+use super::mapping::{COLUMNS, CellProblem};
 
 /// The largest row and the largest cell, in bytes. An unclosed quote makes the rest of a file one cell.
 const ROW: u64 = 1024 * 1024;
@@ -57,7 +57,7 @@ impl Rows {
         }
         match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
             Some(b'{') => Ok(Rows::Ndjson(Ndjson::open(file, bom as u64)?)),
-            _ => Ok(Rows::Csv(Csv::open(file, bom as u64, text, delimiter)?)),
+            _ => Ok(Rows::Csv(Csv::open(path, file, bom as u64, text, delimiter)?)),
         }
     }
 
@@ -77,46 +77,54 @@ impl Rows {
         }
     }
 
-    /// The row that begins at a place.
+    /// The row that begins at a place which [`Rows::next`] gave.
     pub fn at(&mut self, place: Place) -> Result<Result<Row, CellProblem>, String> {
-        match self {
-            Rows::Csv(csv) => {
-                let mut position = Position::new();
-                position.set_byte(place.byte).set_line(place.line);
-                csv.allow(place.byte);
-                csv.reader.seek(position).map_err(|error| error.to_string())?;
+        let row = match self {
+            Rows::Csv(csv) => csv.at(place.byte)?,
+            Rows::Ndjson(ndjson) => {
+                ndjson.seek(place)?;
+                ndjson.next()?.map(|(_, row)| row)
             }
-            Rows::Ndjson(ndjson) => ndjson.seek(place)?,
-        }
-        self.next()?
-            .map(|(_, row)| row)
-            .ok_or_else(|| "the file ended before a row that was there".to_owned())
+        };
+        row.ok_or_else(|| "the file ended before a row that was there".to_owned())
     }
 }
 
 pub struct Csv {
     reader: csv::Reader<Bounded>,
     header: Arc<Vec<String>>,
+    delimiter: u8,
     limit: Arc<AtomicU64>,
     record: ByteRecord,
+    /// Knows on which line a byte stands.
+    lines: Lines,
+    /// Bad rows whose lines were read again, one by one.
+    mended: usize,
+}
+
+/// The most bad rows whose lines are read again: each costs a look through a whole row's length.
+const OPEN_QUOTES: usize = 100;
+
+fn open_quote() -> CellProblem {
+    let message = format!("a quote is not closed, or the row has more than {ROW} bytes");
+    CellProblem::new(None, None, message)
+}
+
+fn text(error: std::io::Error) -> String {
+    error.to_string()
 }
 
 impl Csv {
-    fn open(mut file: File, bom: u64, start: &[u8], delimiter: Option<char>) -> Result<Csv, String> {
+    fn open(path: &Path, file: File, bom: u64, start: &[u8], delimiter: Option<char>) -> Result<Csv, String> {
         let delimiter = delimiter.and_then(|sign| u8::try_from(sign).ok()).unwrap_or_else(|| sniff(start));
-        file.seek(SeekFrom::Start(bom)).map_err(|error| error.to_string())?;
-        let limit = Arc::new(AtomicU64::new(0));
-        let bounded = Bounded { file, at: bom, limit: limit.clone() };
-        // Places count from the start of the file, the reader from where it began.
-        let mut reader =
-            ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(bounded);
-        let mut position = Position::new();
-        position.set_byte(bom);
-        let mut csv = {
-            limit.store(bom + ROW, Ordering::Relaxed);
-            reader.seek(position).map_err(|error| error.to_string())?;
-            Csv { reader, header: Arc::default(), limit, record: ByteRecord::new() }
-        };
+        let limit = Arc::new(AtomicU64::new(bom + ROW));
+        let lines = Lines::new(path, bom).map_err(text)?;
+        let bounded = Bounded { file, at: 0, limit: limit.clone() };
+        let mut builder = ReaderBuilder::new();
+        let reader = builder.has_headers(false).flexible(true).delimiter(delimiter).from_reader(bounded);
+        let record = ByteRecord::new();
+        let mut csv = Csv { reader, header: Arc::default(), delimiter, limit, record, lines, mended: 0 };
+        csv.seek(bom)?;
         let header = match csv.next()? {
             Some((_, Ok(row))) => {
                 row.cells.into_iter().map(|cell| cell.unwrap_or_default().trim().to_owned()).collect()
@@ -128,30 +136,57 @@ impl Csv {
         Ok(csv)
     }
 
-    fn allow(&self, from: u64) {
-        self.limit.store(from + ROW, Ordering::Relaxed);
+    fn seek(&mut self, byte: u64) -> Result<(), String> {
+        let mut position = Position::new();
+        position.set_byte(byte);
+        self.limit.store(byte + ROW, Ordering::Relaxed);
+        self.reader.seek(position).map_err(|error| error.to_string())
     }
 
     fn next(&mut self) -> Result<Option<(Place, Result<Row, CellProblem>)>, String> {
-        self.allow(self.reader.position().byte());
-        let read = self.reader.read_byte_record(&mut self.record).map_err(|error| {
-            let line = self.reader.position().line();
-            format!("row {line}: {error}")
-        })?;
-        if !read {
-            return Ok(None);
+        let from = self.reader.position().byte();
+        self.limit.store(from + ROW, Ordering::Relaxed);
+        let read = self.reader.read_byte_record(&mut self.record);
+        let begins = self.lines.record_at(from).map_err(text)?;
+        let mut ends = self.reader.position().byte();
+        let last = ends >= self.lines.end;
+        let row = match read {
+            Ok(false) => return Ok(None),
+            Ok(true) if last && self.lines.ends_in_quotes(begins.byte, self.delimiter).map_err(text)? => Err(open_quote()),
+            Ok(true) => self.row(),
+            // The reader went as far as a row may be long and found no end.
+            Err(error) if error.is_io_error() => {
+                ends = (begins.byte + ROW).min(self.lines.end);
+                Err(open_quote())
+            }
+            Err(error) => return Err(format!("row {}: {error}", begins.line)),
+        };
+        // A bad row of several lines may have swallowed good ones by a quote that nobody closed: they are rows again.
+        if row.is_err()
+            && self.mended < OPEN_QUOTES
+            && let Some(next) = self.lines.next_line(begins.byte, ends).map_err(text)?
+        {
+            self.mended += 1;
+            self.seek(next)?;
         }
-        let position = self.record.position().cloned().unwrap_or_else(Position::new);
-        let place = Place { byte: position.byte(), line: position.line() };
-        Ok(Some((place, self.row())))
+        Ok(Some((begins, row)))
+    }
+
+    /// The row that begins at a byte.
+    fn at(&mut self, byte: u64) -> Result<Option<Result<Row, CellProblem>>, String> {
+        if self.reader.position().byte() != byte {
+            self.seek(byte)?;
+        }
+        self.limit.store(byte + ROW, Ordering::Relaxed);
+        let read = self.reader.read_byte_record(&mut self.record).map_err(|error| error.to_string())?;
+        Ok(read.then(|| self.row()))
     }
 
     fn row(&self) -> Result<Row, CellProblem> {
         let (found, expected) = (self.record.len(), self.header.len());
         if expected != 0 && found != expected {
-            let message = format!(
-                "the row has {found} cells, the header {expected}; a quote or separator may be missing"
-            );
+            let message =
+                format!("the row has {found} cells, the header {expected}; a quote or separator may be missing");
             return Err(CellProblem::new(None, None, message));
         }
         let mut cells = Vec::with_capacity(found);
@@ -162,8 +197,7 @@ impl Csv {
                 return Err(CellProblem::new(column(), Some(&shown), "not UTF-8; save the file as UTF-8"));
             };
             if text.len() > CELL {
-                let message =
-                    format!("a cell has at most {CELL} bytes, found {}; is a quote not closed?", text.len());
+                let message = format!("a cell has at most {CELL} bytes, found {}; is a quote not closed?", text.len());
                 return Err(CellProblem::new(column(), Some(text), message));
             }
             if text.contains('\0') {
@@ -173,6 +207,79 @@ impl Csv {
         }
         Ok(Row { header: self.header.clone(), cells })
     }
+}
+
+/// Lines of a file as an editor counts them, whatever ends them. The reader of CSV counts line feeds alone.
+struct Lines {
+    reader: BufReader<File>,
+    at: u64,
+    line: u64,
+    /// The last byte was a carriage return: a line feed after it ends no other line.
+    after_return: bool,
+    /// For looks at a part of the file.
+    part: File,
+    end: u64,
+}
+
+impl Lines {
+    fn new(path: &Path, at: u64) -> std::io::Result<Lines> {
+        // Handles of its own: clones of one would share its place.
+        let (mut file, part) = (File::open(path)?, File::open(path)?);
+        file.seek(SeekFrom::Start(at))?;
+        let end = file.metadata()?.len();
+        Ok(Lines { reader: BufReader::new(file), at, line: 1, after_return: false, part, end })
+    }
+
+    /// Where the record begins that the reader looked for from `from` on: it skips ends of lines before it.
+    fn record_at(&mut self, from: u64) -> std::io::Result<Place> {
+        while let Some(byte) = self.reader.fill_buf()?.first().copied() {
+            if self.at >= from && !is_end(byte) {
+                break;
+            }
+            self.line += u64::from(byte == b'\r' || byte == b'\n' && !self.after_return);
+            self.after_return = byte == b'\r';
+            self.reader.consume(1);
+            self.at += 1;
+        }
+        Ok(Place { byte: self.at, line: self.line })
+    }
+
+    fn part(&mut self, from: u64, to: u64) -> std::io::Result<Vec<u8>> {
+        let mut bytes = vec![];
+        self.part.seek(SeekFrom::Start(from))?;
+        (&self.part).take(to.saturating_sub(from).min(2 * ROW)).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Whether the file, from the beginning of a record on, ends within quotes.
+    fn ends_in_quotes(&mut self, from: u64, delimiter: u8) -> std::io::Result<bool> {
+        let (mut quoted, mut fresh, mut quote_before) = (false, true, false);
+        for byte in self.part(from, self.end)? {
+            match (quoted, byte) {
+                (true, b'"') => (quoted, quote_before) = (false, true),
+                (true, _) => {}
+                // A second quote: it was a quote in the text.
+                (false, b'"') if quote_before || fresh => (quoted, quote_before, fresh) = (true, false, false),
+                (false, _) => {
+                    quote_before = false;
+                    fresh = byte == delimiter || is_end(byte);
+                }
+            }
+        }
+        Ok(quoted)
+    }
+
+    /// Where the line after the one of a byte begins, if the record that ends at `to` has more than one.
+    fn next_line(&mut self, from: u64, to: u64) -> std::io::Result<Option<u64>> {
+        let bytes = self.part(from, to)?;
+        let Some(end) = bytes.iter().position(|byte| is_end(*byte)) else { return Ok(None) };
+        let rest = bytes[end..].iter().take_while(|byte| is_end(**byte)).count();
+        Ok(Some(from + (end + rest) as u64).filter(|next| *next < to))
+    }
+}
+
+fn is_end(byte: u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
 }
 
 /// The separator that the first line has most of.
@@ -210,6 +317,9 @@ impl Seek for Bounded {
     }
 }
 
+/// Rows that are looked at to learn the names of all columns.
+const HEADER_ROWS: usize = 100;
+
 pub struct Ndjson {
     reader: BufReader<File>,
     header: Arc<Vec<String>>,
@@ -227,7 +337,17 @@ impl Ndjson {
         ndjson.seek(start)?;
         let first = ndjson.line()?.ok_or("the file is empty")?;
         let cells = flat(&first.1).map_err(|problem| format!("row 1: {}", problem.message))?;
-        ndjson.header = Arc::new(cells.into_iter().map(|(name, _)| name).collect());
+        let mut names: Vec<String> = cells.into_iter().map(|(name, _)| name).collect();
+        // A row may leave keys out: the next ones may have them.
+        for _ in 0..HEADER_ROWS {
+            let Some((_, line)) = ndjson.line()? else { break };
+            for (name, _) in flat(&line).unwrap_or_default() {
+                if names.len() <= COLUMNS && !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        ndjson.header = Arc::new(names);
         ndjson.seek(start)?;
         Ok(ndjson)
     }
@@ -243,7 +363,7 @@ impl Ndjson {
     }
 
     /// The next line that is not blank.
-    fn line(&mut self) -> Result<Option<(Place, String)>, String> {
+    fn line(&mut self) -> Result<Option<(Place, Vec<u8>)>, String> {
         loop {
             let mut line = vec![];
             let read = self.reader.by_ref().take(ROW + 1).read_until(b'\n', &mut line);
@@ -256,17 +376,16 @@ impl Ndjson {
             if read == 0 {
                 return Ok(None);
             }
-            let text = String::from_utf8_lossy(&line).trim().to_owned();
-            if !text.is_empty() {
-                return Ok(Some((place, text)));
+            if !line.trim_ascii().is_empty() {
+                return Ok(Some((place, line)));
             }
         }
     }
 
     fn next(&mut self) -> Result<Option<(Place, Result<Row, CellProblem>)>, String> {
-        let Some((place, text)) = self.line()? else { return Ok(None) };
+        let Some((place, line)) = self.line()? else { return Ok(None) };
         // Each row may have keys of its own.
-        let row = flat(&text).map(|cells| {
+        let row = flat(&line).map(|cells| {
             let (names, cells) = cells.into_iter().unzip();
             Row { header: Arc::new(names), cells }
         });
@@ -275,7 +394,7 @@ impl Ndjson {
 }
 
 /// A JSON object as columns: `company.name` is the name in the company.
-fn flat(text: &str) -> Result<Vec<(String, Option<String>)>, CellProblem> {
+fn flat(line: &[u8]) -> Result<Vec<(String, Option<String>)>, CellProblem> {
     fn walk(prefix: &str, value: &serde_json::Value, found: &mut Vec<(String, Option<String>)>) {
         use serde_json::Value;
         let name = || prefix.to_owned();
@@ -297,6 +416,11 @@ fn flat(text: &str) -> Result<Vec<(String, Option<String>)>, CellProblem> {
             }
         }
     }
+    let Ok(text) = std::str::from_utf8(line) else {
+        let shown = String::from_utf8_lossy(line);
+        return Err(CellProblem::new(None, Some(shown.trim()), "not UTF-8; save the file as UTF-8"));
+    };
+    let text = text.trim();
     let wrong = |message: String| CellProblem::new(None, Some(text), message);
     let value: serde_json::Value =
         serde_json::from_str(text).map_err(|error| wrong(format!("not JSON: {error}")))?;
