@@ -797,13 +797,17 @@ fn a_signal_of_the_charter_brings_back_those_that_wait_for_it_once() {
     );
     assert!(!waits.to_string().contains("REQUALIFY"), "it has no date: {waits}");
     assert_eq!(announce(rob, "feature-released")["errors"][0]["code"], "FORBIDDEN");
-    assert_eq!(announce(mia, "rain")["errors"], json!([{"code": "VALIDATION", "path": ["input", "signal"]}]));
-    assert_eq!(announce(mia, "feature-released"), json!({"leads": 1, "errors": []}));
+    assert_eq!(announce(mia, "rain")["errors"], json!([{"code": "VALIDATION", "path": ["signal"]}]));
+    assert_eq!(announce(mia, "feature-released"), json!({"leads": "1", "errors": []}));
     let back = look(mia, &lead, "cycle stage outcome recycleOn cycles { openedBy }");
     let told = json!({"cycle": 2, "stage": "MQL", "outcome": "OPEN", "recycleOn": null,
         "cycles": [{"openedBy": "CAPTURE"}, {"openedBy": "REQUALIFY"}]});
     assert_eq!(back, told);
-    assert_eq!(announce(mia, "feature-released"), json!({"leads": 0, "errors": []}), "nobody waits any more");
+    assert_eq!(
+        announce(mia, "feature-released"),
+        json!({"leads": "0", "errors": []}),
+        "nobody waits any more"
+    );
     assert_eq!(look(mia, &other, "cycle outcome"), json!({"cycle": 1, "outcome": "RECYCLED"}));
 }
 
@@ -855,6 +859,38 @@ fn an_act_of_high_intent_opens_the_next_cycle_and_is_judged_at_once() {
             );
         }
     }
+}
+
+#[test]
+fn all_leads_of_a_batch_of_demo_requests_are_judged_with_their_intent_before_time_alone_judges_them() {
+    let world = World::start();
+    let leads: Vec<Value> = (0..40)
+        .map(|n| {
+            let lead = world.mql(&format!("demo{n}@example.test"), json!({}));
+            done(&world.rob, "rejectHandoff", &lead, json!({"reason": "NOT_READY"}))
+        })
+        .collect();
+    let request = |lead: &Value| {
+        let by = json!({"id": lead["id"]});
+        json!({"lead": by, "channel": "DIRECT", "content": "demo-request"})
+    };
+    touch(&world.mia, leads.iter().map(request).collect());
+    let mut slow = vec![];
+    for lead in &leads {
+        let now = look(&world.mia, lead, "cycle stage clocks { kind cycle startedAt dueAt }");
+        assert_eq!((&now["cycle"], &now["stage"]), (&json!(2), &json!("MQL")), "{now}");
+        let clocks = now["clocks"].as_array().unwrap();
+        let first =
+            clocks.iter().find(|clock| clock["kind"] == "FIRST_TOUCH" && clock["cycle"] == 2).unwrap();
+        let at = |key: &str| Instant::parse(first[key].as_str().unwrap()).unwrap();
+        slow.extend(Some(at("dueAt").since(at("startedAt")) / 60_000).filter(|minutes| *minutes != 5));
+    }
+    assert!(
+        slow.is_empty(),
+        "{} of {} demo requests are answered within {slow:?} minutes",
+        slow.len(),
+        leads.len()
+    );
 }
 
 #[test]

@@ -23,11 +23,39 @@ const NEEDED_REASONS: [&str; 3] = ["NO_BUDGET", "NO_TIMELINE", "NO_CONTEXT"];
 /// Clocks without which leads would be forgotten: a hand-off that never expires, a date that never comes.
 const NEEDED_CLOCKS: [ClockKind; 2] = [ClockKind::Accept, ClockKind::Requalify];
 
+/// Longest name and longest sentence, in characters, and the most entries of a list.
+const NAME: usize = 256;
+const SENTENCE: usize = 2_000;
+const ENTRIES: usize = 500;
+
 struct Problems(Vec<Refused>);
 
 impl Problems {
     fn say(&mut self, path: &str, message: impl Into<String>) {
         self.0.push(Refused::invalid(path, message).at("input/body"));
+    }
+
+    fn text(&mut self, path: &str, text: &str, most: usize) {
+        let length = text.chars().count();
+        if text.trim().is_empty() || length > most {
+            self.say(path, format!("1 to {most} characters, found {length}"));
+        }
+    }
+
+    fn list(&mut self, path: &str, length: usize) {
+        if length > ENTRIES {
+            self.say(path, format!("at most {ENTRIES} entries, found {length}"));
+        }
+    }
+
+    /// Keys of a list are keys, and each stands there once.
+    fn keys<'k>(&mut self, path: &str, part: &str, keys: impl Iterator<Item = &'k str> + Clone) {
+        for (place, key) in keys.clone().enumerate() {
+            if !is_key(key) || keys.clone().take(place).any(|other| other == key) {
+                let shown: String = key.chars().take(80).collect();
+                self.say(&format!("{path}/{place}{part}"), format!("{shown:?} is no key, or is used twice"));
+            }
+        }
     }
 }
 
@@ -47,8 +75,31 @@ impl CharterBody {
     }
 
     fn check_head(&self, found: &mut Problems) {
-        if self.title.trim().is_empty() {
-            found.say("title", "a charter needs a title");
+        found.text("title", &self.title, NAME);
+        if !(1..=3_650).contains(&self.review_after_days) {
+            found.say("reviewAfterDays", format!("1 to 3650 days, found {}", self.review_after_days));
+        }
+        for (path, length) in [
+            ("slots", self.slots.len()),
+            ("personas", self.personas.len()),
+            ("reasons", self.reasons.len()),
+            ("glossary", self.glossary.len()),
+            ("responsibilities", self.responsibilities.len()),
+            ("commitments", self.commitments.len()),
+            ("highIntent", self.high_intent.len()),
+            ("signals", self.signals.len()),
+        ] {
+            found.list(path, length);
+        }
+        found.keys("signals", "", self.signals.iter().map(String::as_str));
+        for (i, term) in self.glossary.iter().enumerate() {
+            for (part, text) in [("marketing", &term.marketing), ("sales", &term.sales), ("meaning", &term.meaning)] {
+                found.text(&format!("glossary/{i}/{part}"), text, SENTENCE);
+            }
+        }
+        found.keys("glossary", "/key", self.glossary.iter().map(|term| term.key.as_str()));
+        for (i, line) in self.responsibilities.iter().enumerate() {
+            found.text(&format!("responsibilities/{i}/activity"), &line.activity, SENTENCE);
         }
         if self.time_zone.parse::<chrono_tz::Tz>().is_err() {
             let message = format!("{:?} is no IANA time zone, for example Europe/Berlin", self.time_zone);
@@ -73,7 +124,11 @@ impl CharterBody {
             found.say("stages", format!("{kind} is not defined"));
         }
         for (i, stage) in self.stages.iter().enumerate() {
+            found.text(&format!("stages/{i}/label"), &stage.label, NAME);
+            found.text(&format!("stages/{i}/meaning"), &stage.meaning, SENTENCE);
             for (part, criteria) in [("entry", &stage.entry), ("exit", &stage.exit)] {
+                let keys = criteria.iter().map(|criterion| criterion.key.as_str());
+                found.keys(&format!("stages/{i}/{part}"), "/key", keys);
                 for (j, criterion) in criteria.iter().enumerate() {
                     let path = format!("stages/{i}/{part}/{j}");
                     if criterion.test.is_none() && criterion.reason_code.is_none() {
@@ -122,6 +177,9 @@ impl CharterBody {
                 let message = format!("{:?} is no key, or is used twice", persona.key);
                 found.say(&format!("personas/{i}/key"), message);
             }
+            found.text(&format!("personas/{i}/name"), &persona.name, NAME);
+            let keys = persona.traits.iter().map(|part| part.key.as_str());
+            found.keys(&format!("personas/{i}/traits"), "/key", keys);
             for (j, part) in persona.traits.iter().enumerate() {
                 let path = format!("personas/{i}/traits/{j}");
                 if let Some(problem) = part.test.problem(&known.traits) {
@@ -187,6 +245,17 @@ impl CharterBody {
     }
 
     fn check_commitments(&self, found: &mut Problems) {
+        for (i, commitment) in self.commitments.iter().enumerate() {
+            found.text(&format!("commitments/{i}/metric"), &commitment.metric, NAME);
+            if commitment.target < 0 {
+                let message = format!("a promise of 0 or more, found {}", commitment.target);
+                found.say(&format!("commitments/{i}/target"), message);
+            }
+            if !(1..=3_650).contains(&commitment.window_days) {
+                let message = format!("1 to 3650 days, found {}", commitment.window_days);
+                found.say(&format!("commitments/{i}/windowDays"), message);
+            }
+        }
         for party in [Party::Marketing, Party::Sales] {
             if !self.commitments.iter().any(|commitment| commitment.party == party) {
                 found.say("commitments", format!("{party} commits to nothing; both parties must"));

@@ -115,8 +115,9 @@ fn text(error: std::io::Error) -> String {
 }
 
 impl Csv {
-    fn open(path: &Path, file: File, bom: u64, start: &[u8], delimiter: Option<char>) -> Result<Csv, String> {
+    fn open(path: &Path, mut file: File, bom: u64, start: &[u8], delimiter: Option<char>) -> Result<Csv, String> {
         let delimiter = delimiter.and_then(|sign| u8::try_from(sign).ok()).unwrap_or_else(|| sniff(start));
+        file.seek(SeekFrom::Start(0)).map_err(text)?;
         let limit = Arc::new(AtomicU64::new(bom + ROW));
         let lines = Lines::new(path, bom).map_err(text)?;
         let bounded = Bounded { file, at: 0, limit: limit.clone() };
