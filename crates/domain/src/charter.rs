@@ -11,6 +11,7 @@ use crate::directory::Directory;
 use crate::disposition::{AttemptRule, DispositionReason, default_reasons};
 use crate::evaluation::Composition;
 use crate::field::TraitKinds;
+use crate::number::Long;
 use crate::persona::Persona;
 use crate::refused::{RefusalCode, Refused};
 use crate::stage::{Side, StageKind};
@@ -151,7 +152,7 @@ pub struct Commitment {
     /// For example `MQL_PER_MONTH`, `SAL_RATE`, `FIRST_TOUCH_IN_TIME`.
     pub metric: String,
     /// Amount that is promised, in the unit.
-    pub target: i32,
+    pub target: Long,
     /// Unit of the target: count, basis points, minor units.
     pub unit: String,
     /// Days over which the metric is measured.

@@ -15,6 +15,7 @@ pub mod field;
 pub mod handoff;
 pub mod lead;
 pub mod ledger;
+pub mod number;
 pub mod persona;
 pub mod profile;
 pub mod qualify;

@@ -75,7 +75,9 @@ impl CharterBody {
     }
 
     fn check_head(&self, found: &mut Problems) {
-        found.text("title", &self.title, NAME);
+        if self.title.trim().is_empty() || self.title.chars().count() > NAME {
+            found.say("title", format!("a charter needs a title of 1 to {NAME} characters"));
+        }
         if !(1..=3_650).contains(&self.review_after_days) {
             found.say("reviewAfterDays", format!("1 to 3650 days, found {}", self.review_after_days));
         }
@@ -247,7 +249,7 @@ impl CharterBody {
     fn check_commitments(&self, found: &mut Problems) {
         for (i, commitment) in self.commitments.iter().enumerate() {
             found.text(&format!("commitments/{i}/metric"), &commitment.metric, NAME);
-            if commitment.target < 0 {
+            if commitment.target.0 < 0 {
                 let message = format!("a promise of 0 or more, found {}", commitment.target);
                 found.say(&format!("commitments/{i}/target"), message);
             }

@@ -112,7 +112,9 @@ pub struct CreateCampaignInput {
     cost: Option<Money>,
     starts_at: Option<Instant>,
     ends_at: Option<Instant>,
+    /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
+    /// Decide, and write nothing.
     dry_run: Option<bool>,
 }
 
@@ -126,7 +128,9 @@ pub struct UpdateCampaignInput {
     starts_at: MaybeUndefined<Instant>,
     /// Null takes it away.
     ends_at: MaybeUndefined<Instant>,
+    /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
+    /// Decide, and write nothing.
     dry_run: Option<bool>,
 }
 

@@ -159,6 +159,7 @@ impl CharterQuery {
 #[derive(Clone, Debug, InputObject)]
 pub struct ProposeCharterInput {
     body: CharterBody,
+    /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
     /// Check, and write nothing.
     dry_run: Option<bool>,
@@ -170,7 +171,9 @@ pub struct SignCharterInput {
     /// The digest of the text that you read; another one is refused.
     digest: Digest,
     comment: Option<String>,
+    /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
+    /// Decide, and write nothing.
     dry_run: Option<bool>,
 }
 
@@ -179,14 +182,18 @@ pub struct RejectCharterInput {
     number: i32,
     /// What has to change.
     reason: String,
+    /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
+    /// Decide, and write nothing.
     dry_run: Option<bool>,
 }
 
 #[derive(Clone, Debug, InputObject)]
 pub struct ActivateCharterInput {
     number: i32,
+    /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
+    /// Decide, and write nothing.
     dry_run: Option<bool>,
 }
 

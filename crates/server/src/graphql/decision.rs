@@ -31,8 +31,11 @@ pub struct Decision {
     charter: i32,
     /// sha-256 of the plugin's bytes, or of the built-in rule's name when nothing was deployed.
     version: Digest,
+    /// Digest of the settings that it ran with.
     settings: Digest,
+    /// Seal of everything that a rule could have read of the lead.
     snapshot: Digest,
+    /// Digest of the columns that it was given.
     input: Digest,
     /// Null unless the status is OK.
     output: Option<Digest>,
@@ -44,14 +47,18 @@ pub struct Decision {
     text: Option<String>,
     /// Disposition reason of RECYCLE and DISQUALIFY; `owner:…` or `queue:…` of a routing.
     target: Option<String>,
+    /// Points for who the lead is.
     fit: i32,
+    /// Points for what the lead did.
     engagement: i32,
     /// Basis points.
     confidence: i32,
     reasons: Vec<Reason>,
     missing: Vec<Missing>,
     review_at: Option<Instant>,
+    /// What it cost, in the engine's unit of work.
     fuel: Long,
+    /// How many leads were judged in the same call.
     batch_size: i32,
     /// Fingerprint of the engine that ran the rule.
     engine: String,
@@ -173,6 +180,7 @@ pub enum Comparison {
     Identical,
     /// The same verdict on another version of the engine.
     SameVerdictOtherEngine,
+    /// The verdict, its input or its settings are others now.
     Different,
     /// The snapshot was erased with the person.
     Erased,

@@ -199,6 +199,7 @@ impl DirectoryQuery {
         Ok(User::wrap(&viewer(ctx)?.user))
     }
 
+    /// People and services, by key; of one team or all.
     async fn users(
         &self,
         ctx: &Context<'_>,
@@ -210,26 +211,31 @@ impl DirectoryQuery {
         Ok(workspace.directory.users.iter().filter(wanted).map(User::wrap).collect())
     }
 
+    /// Teams, by key.
     async fn teams(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Team>> {
         read_viewer(ctx)?;
         Ok(app(ctx)?.workspace().directory.teams.iter().map(Team::wrap).collect())
     }
 
+    /// Calendars, by key.
     async fn calendars(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<NamedCalendar>> {
         read_viewer(ctx)?;
         Ok(app(ctx)?.workspace().directory.calendars.iter().map(NamedCalendar::wrap).collect())
     }
 
+    /// Queues, by key.
     async fn queues(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Queue>> {
         read_viewer(ctx)?;
         Ok(app(ctx)?.workspace().directory.queues.iter().map(Queue::wrap).collect())
     }
 
+    /// Pools, by key.
     async fn pools(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Pool>> {
         read_viewer(ctx)?;
         Ok(app(ctx)?.workspace().directory.pools.iter().map(Pool::wrap).collect())
     }
 
+    /// Territories, by key.
     async fn territories(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Territory>> {
         read_viewer(ctx)?;
         Ok(app(ctx)?.workspace().directory.territories.iter().map(Territory::wrap).collect())
@@ -251,7 +257,9 @@ pub struct UpsertTeamInput {
     calendar: Option<String>,
     /// Key of a queue.
     fallback_queue: Option<String>,
+    /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
+    /// Decide, and write nothing.
     dry_run: Option<bool>,
 }
 
@@ -278,7 +286,9 @@ pub struct UpsertUserInput {
     capacity: Option<i32>,
     /// Keys of territories.
     territories: Option<Vec<String>>,
+    /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
+    /// Decide, and write nothing.
     dry_run: Option<bool>,
 }
 
@@ -293,7 +303,9 @@ pub struct AddAbsenceInput {
     /// Key of the user.
     user: String,
     absence: Absence,
+    /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
+    /// Decide, and write nothing.
     dry_run: Option<bool>,
 }
 
@@ -301,7 +313,9 @@ pub struct AddAbsenceInput {
 pub struct UpsertCalendarInput {
     key: String,
     calendar: Calendar,
+    /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
+    /// Decide, and write nothing.
     dry_run: Option<bool>,
 }
 
@@ -317,7 +331,9 @@ pub struct UpsertQueueInput {
     name: String,
     /// Key of the team that works it.
     team: String,
+    /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
+    /// Decide, and write nothing.
     dry_run: Option<bool>,
 }
 
@@ -327,6 +343,7 @@ pub struct QueuePayload {
     errors: Vec<UserError>,
 }
 
+/// A user among whom a router distributes.
 #[derive(Clone, Debug, InputObject)]
 pub struct PoolMemberInput {
     /// Key of a user.
@@ -342,7 +359,9 @@ pub struct UpsertPoolInput {
     /// Key of the queue that takes what no member can.
     queue: String,
     members: Vec<PoolMemberInput>,
+    /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
+    /// Decide, and write nothing.
     dry_run: Option<bool>,
 }
 
@@ -357,7 +376,9 @@ pub struct UpsertTerritoryInput {
     key: String,
     name: String,
     test: FieldTest,
+    /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
+    /// Decide, and write nothing.
     dry_run: Option<bool>,
 }
 
@@ -376,7 +397,9 @@ pub struct DefineTraitInput {
     meaning: String,
     /// Personal traits are shown, and no rule can read them.
     personal: Option<bool>,
+    /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
+    /// Decide, and write nothing.
     dry_run: Option<bool>,
 }
 

@@ -28,10 +28,12 @@ pub struct Event {
     id: Uuid,
     /// Place in the feed: give it as `after` to go on from here.
     cursor: FeedCursor,
+    /// What happened, for example `STAGE_CHANGED`; `schema/events.json` lists all kinds.
     kind: String,
     stream: StreamKind,
     /// Rises by one with each change of the stream; the ordinal numbers the events of a change.
     version: i32,
+    /// Counts from 0 within the change.
     ordinal: i32,
     cause: Cause,
     actor: ActorKind,

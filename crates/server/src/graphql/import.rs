@@ -12,12 +12,16 @@ use super::scalar::{Long, Uuid, global, local};
 use super::{app, once, read_viewer, viewer};
 use crate::flows::import::{self, Start};
 
+/// Where an import stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub enum ImportStatus {
+    /// It is under way, or waits for its turn.
     Running,
+    /// Every row was looked at.
     Done,
     /// Something stopped it; what was done stays, and the message says why.
     Failed,
+    /// A person stopped it; what was done stays.
     Cancelled,
 }
 
@@ -68,7 +72,9 @@ pub struct ImportRun {
     name: String,
     /// The mapping, as JSON.
     mapping: String,
+    /// Whether it only checked the rows.
     dry_run: bool,
+    /// Where it stands.
     status: ImportStatus,
     /// Acts that are done. A row is one act, or two where it also says how its lead ended.
     done: Long,
@@ -83,8 +89,11 @@ pub struct ImportRun {
     warnings: Long,
     /// Cycles that the file ended as won.
     won: Long,
+    /// Cycles that the file ended as lost.
     lost: Long,
+    /// Cycles that the file ended as recycled.
     recycled: Long,
+    /// Cycles that the file ended as disqualified.
     disqualified: Long,
     /// Why it failed or was cancelled.
     message: Option<String>,
@@ -235,6 +244,7 @@ pub struct StartImportInput {
     dry_run: Option<bool>,
     /// Rows that happened from this instant on are routed and get clocks. Without: all of them are the past.
     live_from: Option<Instant>,
+    /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
 }
 

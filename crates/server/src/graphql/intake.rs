@@ -128,6 +128,7 @@ impl From<LeadInput> for Intake {
 #[derive(Clone, Debug, InputObject)]
 pub struct CaptureLeadInput {
     lead: LeadInput,
+    /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
     /// Checks and judges without writing.
     dry_run: Option<bool>,
@@ -137,7 +138,9 @@ pub struct CaptureLeadInput {
 pub struct CaptureLeadsInput {
     /// 1 to 200.
     leads: Vec<LeadInput>,
+    /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
+    /// Decide, and write nothing.
     dry_run: Option<bool>,
 }
 
@@ -187,6 +190,7 @@ pub struct TouchpointInput {
 pub struct RecordTouchpointsInput {
     /// 1 to 500.
     touchpoints: Vec<TouchpointInput>,
+    /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
 }
 
@@ -219,7 +223,7 @@ impl IntakeMutation {
         let Some(captured) = results.flatten() else {
             return Ok(CaptureLeadPayload { lead: None, created: false, errors });
         };
-        let lead = if dry_run {
+        let lead = if dry_run || !viewer.may(scope::LEADS_READ) {
             None
         } else {
             lead_by(app, captured.lead, &want(ctx.look_ahead().field("lead"))).await?
@@ -243,7 +247,7 @@ impl IntakeMutation {
             results.iter().filter_map(|result| result.as_ref().ok()).map(|one| one.lead).collect();
         let want = want(ctx.look_ahead().field("results").field("lead"));
         let leads =
-            if dry_run { Default::default() } else { super::lead::leads_by(app, &ids, &want).await? };
+            if dry_run || !viewer.may(scope::LEADS_READ) { Default::default() } else { super::lead::leads_by(app, &ids, &want).await? };
         let wrap = |result: Result<capture::Captured, Refused>| match result {
             Ok(one) => {
                 CaptureResult { lead: leads.get(&one.lead).cloned(), created: one.created, errors: vec![] }

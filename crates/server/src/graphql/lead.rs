@@ -261,6 +261,7 @@ impl Handoff {
     }
 }
 
+/// What a line of the timeline tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub enum TimelineKind {
     Touchpoint,
@@ -472,6 +473,7 @@ pub enum LeadRef {
     External(ExternalRefInput),
 }
 
+/// A lead's name in another system.
 #[derive(Clone, Debug, InputObject)]
 pub struct ExternalRefInput {
     /// The other system, for example `hubspot`.
@@ -490,6 +492,7 @@ impl LeadRef {
     }
 }
 
+/// The order of a list of leads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum)]
 pub enum LeadOrder {
     /// Newest capture first.

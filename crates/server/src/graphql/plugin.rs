@@ -143,7 +143,9 @@ pub struct Deployment {
     uuid: Uuid,
     /// Key of the slot.
     slot: String,
+    /// sha-256 of the version's bytes.
     version_digest: Digest,
+    /// Digest of its settings.
     settings_digest: Digest,
     mode: DeploymentMode,
     state: DeploymentState,
@@ -357,6 +359,7 @@ pub struct UploadPluginVersionInput {
     label: Option<String>,
     /// JSON documents, each one a case or an array of cases; `handfast plugin push` reads them from `cases/*.json`.
     cases: Vec<String>,
+    /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
 }
 
@@ -376,6 +379,7 @@ pub struct DeployPluginInput {
     /// The settings as JSON.
     settings: String,
     mode: DeploymentMode,
+    /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
 }
 
@@ -385,6 +389,7 @@ pub struct RollbackInput {
     slot: String,
     /// Why; the other teams read it.
     reason: String,
+    /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
 }
 

@@ -5,33 +5,15 @@ use async_graphql::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+pub use handfast_domain::number::Long;
 use handfast_domain::refused::Refused;
 use uuid::Uuid as RawUuid;
-
-/// A 64-bit integer as a decimal string, for example `"9007199254740993"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Long(pub i64);
-
-#[Scalar(name = "Long")]
-impl ScalarType for Long {
-    fn parse(value: Value) -> InputValueResult<Self> {
-        let parsed = match &value {
-            Value::String(text) => text.parse().ok(),
-            Value::Number(number) => number.as_i64(),
-            _ => None,
-        };
-        parsed.map(Long).ok_or_else(|| InputValueError::custom("expected a whole number as a decimal string"))
-    }
-
-    fn to_value(&self) -> Value {
-        Value::String(self.0.to_string())
-    }
-}
 
 /// A UUID in its usual form with hyphens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Uuid(pub RawUuid);
 
+/// A UUID in its usual form with hyphens.
 #[Scalar(name = "UUID", specified_by_url = "https://scalars.graphql.org/andimarek/uuid")]
 impl ScalarType for Uuid {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -52,6 +34,7 @@ impl ScalarType for Uuid {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedCursor(pub String);
 
+/// An opaque place in the feed of events. Cursors of pages are other things and are refused.
 #[Scalar(name = "FeedCursor")]
 impl ScalarType for FeedCursor {
     fn parse(value: Value) -> InputValueResult<Self> {

@@ -70,9 +70,12 @@ pub struct CreateTokenInput {
     user: String,
     /// What it is for.
     name: String,
+    /// What it may do: `leads:read`, `leads:write`, `charter:sign`, `plugins:deploy`, `import`, `admin`.
     scopes: Vec<String>,
     expires_at: Option<Instant>,
+    /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
+    /// Decide, and write nothing.
     dry_run: Option<bool>,
 }
 
@@ -87,7 +90,9 @@ pub struct CreateTokenPayload {
 #[derive(Clone, Debug, InputObject)]
 pub struct RevokeTokenInput {
     token: ID,
+    /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
+    /// Decide, and write nothing.
     dry_run: Option<bool>,
 }
 

@@ -23,6 +23,7 @@ pub struct LeadTarget {
     pub lead: LeadRef,
     /// Refuse with VERSION_CONFLICT unless the lead is still at this version.
     pub expected_version: Option<i32>,
+    /// The same key again has no second effect and is answered as before.
     pub idempotency_key: Option<String>,
     /// Decide, and write nothing.
     pub dry_run: Option<bool>,

@@ -4,6 +4,7 @@ use handfast_domain::charter::{CharterBody, Commitment, GlossaryTerm, Responsibi
 use handfast_domain::clock::Party;
 use handfast_domain::criterion::{Comparator, Criterion, FieldTest};
 use handfast_domain::disposition::AttemptRule;
+use handfast_domain::number::Long;
 use handfast_domain::persona::{Persona, PersonaTrait, StageProfile};
 use handfast_domain::stage::{Channel, StageKind};
 
@@ -238,7 +239,7 @@ fn commitments() -> Vec<Commitment> {
     let promise = |party, metric: &str, target, unit: &str, weight| Commitment {
         party,
         metric: metric.into(),
-        target,
+        target: Long(target),
         unit: unit.into(),
         window_days: 30,
         weight,

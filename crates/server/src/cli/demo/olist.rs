@@ -6,6 +6,7 @@ use std::path::Path;
 use handfast_domain::charter::{CharterBody, Commitment};
 use handfast_domain::clock::Party;
 use handfast_domain::criterion::{Comparator, FieldTest};
+use handfast_domain::number::Long;
 use handfast_domain::persona::{Persona, PersonaTrait};
 use serde_json::json;
 
@@ -117,7 +118,7 @@ fn charter() -> CharterBody {
     let promise = |party, metric: &str, target, unit: &str| Commitment {
         party,
         metric: metric.into(),
-        target,
+        target: Long(target),
         unit: unit.into(),
         window_days: 30,
         weight: 1,

@@ -433,13 +433,11 @@ impl Cell {
         let Some(text) = self.text(row)? else { return Ok(None) };
         let number = read_number(&text, self.decimal.unwrap_or('.'), digits);
         let expected = || {
-            let example = if digits == 0 { "1250" } else { "1250.50" };
-            self.problem(
-                row,
-                format!(
-                    "expected a number of at most 2^53 with {digits} decimals at most, for example {example}"
-                ),
-            )
+            let sign = self.decimal.unwrap_or('.');
+            let example = if digits == 0 { "1250".to_owned() } else { format!("1250{sign}50") };
+            let size = format!("of at most 2^53 with at most {digits} decimals");
+            let mend = "`decimal` in the mapping sets another sign";
+            self.problem(row, format!("expected a number {size} after {sign:?}, for example {example}; {mend}"))
         };
         number.map(Some).ok_or_else(expected)
     }
@@ -492,11 +490,16 @@ impl Time {
             None => Instant::parse(text),
         };
         let form = self.pattern.as_deref().unwrap_or("RFC 3339, such as 2026-03-01T09:30:00Z");
-        read.map(Some).ok_or_else(|| {
-            let message =
-                format!("expected a time in the form {form}; `pattern` in the mapping sets another one");
-            CellProblem::new(self.column.as_deref(), Some(text), message)
-        })
+        let wrong = |message: String| Err(CellProblem::new(self.column.as_deref(), Some(text), message));
+        match read {
+            Some(at) if at < Instant(0) => {
+                wrong(format!("{at} lies before 1970; does the year have the form of {form}?"))
+            }
+            Some(at) => Ok(Some(at)),
+            None => wrong(format!(
+                "expected a time that exists, in the form {form}; `pattern` in the mapping sets another one"
+            )),
+        }
     }
 
     /// The time, where a row needs one.

@@ -336,17 +336,23 @@ impl Ndjson {
         };
         let start = ndjson.next;
         ndjson.seek(start)?;
-        let first = ndjson.line()?.ok_or("the file is empty")?;
-        let cells = flat(&first.1).map_err(|problem| format!("row 1: {}", problem.message))?;
-        let mut names: Vec<String> = cells.into_iter().map(|(name, _)| name).collect();
-        // A row may leave keys out: the next ones may have them.
+        // A row may leave keys out, or be broken: the next ones tell the other columns.
+        let (mut names, mut problem): (Vec<String>, _) = (vec![], None);
         for _ in 0..HEADER_ROWS {
-            let Some((_, line)) = ndjson.line()? else { break };
-            for (name, _) in flat(&line).unwrap_or_default() {
-                if names.len() <= COLUMNS && !names.contains(&name) {
-                    names.push(name);
+            let Some((place, line)) = ndjson.line()? else { break };
+            match flat(&line) {
+                Ok(cells) => {
+                    for (name, _) in cells {
+                        if names.len() <= COLUMNS && !names.contains(&name) {
+                            names.push(name);
+                        }
+                    }
                 }
+                Err(found) => problem = problem.or(Some(format!("row {}: {}", place.line, found.message))),
             }
+        }
+        if let Some(problem) = problem.filter(|_| names.is_empty()) {
+            return Err(problem);
         }
         ndjson.header = Arc::new(names);
         ndjson.seek(start)?;
