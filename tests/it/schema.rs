@@ -648,24 +648,3 @@ fn every_field_wants_the_scope_that_it_is_documented_with() {
     );
     assert_eq!(server.admin().query("{ feedHead }", json!({})), before, "nothing happened");
 }
-
-#[test]
-fn a_number_out_of_its_range_is_refused_by_its_name() {
-    let parties = Parties::start();
-    let weekly = json!([{"day": "MON", "from": -1, "to": 60}]);
-    let calendar = json!({"key": "c", "calendar": {"timeZone": "UTC", "weekly": weekly}});
-    let body = parties.body(|body| body["maxHoldDays"] = json!(-1));
-    let cases = [
-        ("upsertCalendar", "UpsertCalendarInput", calendar, "from"),
-        ("proposeCharter", "ProposeCharterInput", json!({"body": body}), "maxHoldDays"),
-    ];
-    for (field, kind, input, word) in cases {
-        let query = format!(
-            "mutation($input: {kind}!) {{ {field}(input: $input) {{ errors {{ code path message }} }} }}"
-        );
-        let (_, answer) = parties.admin.post(&json!({"query": query, "variables": {"input": input}}));
-        let text = answer.to_string();
-        assert!(text.contains("VALIDATION") && text.contains(word), "{field}: which number? {text}");
-        assert!(!text.contains("occurred while parsing"), "{field}: in words for people: {text}");
-    }
-}

@@ -7,8 +7,11 @@ use crate::clock::{ClockKind, ClockLevel, ClockState, SlaClock};
 use crate::disposition::{Disposal, Return, unknown_signal};
 use crate::event::Fact;
 use crate::refused::{RefusalCode, Refused};
-use crate::sales::allowed_from;
+use crate::sales::{allowed_from, check_words};
 use crate::stage::{Cause, CycleOpenedBy, CycleOutcome, StageKind, WorkState};
+
+/// Longest name of a competitor, in characters. It stands in the log: the name of a company and nothing else.
+const COMPETITOR: usize = 128;
 
 impl Draft<'_> {
     /// Closed-lost, from SQL or OPPORTUNITY.
@@ -48,6 +51,9 @@ impl Draft<'_> {
     pub(crate) fn allowed(&self, outcome: CycleOutcome, disposal: &Disposal) -> Result<Return, Refused> {
         let body = &self.scene.charter.body;
         let reason = body.reason(&disposal.reason)?;
+        if let Some(competitor) = &disposal.competitor {
+            check_words("input/competitor", competitor, COMPETITOR)?;
+        }
         if let Some(signal) = disposal.recycle_on.as_ref().filter(|signal| !body.signals.contains(signal)) {
             return Err(Refused::invalid("input/recycleOn", unknown_signal(signal, &body.signals)));
         }

@@ -86,7 +86,7 @@ impl Packet {
     pub fn of(snapshot: &Snapshot, insights: &[Reason], pains: &[String], promises: Vec<String>) -> Packet {
         let lines = |family: &str| {
             let mine = snapshot.fields.iter().filter(|(path, _)| path.starts_with(family));
-            mine.map(|(path, value)| PacketLine { key: path.clone(), value: text_of(value) })
+            mine.map(|(path, value)| PacketLine { key: path.clone(), value: in_words(path, value) })
                 .collect::<Vec<_>>()
         };
         let content_seen = match snapshot.get("engagement.content-touched") {
@@ -128,6 +128,15 @@ impl Packet {
         ];
         let filled = u16::try_from(parts.iter().filter(|part| **part).count()).unwrap_or(0);
         filled * 10_000 / 7
+    }
+}
+
+/// A field as people read it: an instant is a time and not a number.
+fn in_words(path: &str, value: &crate::field::Value) -> String {
+    let unit = crate::field::CATALOGUE.iter().find(|field| field.path == path).and_then(|field| field.unit);
+    match (unit, value) {
+        (Some("ms since 1970"), crate::field::Value::Integer(ms)) => crate::time::Instant(*ms).to_string(),
+        _ => text_of(value),
     }
 }
 

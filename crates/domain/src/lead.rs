@@ -267,7 +267,8 @@ impl Journey {
                 if *attempt {
                     cycle.attempts.record(activity_kind.as_str(), at);
                 }
-                if *direction != Direction::Outbound && !*automated {
+                // What was said before the cycle began is another cycle's conversation.
+                if *direction != Direction::Outbound && !*automated && at >= cycle.opened_at {
                     cycle.conversations += 1;
                 }
             }

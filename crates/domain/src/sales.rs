@@ -76,6 +76,12 @@ impl Draft<'_> {
     /// Records work. A human outbound contact is the first touch; an answer of the buyer makes the lead CONNECTED.
     pub fn log_activity(&mut self, activity: &Activity) -> Result<(), Refused> {
         self.require_open("log an activity")?;
+        if activity.occurred_at < Instant(0) {
+            return Err(Refused::invalid("input/occurredAt", "an activity cannot lie before 1970"));
+        }
+        if let Some(note) = &activity.note {
+            check_words("input/note", note, NOTE)?;
+        }
         if activity.occurred_at > self.scene.now.plus(DAY) {
             return Err(Refused::invalid("input/occurredAt", "an activity cannot lie more than a day ahead"));
         }
@@ -84,7 +90,8 @@ impl Draft<'_> {
         let wrote_first = self.journey.cycle.conversations > 0;
         let (at, id) = (activity.occurred_at, self.scene.ids.next());
         // What was tried before the cycle opened belongs to an earlier one: NO_RESPONSE counts this one's.
-        let genuine = (!automated || wrote_first) && at >= self.journey.cycle.opened_at;
+        let of_now = at >= self.journey.cycle.opened_at;
+        let genuine = (!automated || wrote_first) && of_now;
         let attempt = contact && genuine && direction != Direction::Inbound;
         // A note is no answer of the buyer, whoever wrote it.
         let direction = if contact { direction } else { Direction::Outbound };
@@ -98,7 +105,7 @@ impl Draft<'_> {
         if attempt {
             self.meet_clocks_at(ClockKind::FirstTouch, at);
         }
-        if self.journey.lead.stage >= StageKind::Sal && contact {
+        if self.journey.lead.stage >= StageKind::Sal && contact && of_now {
             let answered = direction != Direction::Outbound && !automated;
             let waits =
                 self.journey.lead.work_state == WorkState::Connected && direction == Direction::Outbound;
@@ -204,11 +211,10 @@ impl Draft<'_> {
             matches!(handoff.status, Pending | Expired)
         });
         let Some(handoff) = waiting.filter(|_| lead.stage == StageKind::Mql) else {
-            return Err(Refused::illegal(
-                lead.stage,
-                &format!("{verb} the hand-off of"),
-                &allowed_from(lead.stage),
-            ));
+            // What cannot be answered now is not among the things that can be done.
+            let mut allowed = allowed_from(lead.stage);
+            allowed.retain(|verb| !matches!(*verb, "acceptHandoff" | "rejectHandoff"));
+            return Err(Refused::illegal(lead.stage, &format!("{verb} the hand-off of"), &allowed));
         };
         let mine = lead.owner == Some(user);
         let queued = lead.queue.as_ref().is_some_and(|queue| self.scene.directory.works_queue(user, queue));
@@ -233,6 +239,21 @@ impl Draft<'_> {
         }
         Ok(())
     }
+}
+
+/// Longest note, in characters.
+const NOTE: usize = 10_000;
+
+/// Words of people: something in them, not too many, nothing that a terminal would obey.
+pub(crate) fn check_words(path: &str, text: &str, most: usize) -> Result<(), Refused> {
+    let length = text.chars().count();
+    if text.trim().is_empty() || length > most {
+        return Err(Refused::invalid(path, format!("1 to {most} characters, found {length}")));
+    }
+    if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
+        return Err(Refused::invalid(path, "control characters are not allowed"));
+    }
+    Ok(())
 }
 
 /// The verbs that a lead at this stage knows.

@@ -24,6 +24,9 @@ use crate::pool::Pool;
 use crate::report::{Check, CheckReport, Code};
 use crate::rule::{Context, Rule, Settings};
 
+/// Leads of a call that counts as a small one.
+const SMALL: usize = 16;
+
 /// Plugins kept in memory. Whoever calls one holds it anyway; this only saves loading it again.
 const LOADED: usize = 32;
 
@@ -57,6 +60,8 @@ struct Inner {
     pool: Pool,
     /// One permit for each call that runs or waits.
     admission: Semaphore,
+    /// Large batches leave a thread to the small ones: an import, or a rule that loops, must not make everybody wait.
+    bulk: Semaphore,
     /// Uploads are compiled one at a time.
     compiling: tokio::sync::Mutex<()>,
     /// The last ones used, newest at the end.
@@ -76,6 +81,7 @@ impl Host {
             cache: Cache::new(config.cache_dir.as_deref(), &compatibility, config.cache_key),
             pool: Pool::start(config.threads)?,
             admission: Semaphore::new(config.queue.max(1)),
+            bulk: Semaphore::new(config.threads.saturating_sub(1).max(1)),
             compiling: tokio::sync::Mutex::new(()),
             loaded: Mutex::new(Vec::new()),
             engine,
@@ -180,6 +186,7 @@ impl Host {
             return self.0.batch(rule, settings, context).unjudged(&leads, Unasked::Busy);
         };
         let leads: Arc<[Arc<Snapshot>]> = leads.into();
+        let large = leads.len() > SMALL;
         // Equal batches, as few as possible: fuel caps and fixed costs are per batch.
         let batches = leads.len().div_ceil(self.0.config.limits.batch);
         let size = leads.len().div_ceil(batches.max(1)).max(1);
@@ -188,18 +195,24 @@ impl Host {
         let mut next = 0;
         while next < leads.len() || !running.is_empty() {
             // At most one batch a thread is under way for one call, so that a long import does not fill the queue.
-            while next < leads.len() && running.len() < self.0.config.threads {
+            let most = if large { self.0.config.threads.saturating_sub(1).max(1) } else { 1 };
+            while next < leads.len() && running.len() < most {
                 let range = next..(next + size).min(leads.len());
                 next = range.end;
                 let (inner, rule, settings) = (self.0.clone(), rule.clone(), settings.clone());
                 let (leads, own) = (leads.clone(), range.clone());
+                // The semaphore is never closed.
+                let turn = match large {
+                    true => self.0.bulk.acquire().await.ok(),
+                    false => None,
+                };
                 let answer = self.0.pool.submit(move || {
                     let leads = &leads[own];
                     inner.batch(&rule, &settings, context).judge(leads, leads.len())
                 });
-                running.push_back((range, answer));
+                running.push_back((range, answer, turn));
             }
-            if let Some((range, answer)) = running.pop_front() {
+            if let Some((range, answer, _turn)) = running.pop_front() {
                 judged.extend(match answer.await {
                     Ok(answers) => answers,
                     Err(_) => self.0.batch(rule, settings, context).unjudged(&leads[range], Unasked::Broken),

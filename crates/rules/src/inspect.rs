@@ -55,7 +55,7 @@ fn valid(bytes: &[u8]) -> Result<String, (Code, String)> {
         return Err((Code::PluginNotAComponent, message.into()));
     }
     if !bytes.starts_with(b"\0asm") {
-        let message = "the file does not begin like wasm; upload the .wasm component that `handfast plugin build` wrote";
+        let message = "the file does not begin like wasm; upload a .wasm component, for example one that `cargo xtask plugins` wrote";
         return Err((Code::PluginNotAComponent, message.into()));
     }
     let features = WasmFeatures::WASM2
@@ -77,7 +77,7 @@ fn component(bytes: &[u8]) -> Result<String, (Code, String)> {
         return Ok("a component".into());
     }
     let message =
-        "a core module, not a component; wrap it with `handfast plugin build` or `wasm-tools component new`";
+        "a core module, not a component; wrap it with `wasm-tools component new`, as `cargo xtask plugins` does for the rules of this repository";
     Err((Code::PluginNotAComponent, message.into()))
 }
 

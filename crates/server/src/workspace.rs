@@ -13,6 +13,7 @@ use handfast_rules::{Host, Rule, Settings};
 use handfast_store::campaign::Campaign;
 use handfast_store::change::DayOf;
 use handfast_store::directory::TraitDefinition;
+use handfast_store::plugin::Live;
 use handfast_store::{Store, directory};
 use uuid::Uuid;
 
@@ -56,13 +57,12 @@ impl Workspace {
             zone,
         };
         for live in handfast_store::plugin::live(db).await? {
-            let wasm = store.blobs().read(live.version).await?;
-            let plugin =
-                host.load(&wasm, &workspace.trait_kinds()).await.map_err(|e| Error::fault(e.to_string()))?;
-            let settings =
-                Settings::parse(&live.settings).map_err(|error| Error::fault(error.to_string()))?;
-            let rule = LiveRule { deployment: Some(live.deployment), rule: plugin.into(), settings };
-            workspace.rules.insert(live.slot, rule);
+            let slot = live.slot.clone();
+            match load_rule(store, host, &workspace, live).await {
+                Ok(rule) => drop(workspace.rules.insert(slot, rule)),
+                // The other slots go on; this one holds every lead until its file is back.
+                Err(error) => tracing::error!(slot, %error, "the rule of a slot cannot be loaded; it holds every lead"),
+            }
         }
         Ok(workspace)
     }
@@ -109,6 +109,14 @@ impl Workspace {
     pub fn charter_digest(&self) -> Digest {
         self.charter.digest
     }
+}
+
+async fn load_rule(store: &Store, host: &Host, workspace: &Workspace, live: Live) -> Result<LiveRule, Error> {
+    let wasm = store.blobs().read(live.version).await?;
+    let plugin = host.load(&wasm, &workspace.trait_kinds()).await;
+    let plugin = plugin.map_err(|error| Error::fault(error.to_string()))?;
+    let settings = Settings::parse(&live.settings).map_err(|error| Error::fault(error.to_string()))?;
+    Ok(LiveRule { deployment: Some(live.deployment), rule: plugin.into(), settings })
 }
 
 /// How days are counted in a zone.

@@ -56,11 +56,14 @@ impl Blobs {
     pub async fn read(&self, digest: Digest) -> Result<Vec<u8>> {
         let path = self.path(digest);
         let bytes = tokio::fs::read(&path).await.map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => StoreError::NotFound(format!("the file {digest}")),
+            std::io::ErrorKind::NotFound => {
+                StoreError::Open(format!("the file {} is missing; restore it from a backup", path.display()))
+            },
             _ => StoreError::io(&path, error),
         })?;
         if Digest::of_bytes(&bytes) != digest {
-            return Err(StoreError::corrupt("blob", "sha256", digest, "the file was changed on disk"));
+            let message = format!("the file {} was changed on disk; restore it from a backup", path.display());
+            return Err(StoreError::Open(message));
         }
         Ok(bytes)
     }

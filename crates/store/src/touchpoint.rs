@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::change::json;
 use crate::decode::{self, Place, closed};
-use crate::dialect;
+use crate::dialect::{self, Dialect};
 use crate::error::Result;
 use crate::lead::list;
 use crate::person::ExternalRef;
@@ -181,6 +181,20 @@ pub async fn adopt(tx: &Tx, anonymous_id: &str, lead: Uuid) -> Result<()> {
     let sql = "UPDATE touchpoint SET lead = $1 WHERE anonymous_id = $2 AND lead IS NULL";
     execute(tx, sql, vec![lead.into(), anonymous_id.into()]).await?;
     count(tx, &touches.iter().collect::<Vec<_>>()).await
+}
+
+/// Touches of visitors who have no name yet, the oldest first and at most so many that a person could have made.
+pub async fn visits(db: &impl ConnectionTrait, visitors: &[String]) -> Result<Vec<Touchpoint>> {
+    if visitors.is_empty() {
+        return Ok(vec![]);
+    }
+    let list = Dialect::of(db.get_database_backend()).text_list("$1");
+    let sql = format!(
+        "SELECT {TOUCHPOINT} FROM touchpoint t WHERE t.anonymous_id IN {list} AND t.lead IS NULL \
+         ORDER BY t.occurred_at, t.id LIMIT 10000"
+    );
+    let rows: Vec<Row> = fetch_all(db, &sql, vec![dialect::texts(visitors)]).await?;
+    rows.into_iter().map(Row::decode).collect()
 }
 
 /// The newest touches of each lead: one statement, the limit inside.

@@ -113,10 +113,12 @@ pub fn doctor(config: Config, args: DoctorArgs) -> Result<ExitCode, CliError> {
                     (false, true) => "mended",
                     (false, false) => "WRONG",
                 };
-                println!("{word:<8}{:<13}{}", finding.name, finding.summary);
+                let summary = if finding.ok { finding.summary.as_str() } else { "not as it should be:" };
+                println!("{word:<8}{:<13}{summary}", finding.name);
                 finding.examples.iter().for_each(|line| println!("        {line}"));
             }
-            if !well && !args.repair {
+            let mendable = |finding: &&flows::doctor::Finding| matches!(finding.name, "projections" | "counters");
+            if !args.repair && found.iter().filter(|finding| !finding.ok).any(|finding| mendable(&finding)) {
                 eprintln!("`handfast doctor --repair` writes projections and counters again from the log.");
             }
         }

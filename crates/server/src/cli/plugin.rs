@@ -134,7 +134,11 @@ fn bytes(path: &Path) -> Result<Vec<u8>, CliError> {
 }
 
 fn cases(folder: Option<&Path>) -> Result<Vec<(PathBuf, Case)>, CliError> {
-    folder.map_or(Ok(vec![]), |folder| Case::read_dir(folder).map_err(CliError::Failed))
+    let Some(folder) = folder else { return Ok(vec![]) };
+    if !folder.is_dir() {
+        return Err(CliError::NotFound(format!("{} is no folder; cases are its *.json", folder.display())));
+    }
+    Case::read_dir(folder).map_err(CliError::Failed)
 }
 
 /// The traits that a plugin reads are taken to be defined: the server knows which ones really are.
@@ -170,6 +174,9 @@ async fn load(host: &Host, bytes: &[u8]) -> Result<(Arc<Plugin>, TraitKinds), Cl
 
 fn run(wasm: &Path, leads: &Path, settings: Option<&Path>) -> Result<ExitCode, CliError> {
     let (bytes, host) = (bytes(wasm)?, host()?);
+    if !leads.is_file() {
+        return Err(CliError::NotFound(format!("{} is no file", leads.display())));
+    }
     let mut case = Case::read(leads).map_err(CliError::Failed)?.inlined();
     if let Some(path) = settings {
         case.settings = serde_json::from_str(&read(path)?)
@@ -182,6 +189,11 @@ fn run(wasm: &Path, leads: &Path, settings: Option<&Path>) -> Result<ExitCode, C
         Ok::<_, CliError>(host.run_cases(&plugin, std::slice::from_ref(&case), &traits).await)
     })?;
     let Some(result) = result.into_iter().next() else { return Ok(ExitCode::SUCCESS) };
+    // Settings that are refused judge nobody.
+    if result.fuel.is_empty() && !result.passed() {
+        report_problems(&result);
+        return Ok(ExitCode::from(6));
+    }
     for (place, lead) in result.updated.leads.iter().enumerate() {
         let fuel = result.fuel.get(place).copied().unwrap_or(0);
         let name = lead.name.clone().unwrap_or_else(|| format!("lead {}", place + 1));

@@ -361,6 +361,9 @@ pub async fn plan(
     let persons: BTreeMap<Uuid, Uuid> =
         stored.into_iter().map(|stored| (stored.lead.id, stored.person)).collect();
     let mut profiles = handfast_store::profile::profiles(db, &known, &workspace.readable_traits()).await?;
+    // What somebody did before it had a name belongs to what the rules see.
+    let visitors: Vec<String> = people.iter().flat_map(|one| one.anonymous.iter().cloned()).collect();
+    let visits = handfast_store::touchpoint::visits(db, &visitors).await?;
     let mut plan = Plan::default();
     let (mut subjects, mut drafts) = (vec![], vec![]);
     let mut created = vec![];
@@ -382,6 +385,9 @@ pub async fn plan(
             continue;
         }
         let mut profile = profiles.remove(&one.lead).unwrap_or_default();
+        for visit in visits.iter().filter(|visit| visit.anonymous_id.as_ref().is_some_and(|id| one.anonymous.contains(id))) {
+            profile.engagement.record(visit.channel, visit.content.as_deref(), visit.occurred_at);
+        }
         describe(app, workspace, one, &mut profile);
         write_records(&mut plan, one, &profile, persons.get(&one.lead).copied(), scene.now);
         if draft.journey.is_open() && draft.journey.lead.stage < StageKind::Mql {
@@ -548,13 +554,7 @@ pub fn check(workspace: &Workspace, intake: &Intake, now: Instant) -> Result<Int
     intake.email = intake.email.as_deref().map(normal_email).transpose()?;
     intake.phone = intake.phone.as_deref().map(normal_phone).transpose()?;
     if let Some((system, id)) = &intake.external {
-        if !is_key(system) {
-            return Err(Refused::invalid(
-                "external/system",
-                format!("{system:?} is no key: a-z, 0-9, - and _, 1 to 64"),
-            ));
-        }
-        check_text("external/id", Some(id))?;
+        check_external(system, id)?;
     }
     if intake.email.is_none() && intake.phone.is_none() && intake.external.is_none() {
         return Err(Refused::invalid("", "a lead needs an identity: an e-mail, a phone or an external id"));
@@ -602,7 +602,16 @@ pub fn user(workspace: &Workspace, key: &str) -> Result<Uuid, Refused> {
     })
 }
 
-fn check_text(path: &str, text: Option<&str>) -> Result<(), Refused> {
+pub(super) fn check_external(system: &str, id: &str) -> Result<(), Refused> {
+    if !is_key(system) {
+        let shown: String = system.chars().take(80).collect();
+        let message = format!("{shown:?} is no key: a-z, 0-9, - and _, 1 to 64");
+        return Err(Refused::invalid("external/system", message));
+    }
+    check_text("external/id", Some(id))
+}
+
+pub(super) fn check_text(path: &str, text: Option<&str>) -> Result<(), Refused> {
     let Some(text) = text else { return Ok(()) };
     if text.is_empty() || text.chars().count() > 256 {
         return Err(Refused::invalid(path, format!("1 to 256 characters, found {}", text.chars().count())));

@@ -16,7 +16,7 @@ use handfast_domain::profile::Profile;
 use handfast_domain::qualify::Judgement;
 use handfast_domain::refused::Refused;
 use handfast_domain::snapshot::Snapshot;
-use handfast_domain::stage::{Cause, StageKind};
+use handfast_domain::stage::{Cause, CycleOpenedBy, CycleOutcome, StageKind};
 use handfast_domain::time::Instant;
 use handfast_domain::verdict::{Outcome, Verdict};
 use handfast_rules::{Context, Descriptor, Judged, NativeRule, Rule, Settings};
@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::commit::{Committed, Once, Plan};
 use super::route::{self, Pools};
-use super::{Error, Viewer, lead, scope};
+use super::{Error, lead, scope};
 use crate::app::App;
 use crate::workspace::{LiveRule, Workspace};
 
@@ -215,7 +215,7 @@ pub async fn changes(
         let mut snapshots = vec![judgment.snapshot.clone()];
         let routed = match routes {
             true => {
-                Some(route::decide(app, workspace, &scene, &mut judgment, &mut snapshots, &mut pools).await?)
+                Some(route::decide(app, workspace, &scene, &mut judgment, None, &mut snapshots, &mut pools).await?)
             }
             false => None,
         };
@@ -259,14 +259,13 @@ pub async fn by_hand(app: &App, target: &lead::Target<'_>) -> Result<(), Error> 
         let allowed = handfast_domain::sales::allowed_from(journey.lead.stage);
         return Err(Refused::illegal(journey.lead.stage, "evaluate", &allowed).into());
     }
-    let actor = actor_of(target.viewer);
+    if target.dry_run {
+        return Ok(());
+    }
+    let actor = target.viewer.actor();
     let (once, expected) = (target.once.as_ref(), target.expected_version);
     evaluate_once(app, actor, Cause::Evaluation, &[target.lead], false, once, expected).await?;
     Ok(())
-}
-
-fn actor_of(viewer: &Viewer) -> Actor {
-    viewer.actor()
 }
 
 async fn evaluate_once(
@@ -281,8 +280,7 @@ async fn evaluate_once(
     let mut conflict = None;
     for _ in 0..lead::ATTEMPTS {
         let workspace = app.workspace();
-        let mut journeys = handfast_store::lead::journeys(app.store.read(), leads).await?;
-        journeys.retain(|_, journey| journey.is_open() && journey.lead.stage < StageKind::Mql);
+        let journeys = handfast_store::lead::journeys(app.store.read(), leads).await?;
         if let Some((expected, journey)) = expected.zip(journeys.values().next())
             && journey.lead.version != expected
         {
@@ -292,15 +290,20 @@ async fn evaluate_once(
         let mut profiles =
             handfast_store::profile::profiles(app.store.read(), &ids, &workspace.readable_traits()).await?;
         let scene = lead::scene(app, &workspace, actor, cause, None);
-        let subjects: Vec<Subject> = journeys
-            .into_iter()
-            .filter_map(|(id, journey)| {
-                let profile = profiles.remove(&id)?;
-                Some(Subject { journey, profile, high_intent, as_of: scene.at })
-            })
-            .collect();
+        let (mut subjects, mut drafts) = (vec![], vec![]);
+        for (id, journey) in journeys {
+            let mut draft = Draft::new(journey, scene);
+            if high_intent {
+                come_back(&mut draft);
+            }
+            let Some(profile) = profiles.remove(&id) else { continue };
+            if draft.journey.is_open() && draft.journey.lead.stage < StageKind::Mql {
+                let journey = draft.journey.clone();
+                subjects.push(Subject { journey, profile, high_intent, as_of: scene.at });
+                drafts.push(draft);
+            }
+        }
         let judged = judge(app, &workspace, cause, &subjects).await;
-        let drafts = subjects.iter().map(|subject| Draft::new(subject.journey.clone(), scene)).collect();
         let changes = changes(app, &workspace, scene, subjects, judged, drafts).await?;
         let changes: Vec<Change> = changes.into_iter().collect::<Result<_, _>>()?;
         let count = changes.len();
@@ -315,6 +318,20 @@ async fn evaluate_once(
         }
     }
     Err(conflict.as_ref().map_or_else(|| Refused::version(0), lead::conflict).into())
+}
+
+/// A closed lead that shows high intent opens its next cycle, in the same change in which the rules judge it; whoever
+/// asked never to be contacted stays closed.
+fn come_back(draft: &mut Draft<'_>) {
+    let by = match draft.journey.lead.outcome {
+        CycleOutcome::Recycled | CycleOutcome::Lost => CycleOpenedBy::Requalify,
+        CycleOutcome::Won => CycleOpenedBy::Expansion,
+        _ => return,
+    };
+    if !draft.journey.lead.suppressed {
+        // Refused only for what was asked just now.
+        let _ = draft.requalify(by);
+    }
 }
 
 /// The actor of what rules do by themselves.

@@ -64,17 +64,30 @@ pub async fn qualify(app: &App, target: &lead::Target<'_>, answers: &[Graded]) -
     Err(lead::overtaken(app, target.lead).await)
 }
 
+/// The most answers of one request, and the longest evidence in characters.
+const ANSWERS: usize = 50;
+const EVIDENCE: usize = 2_000;
+
 fn rows(
     target: &lead::Target<'_>,
     answers: &[Graded],
     cycle: u32,
     at: handfast_domain::time::Instant,
 ) -> Result<Vec<Answer>, Refused> {
+    if answers.is_empty() || answers.len() > ANSWERS {
+        let message = format!("1 to {ANSWERS} answers, found {}", answers.len());
+        return Err(Refused::invalid("input/answers", message));
+    }
     let mut rows = vec![];
     for (index, answer) in answers.iter().enumerate() {
         let path = format!("input/answers/{index}");
         if !is_key(&answer.key) {
             return Err(Refused::invalid("key", "a key is 1 to 64 of a-z, 0-9, - and _").at(&path));
+        }
+        let length = answer.evidence.as_ref().map_or(1, |text| text.trim().chars().count());
+        if !(1..=EVIDENCE).contains(&length) {
+            let message = format!("1 to {EVIDENCE} characters, found {length}");
+            return Err(Refused::invalid("evidence", message).at(&path));
         }
         let grade = u8::try_from(answer.grade).ok().filter(|grade| *grade <= 4);
         let grade = grade

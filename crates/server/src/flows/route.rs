@@ -58,11 +58,13 @@ impl Pools {
 }
 
 /// Asks the charter's router and adds its decision to the evaluation. Without a router the fallback queue serves.
+/// `qualified` is the evaluation that made it an MQL, where that is not this one.
 pub async fn decide(
     app: &App,
     workspace: &Workspace,
     scene: &Scene<'_>,
     judgment: &mut Judgment,
+    qualified: Option<&Evaluation>,
     snapshots: &mut Vec<Arc<Snapshot>>,
     pools: &mut Pools,
 ) -> Result<Destination, Error> {
@@ -78,7 +80,7 @@ pub async fn decide(
     let key = slot.pool.clone().unwrap_or_default();
     let pool = pools.state(app, workspace, &key).await?;
     let mut snapshot = (*judgment.snapshot).clone();
-    add_verdict(&mut snapshot, workspace, &judgment.evaluation);
+    add_verdict(&mut snapshot, workspace, qualified.unwrap_or(&judgment.evaluation));
     add_territories(&mut snapshot, &workspace.directory.territories);
     snapshot.pool = Some(pool.clone());
     let snapshot = Arc::new(snapshot);
@@ -219,8 +221,13 @@ pub async fn by_hand(app: &App, target: &lead::Target<'_>) -> Result<(), Error> 
         let Some(mut judgment) = judged.into_iter().next() else { return Ok(()) };
         let mut snapshots = vec![judgment.snapshot.clone()];
         let mut pools = Pools::default();
-        let destination = decide(app, &workspace, &scene, &mut judgment, &mut snapshots, &mut pools).await?;
-        let packet = packet(&workspace, &judgment.evaluation, &judgment.snapshot, judgment.persona.as_ref());
+        // What once qualified it is still why sales should care.
+        let earlier = handfast_store::evaluation::newest(app.store.read(), &ids, 20).await?;
+        let qualified = earlier.iter().find(|evaluation| !evaluation.gates.is_empty());
+        let routed = decide(app, &workspace, &scene, &mut judgment, qualified, &mut snapshots, &mut pools);
+        let destination = routed.await?;
+        let reasons = qualified.unwrap_or(&judgment.evaluation);
+        let packet = packet(&workspace, reasons, &judgment.snapshot, judgment.persona.as_ref());
         let evaluation = judgment.evaluation;
         draft.records.push(handfast_domain::change::Record::Evaluation { evaluation, snapshots });
         draft.route(destination, packet)?;

@@ -1,15 +1,16 @@
 //! Touchpoints: recorded in batches, once each by their external id; an act of high intent is judged at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use handfast_domain::refused::Refused;
-use handfast_domain::stage::{Cause, Channel, CycleOpenedBy, CycleOutcome};
+use handfast_domain::stage::{Cause, Channel};
 use handfast_domain::time::{DAY, Instant};
 use handfast_store::person::ExternalRef;
 use handfast_store::touchpoint::Touchpoint;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::capture::{check_external, check_text};
 use super::commit::{Committed, Once, Plan};
 use super::lead::LeadKey;
 use super::{Error, Viewer, evaluate, lead, scope};
@@ -41,7 +42,8 @@ pub struct Recorded {
     pub evaluated: usize,
 }
 
-/// Records the touches, then evaluates the leads that showed high intent; recycled and lost ones come back first.
+/// Records the touches, then evaluates the leads that showed high intent; recycled and lost ones come back in the same
+/// change.
 /// The others wait for their next evaluation, which a touch brings forward to now.
 pub async fn record(
     app: &App,
@@ -58,10 +60,12 @@ pub async fn record(
         return serde_json::from_str(&answer).map_err(|error| Error::fault(error.to_string()));
     }
     let (workspace, now) = (app.workspace(), app.now());
+    let known = known(app, &touches).await?;
     let mut rows = vec![];
     let (mut touched, mut high) = (BTreeSet::new(), BTreeSet::new());
     for (index, touch) in touches.into_iter().enumerate() {
         let at = |path: &str| format!("input/touchpoints/{index}/{path}");
+        check(&touch).map_err(|refused| refused.at(&at("")))?;
         if touch.lead.is_some() == touch.anonymous_id.is_some() {
             return Err(Refused::invalid(
                 &at(""),
@@ -83,7 +87,9 @@ pub async fn record(
                 Refused::invalid(&at("occurredAt"), "a touch cannot lie more than a day ahead").into()
             );
         }
-        if let Some(lead) = touch.lead {
+        // What was recorded before has had its effect.
+        let again = touch.external.as_ref().is_some_and(|external| known.contains(external));
+        if let Some(lead) = touch.lead.filter(|_| !again) {
             touched.insert(lead);
             if touch
                 .content
@@ -123,26 +129,39 @@ pub async fn record(
         Committed::Done | Committed::Overtaken(_) => {}
     }
     let high: Vec<Uuid> = high.into_iter().collect();
-    for id in &high {
-        come_back(app, viewer, *id).await?;
-    }
     evaluate::evaluate(app, viewer.actor(), Cause::Evaluation, &high, true).await?;
     let rest: Vec<Uuid> = leads.into_iter().filter(|id| !high.contains(id)).collect();
     evaluate::evaluate(app, evaluate::RULE, Cause::Evaluation, &rest, false).await?;
     Ok(recorded)
 }
 
-/// A closed lead that shows high intent opens its next cycle, unless it asked never to be contacted.
-async fn come_back(app: &App, viewer: &Viewer, id: Uuid) -> Result<(), Error> {
-    let journey = lead::load(app, id).await?;
-    let by = match journey.lead.outcome {
-        _ if journey.lead.suppressed => return Ok(()),
-        CycleOutcome::Recycled | CycleOutcome::Lost => CycleOpenedBy::Requalify,
-        CycleOutcome::Won => CycleOpenedBy::Expansion,
-        _ => return Ok(()),
-    };
-    let target = lead::Target { viewer, lead: id, expected_version: None, once: None, dry_run: false };
-    lead::change(app, &target, Cause::Requalify, None, |draft| draft.requalify(by)).await
+/// Which of the touches were recorded before, by their ids in their systems.
+async fn known(app: &App, touches: &[Touch]) -> Result<BTreeSet<(String, String)>, Error> {
+    let mut systems: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (system, id) in touches.iter().filter_map(|touch| touch.external.as_ref()) {
+        systems.entry(system).or_default().push(id.clone());
+    }
+    let mut known = BTreeSet::new();
+    for (system, ids) in systems {
+        let seen = handfast_store::import::seen(app.store.read(), system, &ids).await?;
+        known.extend(seen.into_keys().map(|id| (system.to_owned(), id)));
+    }
+    Ok(known)
+}
+
+fn check(touch: &Touch) -> Result<(), Refused> {
+    for (path, text) in [
+        ("anonymousId", &touch.anonymous_id),
+        ("source", &touch.source),
+        ("medium", &touch.medium),
+        ("content", &touch.content),
+    ] {
+        check_text(path, text.as_deref())?;
+    }
+    match &touch.external {
+        Some((system, id)) => check_external(system, id),
+        None => Ok(()),
+    }
 }
 
 /// Finds the lead that a touch names.

@@ -59,12 +59,18 @@ pub async fn stored_decision(app: &App, stored: &StoredDecision) -> Result<Verif
     if snapshot.digest() != decision.snapshot {
         differences.push("snapshot".to_owned());
     }
-    let wasm = app.store.blobs().read(decision.version).await?;
-    let plugin = app
-        .host
-        .load(&wasm, &app.workspace().trait_kinds())
-        .await
-        .map_err(|e| Error::fault(e.to_string()))?;
+    let plugin = match app.store.blobs().read(decision.version).await {
+        Ok(wasm) => app.host.load(&wasm, &app.workspace().trait_kinds()).await.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    let plugin = match plugin {
+        Ok(plugin) => plugin,
+        // Without its bytes it cannot be shown to be the same.
+        Err(why) => {
+            differences.push(format!("version ({why})"));
+            return Ok(Verification { differences, ..without(Comparison::Different) });
+        }
+    };
     let text = handfast_store::plugin::settings(db, decision.settings).await?;
     let text = text.ok_or_else(|| Error::fault(format!("the settings {} are missing", decision.settings)))?;
     let settings = Settings::parse(&text).map_err(|error| Error::fault(error.to_string()))?;

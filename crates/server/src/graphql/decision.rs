@@ -196,6 +196,7 @@ pub struct Verification {
     differences: Vec<String>,
     /// The outcome of the new run, where there is one.
     outcome: Option<Outcome>,
+    /// Digest of the new answer, where there is one.
     output: Option<Digest>,
 }
 

@@ -264,10 +264,15 @@ impl Handoff {
 /// What a line of the timeline tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub enum TimelineKind {
+    /// A touch of marketing's.
     Touchpoint,
+    /// What sales, or an automation, did.
     Activity,
+    /// A move to another stage.
     Stage,
+    /// A look of the rules.
     Evaluation,
+    /// A hand-off and its answer.
     Handoff,
 }
 
@@ -633,7 +638,7 @@ impl LeadQuery {
         ctx: &Context<'_>,
         owner: Option<ID>,
         #[graphql(desc = "Key of a queue.")] queue: Option<String>,
-        first: Option<i32>,
+        #[graphql(desc = "1 to 200, 50 without")] first: Option<i32>,
         after: Option<String>,
     ) -> async_graphql::Result<Page<Lead>> {
         let viewer = read_viewer(ctx)?;

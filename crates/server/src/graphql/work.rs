@@ -6,7 +6,7 @@ use handfast_domain::disposition::Disposal;
 use handfast_domain::event::{ActivityKind, Direction};
 use handfast_domain::refused::Refused;
 use handfast_domain::sales::Activity;
-use handfast_domain::stage::{Cause, CycleOutcome, Side};
+use handfast_domain::stage::{Cause, CycleOutcome, Side, StageKind};
 use handfast_domain::time::Instant;
 
 use super::lead::{Lead, LeadRef, lead_by, want};
@@ -83,7 +83,9 @@ pub struct QualifyInput {
 /// Whether the lead may come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, async_graphql::Enum)]
 pub enum DispositionOutcome {
+    /// Back to nurture: it comes back on a date or a signal.
     Recycle,
+    /// Out; a person may reopen it.
     Disqualify,
 }
 
@@ -105,6 +107,7 @@ pub struct RecycleLeadInput {
     target: LeadTarget,
     reason: String,
     recycle_at: Option<Instant>,
+    /// A signal of the charter that brings the lead back.
     recycle_on: Option<String>,
 }
 
@@ -121,6 +124,7 @@ pub struct RecordOpportunityInput {
     #[graphql(flatten)]
     target: LeadTarget,
     amount: Money,
+    /// When the deal is expected to close.
     expected_close: Option<Instant>,
 }
 
@@ -139,6 +143,7 @@ pub struct CloseLostInput {
     /// Needed with LOST_TO_COMPETITOR.
     competitor: Option<String>,
     recycle_at: Option<Instant>,
+    /// A signal of the charter that brings the lead back.
     recycle_on: Option<String>,
 }
 
@@ -305,11 +310,20 @@ async fn verb(
     verb: impl Fn(&mut Draft<'_>, uuid::Uuid) -> Result<(), Refused>,
 ) -> async_graphql::Result<LeadPayload> {
     changed(ctx, field, input, async |app, target| {
-        if cause == Cause::Sales {
-            target.viewer.require_side(Side::Sales, "work a lead")?;
+        let viewer = target.viewer;
+        match cause {
+            Cause::Sales => viewer.require_side(Side::Sales, "work a lead")?,
+            _ if viewer.user.side == Side::Marketing => {}
+            _ => viewer.require_side(Side::Sales, "end or reopen a lead, besides MARKETING")?,
         }
-        let user = target.viewer.id();
-        change(app, target, cause, at, |draft| verb(draft, user)).await
+        change(app, target, cause, at, |draft| {
+            // From SAL on it is sales' word that ends a lead.
+            if cause == Cause::Disposition && draft.journey.is_open() && draft.journey.lead.stage >= StageKind::Sal {
+                viewer.require_side(Side::Sales, "end a lead that sales accepted")?;
+            }
+            verb(draft, viewer.id())
+        })
+        .await
     })
     .await
 }

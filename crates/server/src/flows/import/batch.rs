@@ -91,6 +91,17 @@ struct Tried {
     leads: BTreeMap<String, Uuid>,
     /// Leads as they would stand now.
     journeys: BTreeMap<Uuid, Journey>,
+    /// Rows that would be there, by their ids.
+    rows: BTreeSet<String>,
+}
+
+impl Tried {
+    fn add(&mut self, more: Tried) {
+        let Tried { leads, journeys, rows } = more;
+        self.leads.extend(leads);
+        self.journeys.extend(journeys);
+        self.rows.extend(rows);
+    }
 }
 
 /// Judges and writes one batch, or as much of its beginning as can be written together. Answers which act comes next and
@@ -112,15 +123,16 @@ async fn one(
             with_traits.traits.extend(super::new_traits(app, &reading.mapping)?);
             workspace = Arc::new(with_traits);
         }
-        let mut work = Work { app, run, reading, workspace: &workspace, report: Report::default() };
-        let (mut plan, cut) = work.plan(acts, &rows[..take], tried).await?;
+        let (report, now) = (Report::default(), Tried::default());
+        let mut work = Work { app, run, reading, workspace: &workspace, report, tried, now };
+        let (mut plan, cut) = work.plan(acts, &rows[..take]).await?;
         if let Some(cut) = cut {
             take = cut;
             continue;
         }
-        let Report { counts, results } = work.report;
+        let Work { report: Report { counts, results }, now, .. } = work;
         let counts = run.counts.plus(counts);
-        let next = run.next + take as i64;
+        let (mut from, next) = (run.next, run.next + take as i64);
         if run.dry_run {
             plan = Plan::default();
             let stored = store::get(app.store.read(), run.id).await?;
@@ -129,13 +141,18 @@ async fn one(
             };
             // This part was told before the restart.
             if next <= stored.next {
+                tried.add(now);
                 return Ok(Some((next, counts)));
             }
+            from = stored.next;
         }
-        plan.progress = Some(ImportProgress { run: run.id, from: run.next, next, counts, results });
+        plan.progress = Some(ImportProgress { run: run.id, from, next, counts, results });
         match app.commit(plan, None, String::new()).await {
             Ok(Committed::Overtaken(with)) => tracing::debug!(?with, "an import repeats a batch"),
-            Ok(_) => return Ok(Some((next, counts))),
+            Ok(_) => {
+                tried.add(now);
+                return Ok(Some((next, counts)));
+            }
             Err(Error::Refused(why)) if why.iter().any(|one| one.code == RefusalCode::NotFound) => return Ok(None),
             Err(error) => return Err(error),
         }
@@ -155,6 +172,10 @@ struct Work<'a> {
     reading: &'a Reading,
     workspace: &'a Workspace,
     report: Report,
+    /// By the batches before.
+    tried: &'a Tried,
+    /// By this one.
+    now: Tried,
 }
 
 /// A row whose lead is to be told more.
@@ -189,7 +210,6 @@ impl Work<'_> {
         &mut self,
         acts: &Acts,
         rows: &[(Act, Result<Row, CellProblem>)],
-        tried: &mut Tried,
     ) -> Result<(Plan, Option<usize>), Error> {
         let mut taken: Vec<Taken<'_>> = vec![];
         let mut follows: Vec<Follow<'_>> = vec![];
@@ -213,8 +233,8 @@ impl Work<'_> {
                 },
             }
         }
-        self.find(&mut follows, tried).await?;
-        let (mut plan, captured) = match self.capture(taken, tried).await? {
+        self.find(&mut follows).await?;
+        let (mut plan, captured) = match self.capture(taken).await? {
             Capture::Cut(place) => return Ok((Plan::default(), Some(place))),
             Capture::Done(plan, captured) => (plan, captured),
         };
@@ -223,7 +243,7 @@ impl Work<'_> {
         if let Some(place) = self.cut(told) {
             return Ok((plan, Some(place)));
         }
-        self.tell(&mut plan, follows, tried).await?;
+        self.tell(&mut plan, follows).await?;
         Ok((plan, None))
     }
 
@@ -283,7 +303,7 @@ impl Work<'_> {
     }
 
     /// Finds the leads that rows tell more about, in one statement for each kind of identity.
-    async fn find(&self, follows: &mut [Follow<'_>], tried: &Tried) -> Result<(), Error> {
+    async fn find(&self, follows: &mut [Follow<'_>]) -> Result<(), Error> {
         if follows.is_empty() {
             return Ok(());
         }
@@ -301,24 +321,25 @@ impl Work<'_> {
         for follow in follows {
             let lead = found.refs.get(&at(&follow.who));
             let lead = lead.or_else(|| found.emails.get(&follow.who)).or_else(|| found.phones.get(&follow.who));
-            follow.lead = lead.or_else(|| tried.leads.get(&follow.who)).copied();
+            follow.lead = lead.or_else(|| self.tried.leads.get(&follow.who)).copied();
         }
         Ok(())
     }
 
     /// Captures the rows that were not imported before, and answers their places and leads.
-    async fn capture(&mut self, taken: Vec<Taken<'_>>, tried: &mut Tried) -> Result<Capture, Error> {
+    async fn capture(&mut self, taken: Vec<Taken<'_>>) -> Result<Capture, Error> {
         let ids: Vec<String> =
             taken.iter().filter_map(|one| Some(one.intake.touch.as_ref()?.1.clone())).collect();
         let seen = store::seen(self.app.store.read(), &self.reading.mapping.system, &ids).await?;
         let mut new = vec![];
         for one in taken {
-            match one.intake.touch.as_ref().and_then(|(_, id)| seen.get(id)) {
-                Some(lead) => {
-                    self.report.counts.unchanged += 1;
-                    self.result(one.act, "UNCHANGED", Some(*lead), None);
-                }
-                None => new.push(one),
+            let id = one.intake.touch.as_ref().map(|(_, id)| id.clone()).unwrap_or_default();
+            let lead = seen.get(&id).copied();
+            if lead.is_some() || self.tried.rows.contains(&id) {
+                self.report.counts.unchanged += 1;
+                self.result(one.act, "UNCHANGED", lead, None);
+            } else {
+                new.push(one);
             }
         }
         if new.is_empty() {
@@ -341,7 +362,7 @@ impl Work<'_> {
         }
         let places = places.into_iter().filter_map(|(place, lead)| Some((place, lead?))).collect();
         if self.run.dry_run {
-            self.try_captures(&new, &prepared, tried);
+            self.try_captures(&new, &prepared);
             return Ok(Capture::Done(Plan::default(), places));
         }
         let (plan, results) = capture::plan(self.app, self.workspace, scene, prepared).await?;
@@ -359,7 +380,7 @@ impl Work<'_> {
     }
 
     /// What a dry run says of its captures; the leads that they would make are kept for later rows.
-    fn try_captures(&mut self, new: &[Taken<'_>], prepared: &capture::Prepared, tried: &mut Tried) {
+    fn try_captures(&mut self, new: &[Taken<'_>], prepared: &capture::Prepared) {
         for (one, result) in new.iter().zip(&prepared.results) {
             let place = match result {
                 Ok(place) => place.0,
@@ -372,9 +393,10 @@ impl Work<'_> {
             let email = found.person.email.clone();
             let id = one.intake.external.as_ref().map(|(_, id)| id.clone());
             let names: Vec<String> = id.into_iter().chain(email).chain(found.person.phone.clone()).collect();
-            let before = names.iter().find_map(|name| tried.leads.get(name)).copied();
+            let known = |name: &String| self.tried.leads.get(name).or_else(|| self.now.leads.get(name)).copied();
+            let before = names.iter().find_map(known);
             let lead = before.unwrap_or(found.lead);
-            tried.leads.extend(names.into_iter().map(|name| (name, lead)));
+            self.now.leads.extend(names.into_iter().map(|name| (name, lead)));
             if !found.known && before.is_none() {
                 let mut draft = Draft::new(Journey::blank(lead, one.act.at), self.scene(one.act.at));
                 let blank = NewCapture { account: None, campaign: None, source: String::new(), channel: found.channel };
@@ -388,8 +410,9 @@ impl Work<'_> {
                     self.refuse_intake(one, refused);
                     continue;
                 }
-                tried.journeys.insert(lead, draft.journey);
+                self.now.journeys.insert(lead, draft.journey);
             }
+            self.now.rows.extend(one.intake.touch.as_ref().map(|(_, id)| id.clone()));
             let created = !found.known && before.is_none();
             self.captured(one.act, found.known.then_some(lead), created);
         }
@@ -405,7 +428,7 @@ impl Work<'_> {
     }
 
     /// Tells leads how they ended, who has them, and their traits.
-    async fn tell(&mut self, plan: &mut Plan, follows: Vec<Follow<'_>>, tried: &mut Tried) -> Result<(), Error> {
+    async fn tell(&mut self, plan: &mut Plan, follows: Vec<Follow<'_>>) -> Result<(), Error> {
         let leads: Vec<Uuid> = follows.iter().filter_map(|follow| follow.lead).collect();
         let (mut journeys, mut traits) = (BTreeMap::new(), BTreeMap::<Uuid, Vec<Trait>>::new());
         if !leads.is_empty() {
@@ -415,7 +438,7 @@ impl Work<'_> {
             }
         }
         for follow in follows {
-            let tried_journey = follow.lead.and_then(|lead| tried.journeys.get(&lead).cloned());
+            let tried_journey = follow.lead.and_then(|lead| self.tried.journeys.get(&lead).cloned());
             let stored = follow.lead.and_then(|lead| journeys.remove(&lead));
             let Some(journey) = tried_journey.or(stored) else {
                 let system = &self.reading.mapping.system;
@@ -426,7 +449,7 @@ impl Work<'_> {
             };
             let lead = journey.lead.id;
             match self.tell_one(plan, &follow, journey, traits.get(&lead).map_or(&[], Vec::as_slice)) {
-                Ok(Some(after)) if self.run.dry_run => drop(tried.journeys.insert(lead, after)),
+                Ok(Some(after)) if self.run.dry_run => drop(self.now.journeys.insert(lead, after)),
                 Ok(_) => {}
                 Err(problem) => self.refuse(follow.act, problem),
             }
