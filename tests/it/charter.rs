@@ -49,7 +49,7 @@ impl Parties {
     pub fn body(&self, edit: impl FnOnce(&mut Value)) -> Value {
         let mut body = read(&self.admin, Value::Null)["body"].clone();
         let commits = |party: &str, metric: &str| {
-            json!({"party": party, "metric": metric, "target": 100, "unit": "count", "windowDays": 30,
+            json!({"party": party, "metric": metric, "target": "100", "unit": "count", "windowDays": 30,
                 "weight": 1})
         };
         body["commitments"] =

@@ -602,9 +602,10 @@ fn ndjson_in_another_encoding_is_refused_rather_than_garbled() {
     let server = Server::start();
     let api = server.admin();
     let file =
-        b"{\"id\":1,\"at\":\"2024-01-01T10:00:00Z\",\"mail\":\"a@example.test\",\"name\":\"M\xfcller\"}\n";
+        b"{\"id\":1,\"at\":\"2024-01-01T10:00:00Z\",\"mail\":\"a@example.test\",\"name\":\"M\xfcller\"}\n\
+          {\"id\":2,\"at\":\"2024-01-01T10:00:00Z\",\"mail\":\"b@example.test\",\"name\":\"Muller\"}\n";
     let ended = import(&api, file, &with(&mapping(), json!({"lead": {"name": "name"}})));
-    assert_eq!(ended.told(), [(1, "REFUSED")], "{:?}", lead(&api, "crm", "1")["contact"]);
+    assert_eq!(ended.told(), [(1, "REFUSED"), (2, "CREATED")], "{:?}", lead(&api, "crm", "1")["contact"]);
     assert!(text(&ended.rows[0], "message").contains("UTF-8"), "{}", ended.rows[0]);
 }
 

@@ -201,7 +201,12 @@ impl DispositionReason {
 
     /// As [`DispositionReason::allow`], for an ending that an import says: nobody counted attempts or noted dates then, and
     /// the stage may be unknown. What the reason never allows stays refused.
-    pub fn allow_past(&self, outcome: CycleOutcome, disposal: &Disposal, at: Instant) -> Result<Return, Refused> {
+    pub fn allow_past(
+        &self,
+        outcome: CycleOutcome,
+        disposal: &Disposal,
+        at: Instant,
+    ) -> Result<Return, Refused> {
         let relaxed = DispositionReason { needs_attempts: false, needs_date: false, ..self.clone() };
         let (attempts, rule) = (Attempts::default(), AttemptRule::default());
         relaxed.allow(outcome, StageKind::Opportunity, disposal, &attempts, rule, at)

@@ -76,8 +76,7 @@ fn component(bytes: &[u8]) -> Result<String, (Code, String)> {
     if Parser::is_component(bytes) {
         return Ok("a component".into());
     }
-    let message =
-        "a core module, not a component; wrap it with `wasm-tools component new`, as `cargo xtask plugins` does for the rules of this repository";
+    let message = "a core module, not a component; wrap it with `wasm-tools component new`, as `cargo xtask plugins` does for the rules of this repository";
     Err((Code::PluginNotAComponent, message.into()))
 }
 

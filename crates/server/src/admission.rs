@@ -48,7 +48,8 @@ impl Tokens {
             return;
         }
         tokio::spawn(async move {
-            let noted = app.store.write(move |tx| Box::pin(async move { token::touch(tx, token, now).await }));
+            let noted =
+                app.store.write(move |tx| Box::pin(async move { token::touch(tx, token, now).await }));
             if let Err(error) = noted.await {
                 tracing::debug!(%error, "the use of a token could not be noted");
             }

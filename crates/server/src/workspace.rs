@@ -61,7 +61,9 @@ impl Workspace {
             match load_rule(store, host, &workspace, live).await {
                 Ok(rule) => drop(workspace.rules.insert(slot, rule)),
                 // The other slots go on; this one holds every lead until its file is back.
-                Err(error) => tracing::error!(slot, %error, "the rule of a slot cannot be loaded; it holds every lead"),
+                Err(error) => {
+                    tracing::error!(slot, %error, "the rule of a slot cannot be loaded; it holds every lead")
+                }
             }
         }
         Ok(workspace)

@@ -58,11 +58,12 @@ impl Blobs {
         let bytes = tokio::fs::read(&path).await.map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => {
                 StoreError::Open(format!("the file {} is missing; restore it from a backup", path.display()))
-            },
+            }
             _ => StoreError::io(&path, error),
         })?;
         if Digest::of_bytes(&bytes) != digest {
-            let message = format!("the file {} was changed on disk; restore it from a backup", path.display());
+            let message =
+                format!("the file {} was changed on disk; restore it from a backup", path.display());
             return Err(StoreError::Open(message));
         }
         Ok(bytes)

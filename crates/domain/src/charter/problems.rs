@@ -75,8 +75,9 @@ impl CharterBody {
     }
 
     fn check_head(&self, found: &mut Problems) {
-        if self.title.trim().is_empty() || self.title.chars().count() > NAME {
-            found.say("title", format!("a charter needs a title of 1 to {NAME} characters"));
+        let length = self.title.chars().count();
+        if self.title.trim().is_empty() || length > NAME {
+            found.say("title", format!("a charter needs a title of 1 to {NAME} characters, found {length}"));
         }
         if !(1..=3_650).contains(&self.review_after_days) {
             found.say("reviewAfterDays", format!("1 to 3650 days, found {}", self.review_after_days));
@@ -95,7 +96,9 @@ impl CharterBody {
         }
         found.keys("signals", "", self.signals.iter().map(String::as_str));
         for (i, term) in self.glossary.iter().enumerate() {
-            for (part, text) in [("marketing", &term.marketing), ("sales", &term.sales), ("meaning", &term.meaning)] {
+            for (part, text) in
+                [("marketing", &term.marketing), ("sales", &term.sales), ("meaning", &term.meaning)]
+            {
                 found.text(&format!("glossary/{i}/{part}"), text, SENTENCE);
             }
         }

@@ -72,7 +72,8 @@ pub fn verify(config: Config, args: VerifyArgs) -> Result<ExitCode, CliError> {
         let bar = progress("decisions run again");
         let tally = flows::verify::all(app, |done| bar.set_position(done)).await.map_err(failed)?;
         bar.finish_and_clear();
-        let different: Vec<String> = tally.different.iter().map(uuid::Uuid::to_string).collect();
+        let different: Vec<String> = tally.different.iter().map(|(id, _)| id.to_string()).collect();
+        tally.different.iter().for_each(|(id, why)| eprintln!("decision {id}: {why}"));
         if args.json {
             let json = serde_json::json!({
                 "identical": tally.identical,
@@ -88,7 +89,6 @@ pub fn verify(config: Config, args: VerifyArgs) -> Result<ExitCode, CliError> {
             println!("not comparable (no verdict)    {}", tally.not_comparable);
             println!("erased                         {}", tally.erased);
             println!("different                      {}", different.len());
-            different.iter().for_each(|id| println!("  {id}"));
         }
         Ok(if different.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
     })
@@ -117,7 +117,8 @@ pub fn doctor(config: Config, args: DoctorArgs) -> Result<ExitCode, CliError> {
                 println!("{word:<8}{:<13}{summary}", finding.name);
                 finding.examples.iter().for_each(|line| println!("        {line}"));
             }
-            let mendable = |finding: &&flows::doctor::Finding| matches!(finding.name, "projections" | "counters");
+            let mendable =
+                |finding: &&flows::doctor::Finding| matches!(finding.name, "projections" | "counters");
             if !args.repair && found.iter().filter(|finding| !finding.ok).any(|finding| mendable(&finding)) {
                 eprintln!("`handfast doctor --repair` writes projections and counters again from the log.");
             }

@@ -385,7 +385,10 @@ pub async fn plan(
             continue;
         }
         let mut profile = profiles.remove(&one.lead).unwrap_or_default();
-        for visit in visits.iter().filter(|visit| visit.anonymous_id.as_ref().is_some_and(|id| one.anonymous.contains(id))) {
+        for visit in visits
+            .iter()
+            .filter(|visit| visit.anonymous_id.as_ref().is_some_and(|id| one.anonymous.contains(id)))
+        {
             profile.engagement.record(visit.channel, visit.content.as_deref(), visit.occurred_at);
         }
         describe(app, workspace, one, &mut profile);

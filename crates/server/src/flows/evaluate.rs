@@ -214,9 +214,10 @@ pub async fn changes(
             scene.live && reached == Some(StageKind::Mql) && subject.journey.lead.stage < StageKind::Mql;
         let mut snapshots = vec![judgment.snapshot.clone()];
         let routed = match routes {
-            true => {
-                Some(route::decide(app, workspace, &scene, &mut judgment, None, &mut snapshots, &mut pools).await?)
-            }
+            true => Some(
+                route::decide(app, workspace, &scene, &mut judgment, None, &mut snapshots, &mut pools)
+                    .await?,
+            ),
             false => None,
         };
         let Judgment { evaluation, snapshot, persona } = judgment;

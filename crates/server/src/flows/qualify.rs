@@ -74,8 +74,8 @@ fn rows(
     cycle: u32,
     at: handfast_domain::time::Instant,
 ) -> Result<Vec<Answer>, Refused> {
-    if answers.is_empty() || answers.len() > ANSWERS {
-        let message = format!("1 to {ANSWERS} answers, found {}", answers.len());
+    if answers.len() > ANSWERS {
+        let message = format!("at most {ANSWERS} answers, found {}", answers.len());
         return Err(Refused::invalid("input/answers", message));
     }
     let mut rows = vec![];

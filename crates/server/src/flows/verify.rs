@@ -60,7 +60,9 @@ pub async fn stored_decision(app: &App, stored: &StoredDecision) -> Result<Verif
         differences.push("snapshot".to_owned());
     }
     let plugin = match app.store.blobs().read(decision.version).await {
-        Ok(wasm) => app.host.load(&wasm, &app.workspace().trait_kinds()).await.map_err(|error| error.to_string()),
+        Ok(wasm) => {
+            app.host.load(&wasm, &app.workspace().trait_kinds()).await.map_err(|error| error.to_string())
+        }
         Err(error) => Err(error.to_string()),
     };
     let plugin = match plugin {
@@ -132,8 +134,8 @@ pub struct Tally {
     pub other_engine: u64,
     pub not_comparable: u64,
     pub erased: u64,
-    /// Ids of decisions that came out differently, at most a hundred.
-    pub different: Vec<Uuid>,
+    /// Decisions that came out differently and what differs, at most a hundred.
+    pub different: Vec<(Uuid, String)>,
 }
 
 /// Runs all decisions again, oldest first, and reports each page.
@@ -146,13 +148,14 @@ pub async fn all(app: &App, mut progress: impl FnMut(u64)) -> Result<Tally, Erro
         let Some(last) = page.last() else { return Ok(tally) };
         after = Some((last.as_of, last.decision.id));
         for stored in &page {
-            match stored_decision(app, stored).await?.comparison {
+            let again = stored_decision(app, stored).await?;
+            match again.comparison {
                 Comparison::Identical => tally.identical += 1,
                 Comparison::SameVerdictOtherEngine => tally.other_engine += 1,
                 Comparison::NotComparable => tally.not_comparable += 1,
                 Comparison::Erased => tally.erased += 1,
                 Comparison::Different if tally.different.len() < 100 => {
-                    tally.different.push(stored.decision.id)
+                    tally.different.push((stored.decision.id, again.differences.join(", ")));
                 }
                 Comparison::Different => {}
             }

@@ -246,8 +246,11 @@ impl IntakeMutation {
         let ids: Vec<_> =
             results.iter().filter_map(|result| result.as_ref().ok()).map(|one| one.lead).collect();
         let want = want(ctx.look_ahead().field("results").field("lead"));
-        let leads =
-            if dry_run || !viewer.may(scope::LEADS_READ) { Default::default() } else { super::lead::leads_by(app, &ids, &want).await? };
+        let leads = if dry_run || !viewer.may(scope::LEADS_READ) {
+            Default::default()
+        } else {
+            super::lead::leads_by(app, &ids, &want).await?
+        };
         let wrap = |result: Result<capture::Captured, Refused>| match result {
             Ok(one) => {
                 CaptureResult { lead: leads.get(&one.lead).cloned(), created: one.created, errors: vec![] }

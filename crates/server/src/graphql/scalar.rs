@@ -78,9 +78,10 @@ pub fn local(kind: &str, id: &ID, path: &str) -> Result<RawUuid, Refused> {
     }
     match read_global(id) {
         Some((found, uuid)) if found == kind => Ok(uuid),
-        Some((found, _)) => {
-            Err(Refused::invalid(path, format!("expected an id of the kind {kind}, found one of the kind {found}")))
-        }
+        Some((found, _)) => Err(Refused::invalid(
+            path,
+            format!("expected an id of the kind {kind}, found one of the kind {found}"),
+        )),
         None => Err(Refused::invalid(path, format!("expected an id of the kind {kind}"))),
     }
 }

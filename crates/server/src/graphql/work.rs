@@ -258,7 +258,11 @@ impl WorkMutation {
             occurred_at: app(ctx)?.now(),
             note: Some(input.reason),
         };
-        let open = |draft: &mut Draft<'_>, _| draft.reopen().and_then(|()| draft.log_activity(&note));
+        let open = |draft: &mut Draft<'_>, _| {
+            draft.reopen()?;
+            let path = vec!["input".to_owned(), "reason".to_owned()];
+            draft.log_activity(&note).map_err(|refused| Refused { path, ..refused })
+        };
         verb(ctx, "reopenLead", input.target, Cause::Reopen, None, open).await
     }
 
@@ -318,7 +322,10 @@ async fn verb(
         }
         change(app, target, cause, at, |draft| {
             // From SAL on it is sales' word that ends a lead.
-            if cause == Cause::Disposition && draft.journey.is_open() && draft.journey.lead.stage >= StageKind::Sal {
+            if cause == Cause::Disposition
+                && draft.journey.is_open()
+                && draft.journey.lead.stage >= StageKind::Sal
+            {
                 viewer.require_side(Side::Sales, "end a lead that sales accepted")?;
             }
             verb(draft, viewer.id())

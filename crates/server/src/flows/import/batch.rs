@@ -153,7 +153,9 @@ async fn one(
                 tried.add(now);
                 return Ok(Some((next, counts)));
             }
-            Err(Error::Refused(why)) if why.iter().any(|one| one.code == RefusalCode::NotFound) => return Ok(None),
+            Err(Error::Refused(why)) if why.iter().any(|one| one.code == RefusalCode::NotFound) => {
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         }
     }
@@ -238,7 +240,8 @@ impl Work<'_> {
             Capture::Cut(place) => return Ok((Plan::default(), Some(place))),
             Capture::Done(plan, captured) => (plan, captured),
         };
-        let mut told: Vec<(usize, Option<Uuid>)> = captured.into_iter().map(|(place, lead)| (place, Some(lead))).collect();
+        let mut told: Vec<(usize, Option<Uuid>)> =
+            captured.into_iter().map(|(place, lead)| (place, Some(lead))).collect();
         told.extend(follows.iter().map(|follow| (follow.place, follow.lead)));
         if let Some(place) = self.cut(told) {
             return Ok((plan, Some(place)));
@@ -320,7 +323,8 @@ impl Work<'_> {
         };
         for follow in follows {
             let lead = found.refs.get(&at(&follow.who));
-            let lead = lead.or_else(|| found.emails.get(&follow.who)).or_else(|| found.phones.get(&follow.who));
+            let lead =
+                lead.or_else(|| found.emails.get(&follow.who)).or_else(|| found.phones.get(&follow.who));
             follow.lead = lead.or_else(|| self.tried.leads.get(&follow.who)).copied();
         }
         Ok(())
@@ -393,13 +397,19 @@ impl Work<'_> {
             let email = found.person.email.clone();
             let id = one.intake.external.as_ref().map(|(_, id)| id.clone());
             let names: Vec<String> = id.into_iter().chain(email).chain(found.person.phone.clone()).collect();
-            let known = |name: &String| self.tried.leads.get(name).or_else(|| self.now.leads.get(name)).copied();
+            let known =
+                |name: &String| self.tried.leads.get(name).or_else(|| self.now.leads.get(name)).copied();
             let before = names.iter().find_map(known);
             let lead = before.unwrap_or(found.lead);
             self.now.leads.extend(names.into_iter().map(|name| (name, lead)));
             if !found.known && before.is_none() {
                 let mut draft = Draft::new(Journey::blank(lead, one.act.at), self.scene(one.act.at));
-                let blank = NewCapture { account: None, campaign: None, source: String::new(), channel: found.channel };
+                let blank = NewCapture {
+                    account: None,
+                    campaign: None,
+                    source: String::new(),
+                    channel: found.channel,
+                };
                 let stage = one.intake.stage.filter(|stage| *stage > StageKind::Inquiry);
                 let made = draft.capture(blank).and_then(|()| match stage {
                     Some(StageKind::Customer) => draft.assert_won(None),
@@ -486,7 +496,8 @@ impl Work<'_> {
                 self.unchanged(follow, lead);
                 return Ok(None);
             }
-            let message = format!("cycle {} of this lead ended {} before", journey.lead.cycle, journey.lead.outcome);
+            let message =
+                format!("cycle {} of this lead ended {} before", journey.lead.cycle, journey.lead.outcome);
             return Err(self.about(follow, None, message));
         }
         let mut draft = Draft::new(journey, self.scene(at));
@@ -512,7 +523,8 @@ impl Work<'_> {
         let after = self.take(plan, draft, traits);
         self.follow_result(follow, lead);
         if at != ended.at {
-            let message = format!("it ended at {}, before it came in; {at} is kept as the time of both", ended.at);
+            let message =
+                format!("it ended at {}, before it came in; {at} is kept as the time of both", ended.at);
             let problem = self.about(follow, None, message);
             self.report.counts.warnings += 1;
             self.result(follow.act, "WARNING", self.shown(lead), Some(problem));
@@ -596,7 +608,12 @@ impl Work<'_> {
     }
 
     /// A problem with an ending, at the cell that it is about.
-    fn about(&self, follow: &Follow<'_>, refused: Option<&Refused>, message: impl Into<String>) -> CellProblem {
+    fn about(
+        &self,
+        follow: &Follow<'_>,
+        refused: Option<&Refused>,
+        message: impl Into<String>,
+    ) -> CellProblem {
         let mapping = &self.reading.mapping;
         let at = || mapping.ending.as_ref().and_then(|ending| ending.at.column.as_deref());
         let column = refused.map_or_else(at, |refused| mapping.ending_column(refused));

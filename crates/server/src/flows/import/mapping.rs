@@ -437,7 +437,10 @@ impl Cell {
             let example = if digits == 0 { "1250".to_owned() } else { format!("1250{sign}50") };
             let size = format!("of at most 2^53 with at most {digits} decimals");
             let mend = "`decimal` in the mapping sets another sign";
-            self.problem(row, format!("expected a number {size} after {sign:?}, for example {example}; {mend}"))
+            self.problem(
+                row,
+                format!("expected a number {size} after {sign:?}, for example {example}; {mend}"),
+            )
         };
         number.map(Some).ok_or_else(expected)
     }
@@ -470,7 +473,8 @@ fn read_number(text: &str, decimal: char, digits: u32) -> Option<i64> {
         return None;
     }
     let (part, beyond) = part.split_at(part.len().min(shift as usize));
-    let fits = (1..=16).contains(&whole.len()) && !first.is_empty() && only_digits(&whole) && only_digits(part);
+    let fits =
+        (1..=16).contains(&whole.len()) && !first.is_empty() && only_digits(&whole) && only_digits(part);
     if !fits || beyond.bytes().any(|c| c != b'0') {
         return None;
     }

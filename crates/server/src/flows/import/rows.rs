@@ -115,7 +115,13 @@ fn text(error: std::io::Error) -> String {
 }
 
 impl Csv {
-    fn open(path: &Path, mut file: File, bom: u64, start: &[u8], delimiter: Option<char>) -> Result<Csv, String> {
+    fn open(
+        path: &Path,
+        mut file: File,
+        bom: u64,
+        start: &[u8],
+        delimiter: Option<char>,
+    ) -> Result<Csv, String> {
         let delimiter = delimiter.and_then(|sign| u8::try_from(sign).ok()).unwrap_or_else(|| sniff(start));
         file.seek(SeekFrom::Start(0)).map_err(text)?;
         let limit = Arc::new(AtomicU64::new(bom + ROW));
@@ -153,7 +159,9 @@ impl Csv {
         let last = ends >= self.lines.end;
         let row = match read {
             Ok(false) => return Ok(None),
-            Ok(true) if last && self.lines.ends_in_quotes(begins.byte, self.delimiter).map_err(text)? => Err(open_quote()),
+            Ok(true) if last && self.lines.ends_in_quotes(begins.byte, self.delimiter).map_err(text)? => {
+                Err(open_quote())
+            }
             Ok(true) => self.row(),
             // The reader went as far as a row may be long and found no end.
             Err(error) if error.is_io_error() => {
@@ -186,8 +194,9 @@ impl Csv {
     fn row(&self) -> Result<Row, CellProblem> {
         let (found, expected) = (self.record.len(), self.header.len());
         if expected != 0 && found != expected {
-            let message =
-                format!("the row has {found} cells, the header {expected}; a quote or separator may be missing");
+            let message = format!(
+                "the row has {found} cells, the header {expected}; a quote or separator may be missing"
+            );
             return Err(CellProblem::new(None, None, message));
         }
         let mut cells = Vec::with_capacity(found);
@@ -198,7 +207,8 @@ impl Csv {
                 return Err(CellProblem::new(column(), Some(&shown), "not UTF-8; save the file as UTF-8"));
             };
             if text.len() > CELL {
-                let message = format!("a cell has at most {CELL} bytes, found {}; is a quote not closed?", text.len());
+                let message =
+                    format!("a cell has at most {CELL} bytes, found {}; is a quote not closed?", text.len());
                 return Err(CellProblem::new(column(), Some(text), message));
             }
             if text.contains('\0') {
@@ -260,7 +270,9 @@ impl Lines {
                 (true, b'"') => (quoted, quote_before) = (false, true),
                 (true, _) => {}
                 // A second quote: it was a quote in the text.
-                (false, b'"') if quote_before || fresh => (quoted, quote_before, fresh) = (true, false, false),
+                (false, b'"') if quote_before || fresh => {
+                    (quoted, quote_before, fresh) = (true, false, false)
+                }
                 (false, _) => {
                     quote_before = false;
                     fresh = byte == delimiter || is_end(byte);
