@@ -6,8 +6,6 @@ use std::process::Command;
 use handfast_tests::{Api, Server, binary, card, eventually, fair_share, root};
 use serde_json::{Value, json};
 
-use crate::charter::Parties;
-
 const TYPES: &str = "{ __schema { types { kind name description isOneOf \
     interfaces { name } possibleTypes { name } \
     fields(includeDeprecated: true) { name description type { ...type } args { ...input } } \

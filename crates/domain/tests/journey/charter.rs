@@ -4,6 +4,7 @@ use handfast_domain::charter::{Charter, CharterBody, CharterStatus, Commitment, 
 use handfast_domain::clock::{ClockKind, Party};
 use handfast_domain::criterion::{Comparator, Criterion, FieldTest};
 use handfast_domain::digest::Digest;
+use handfast_domain::number::Long;
 use handfast_domain::persona::{Persona, PersonaTrait};
 use handfast_domain::refused::RefusalCode;
 use handfast_domain::stage::{Side, StageKind};
@@ -17,7 +18,7 @@ fn good() -> CharterBody {
         .map(|(party, metric)| Commitment {
             party,
             metric: metric.into(),
-            target: 100,
+            target: Long(100),
             unit: "count".into(),
             window_days: 30,
             weight: 1,
@@ -204,7 +205,7 @@ fn the_digest_of_a_body_is_stable_and_covers_all_of_it() {
         |body| body.reasons[0].label.push('!'),
         |body| body.sla[0].target_minutes += 1,
         |body| body.attempts.days += 1,
-        |body| body.commitments[0].target += 1,
+        |body| body.commitments[0].target.0 += 1,
         |body| body.max_hold_days += 1,
         |body| body.high_intent.clear(),
         |body| body.review_after_days += 1,

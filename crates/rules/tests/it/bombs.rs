@@ -40,11 +40,7 @@ async fn every_way_to_fail_has_its_status_and_spares_the_others() {
     for (act, status) in expected {
         let judged = judge(act, Some(4), 9).await;
         for (at, (judged, calm)) in judged.iter().zip(&calm).enumerate() {
-            assert_eq!(
-                judged.input_digest == calm.input_digest,
-                false,
-                "{act}: settings are part of the input"
-            );
+            assert_ne!(judged.input_digest, calm.input_digest, "{act}: settings are part of the input");
             if at == 4 {
                 assert_eq!(judged.status, status, "{act}: {:?}", judged.message);
                 assert_eq!((&judged.verdict, judged.output_digest), (&None, None), "{act}");

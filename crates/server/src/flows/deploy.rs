@@ -53,7 +53,7 @@ pub async fn deploy(app: &App, viewer: &Viewer, once: Option<Once>, input: Deplo
                 Some(live) if live.version == version.digest && live.settings == settings.digest() => live.id,
                 _ => {
                     plugin::put_settings(tx, settings.digest(), settings.text()).await?;
-                    let new = step.new(version.digest, settings.digest(), None);
+                    let new = step.starting(version.digest, settings.digest(), None);
                     let id = new.id;
                     step.replace(tx, live, DeploymentState::Superseded, "superseded", Some(new)).await?;
                     id
@@ -102,7 +102,7 @@ pub async fn rollback(
             let mut history = plugin::history(tx, std::slice::from_ref(&step.slot), HISTORY).await?;
             history.reverse();
             let back = before(&history, live.id);
-            let new = back.map(|back| step.new(back.version, back.settings, Some(live.id)));
+            let new = back.map(|back| step.starting(back.version, back.settings, Some(live.id)));
             step.replace(tx, Some(live), DeploymentState::RolledBack, &reason, new).await?;
             Ok(Once::keep(once.as_ref(), tx, &step.slot).await?)
         })
@@ -215,7 +215,7 @@ impl Step {
         Ok(plugin::running(tx, std::slice::from_ref(&self.slot)).await?.pop())
     }
 
-    fn new(&self, version: Digest, settings: Digest, rollback_of: Option<Uuid>) -> Deployment {
+    fn starting(&self, version: Digest, settings: Digest, rollback_of: Option<Uuid>) -> Deployment {
         Deployment {
             id: self.app.id(),
             slot: self.slot.clone(),

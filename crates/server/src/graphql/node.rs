@@ -17,6 +17,7 @@ use crate::flows::Error;
 /// An object with a global id. Ids are opaque: keep them, send them back, and build none.
 #[derive(Interface)]
 #[graphql(field(name = "id", ty = "&ID", desc = "Globally unique."))]
+#[expect(clippy::large_enum_variant, reason = "the library's interfaces hold their objects themselves")]
 pub enum Node {
     Lead(Lead),
     Account(Account),

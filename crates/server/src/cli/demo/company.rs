@@ -14,9 +14,11 @@ pub const OPS: &str = "olga-operations";
 /// Works whatever lands in the fallback queue.
 pub const DESK: &str = "dora-desk";
 
+type Rep = (&'static str, &'static str, &'static str, &'static str, &'static [&'static str], u32);
+
 /// The reps: key, name, team, calendar, territories, most open leads.
 #[rustfmt::skip]
-const REPS: [(&str, &str, &str, &str, &[&str], u32); 12] = [
+const REPS: [Rep; 12] = [
     ("anna-rep", "Anna Rep", "sales-dach", "office-berlin", &["dach"], 90),
     ("ben-rep", "Ben Rep", "sales-dach", "office-berlin", &["dach"], 90),
     ("carla-rep", "Carla Rep", "sales-dach", "office-berlin", &["dach"], 70),

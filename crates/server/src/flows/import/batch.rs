@@ -193,7 +193,7 @@ struct Follow<'r> {
 /// How capturing ended.
 enum Capture {
     /// What is to be written, and the leads with their places.
-    Done(Plan, Vec<(usize, Uuid)>),
+    Done(Box<Plan>, Vec<(usize, Uuid)>),
     /// The act at this place must wait for an earlier one.
     Cut(usize),
 }
@@ -238,7 +238,7 @@ impl Work<'_> {
         self.find(&mut follows).await?;
         let (mut plan, captured) = match self.capture(taken).await? {
             Capture::Cut(place) => return Ok((Plan::default(), Some(place))),
-            Capture::Done(plan, captured) => (plan, captured),
+            Capture::Done(plan, captured) => (*plan, captured),
         };
         let mut told: Vec<(usize, Option<Uuid>)> =
             captured.into_iter().map(|(place, lead)| (place, Some(lead))).collect();
@@ -347,7 +347,7 @@ impl Work<'_> {
             }
         }
         if new.is_empty() {
-            return Ok(Capture::Done(Plan::default(), vec![]));
+            return Ok(Capture::Done(Box::default(), vec![]));
         }
         let live = new.first().is_some_and(|one| one.act.at >= self.run.live_from);
         let scene = lead::scene(self.app, self.workspace, IMPORT, Cause::Import, None);
@@ -367,7 +367,7 @@ impl Work<'_> {
         let places = places.into_iter().filter_map(|(place, lead)| Some((place, lead?))).collect();
         if self.run.dry_run {
             self.try_captures(&new, &prepared);
-            return Ok(Capture::Done(Plan::default(), places));
+            return Ok(Capture::Done(Box::default(), places));
         }
         let (plan, results) = capture::plan(self.app, self.workspace, scene, prepared).await?;
         for (one, result) in new.iter().zip(results) {
@@ -380,7 +380,7 @@ impl Work<'_> {
                 Err(refused) => self.refuse_intake(one, refused),
             }
         }
-        Ok(Capture::Done(plan, places))
+        Ok(Capture::Done(Box::new(plan), places))
     }
 
     /// What a dry run says of its captures; the leads that they would make are kept for later rows.
