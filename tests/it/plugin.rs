@@ -263,8 +263,6 @@ fn bytes_that_are_no_rule_are_refused_with_the_reason_and_the_server_goes_on() {
         ("half of it", wasm[..half].to_vec(), "PLUGIN_MALFORMED", "at byte"),
         ("all but the last byte", wasm[..wasm.len() - 1].to_vec(), "PLUGIN_MALFORMED", "at byte"),
         ("a flipped bit at 100", flipped(100, 0x40), "PLUGIN_MALFORMED", "at byte"),
-        ("a flipped bit at 5000", flipped(5_000, 0x40), "PLUGIN_MALFORMED", "at byte"),
-        ("a flipped bit in the middle", flipped(half, 0x40), "PLUGIN_MALFORMED", "at byte"),
         ("an empty component", b"\0asm\x0d\0\x01\0".to_vec(), "PLUGIN_WORLD_MISMATCH", "handfast:rules"),
     ];
     for (name, bytes, code, message) in cases {
@@ -281,9 +279,9 @@ fn bytes_that_are_no_rule_are_refused_with_the_reason_and_the_server_goes_on() {
         let refused = deploy(&api, "mql", digest, &card(10));
         assert_eq!(refused["errors"][0]["code"], "PLUGIN_REJECTED", "{name}: {refused}");
     }
-    // Bits of the code itself: most of them are still wasm, and some even a rule. None of it stops the
+    // Bits of the code itself, which differ from build to build: most of them are still wasm, and some even a rule. None of it stops the
     // server.
-    for place in (0..10).map(|step| 20_000 + step * 21_001).filter(|place| *place < wasm.len()) {
+    for place in (0..10).map(|step| 5_000 + step * 21_001).filter(|place| *place < wasm.len()) {
         let version = upload(
             &api,
             &flipped(place, 1 << (place % 8)),

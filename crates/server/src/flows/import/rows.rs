@@ -483,7 +483,7 @@ mod tests {
             found.push((place.line, shown(row)));
         }
         // Backwards, so that no place is where the reader stands anyway.
-        for (place, (_, first)) in places.into_iter().zip(&found).rev() {
+        for (place, (_, first)) in places.into_iter().zip(&found).rev().filter(|(_, (_, row))| row.is_ok()) {
             assert_eq!(shown(rows.at(place)?), *first, "the row at {place:?}");
         }
         Ok((header, found))
