@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use handfast_domain::change::{Change, Draft};
+use handfast_domain::change::Draft;
 use handfast_domain::digest::Digest;
-use handfast_domain::field::{Kind, Value, is_key};
+use handfast_domain::field::Value;
 use handfast_domain::lead::Journey;
 use handfast_domain::profile::{Company, Contact, Profile, Source};
 use handfast_domain::qualify::Capture;
 use handfast_domain::refused::{RefusalCode, Refused};
 use handfast_domain::stage::{Cause, Channel, CycleOpenedBy, CycleOutcome, StageKind};
-use handfast_domain::time::{DAY, Instant};
+use handfast_domain::time::Instant;
 use handfast_store::change::NewLead;
 use handfast_store::person::{Account, ExternalRef, Person, Trait, accounts_by_domain, identities};
 use handfast_store::touchpoint::Touchpoint;
