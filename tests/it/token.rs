@@ -370,7 +370,7 @@ fn a_token_ends_when_it_expires() {
     // A stream that is open then ends, too.
     let (begun, stream) = (Instant::now(), open_stream(&api));
     let lines = stream.lines().map_while(Result::ok).collect::<Vec<_>>().join("\n");
-    assert!(begun.elapsed() < Duration::from_secs(5), "the stream lasted {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(20), "the stream lasted {:?}", begun.elapsed());
     assert!(!lines.contains("event: complete"), "it was cut, not completed: {lines}");
     denied(&api, "expired");
     let kept = list(&admin, Some("mara"))
