@@ -1,3 +1,5 @@
+//! The log and its feed: dense, in order, resumed anywhere, and tampering is found.
+
 use super::*;
 use handfast_store::{
     chain::{ChainFault, FaultKind},

@@ -1,3 +1,5 @@
+//! Opening a store: its lock, its durability settings, kills, copies, and directories that cannot be trusted.
+
 use super::*;
 use handfast_store::{
     cursor::CursorError,

@@ -1,3 +1,5 @@
+//! Records beside the log: idempotency keys, tokens, files and the keys derived from the secret.
+
 use super::*;
 use handfast_domain::digest::Digest;
 use handfast_store::{

@@ -1,3 +1,5 @@
+//! Rows in bulk: inserted, replaced, and refused or named when they do not fit.
+
 use super::*;
 use handfast_store::{
     dialect::{texts, uuids},

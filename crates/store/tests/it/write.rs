@@ -1,3 +1,5 @@
+//! The one writer: group commit, failures that harm nobody else, and commands that end badly.
+
 use super::*;
 use sea_orm::{ConnectOptions, ConnectionTrait, Database};
 
