@@ -104,7 +104,7 @@ pub async fn capture(
     for _ in 0..lead::ATTEMPTS {
         let workspace = app.workspace();
         let scene = lead::scene(app, &workspace, viewer.actor(), Cause::Capture, None);
-        let prepared = prepare(app, &workspace, intakes, scene.now).await?;
+        let prepared = prepare(app, &workspace, intakes, scene.now, &BTreeMap::new()).await?;
         let (plan, results) = plan(app, &workspace, scene, prepared).await?;
         if dry_run {
             return Ok(results);
@@ -160,12 +160,14 @@ pub struct Intaken {
     pub owner: Option<Uuid>,
 }
 
-/// Checks the intakes and finds out who is known, in three statements for any number of them.
+/// Checks the intakes and finds out who is known, in three statements for any number of them. `newer` are accounts by
+/// domain that the database does not show yet as they will be.
 pub async fn prepare(
     app: &App,
     workspace: &Workspace,
     intakes: &[Intake],
     now: Instant,
+    newer: &BTreeMap<String, Account>,
 ) -> Result<Prepared, Error> {
     let checked: Vec<Result<Intake, Refused>> =
         intakes.iter().map(|intake| check(workspace, intake, now)).collect();
@@ -180,6 +182,8 @@ pub async fn prepare(
     let accounts = if domains.is_empty() { vec![] } else { accounts_by_domain(db, &domains).await? };
     let mut accounts: BTreeMap<String, (Account, bool)> =
         accounts.into_iter().filter_map(|a| Some((a.domain.clone()?, (a, false)))).collect();
+    let newer = domains.iter().filter_map(|domain| Some((domain.clone(), newer.get(domain)?.clone())));
+    accounts.extend(newer.map(|(domain, account)| (domain, (account, false))));
     let mut people: Vec<Intaken> = vec![];
     let mut places: BTreeMap<Uuid, usize> = BTreeMap::new();
     let mut results = Vec::with_capacity(checked.len());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
+use futures_util::stream::{self, StreamExt};
 use handfast_domain::change::{Change, Draft, Scene};
 use handfast_domain::charter::RuleSlot;
 use handfast_domain::digest::Digest;
@@ -27,6 +28,9 @@ use super::route::{self, Pools};
 use super::{Error, lead, scope};
 use crate::app::App;
 use crate::workspace::{LiveRule, Workspace};
+
+/// Calls of one rule that are under way for one batch.
+const CALLS: usize = 4;
 
 /// A lead to be judged: where it stands and what is known of it.
 pub struct Subject {
@@ -111,10 +115,18 @@ async fn ask(
     for place in asked {
         by_instant.entry(subjects[*place].as_of).or_default().push(*place);
     }
-    for (as_of, places) in by_instant {
-        let context = Context { as_of, charter: workspace.charter.number, explain: false };
-        let leads = places.iter().map(|place| judged[*place].snapshot.clone()).collect();
-        let answers = app.host.evaluate(&live.rule, &live.settings, context, leads).await;
+    let calls: Vec<_> = by_instant
+        .into_iter()
+        .map(|(as_of, places)| {
+            let context = Context { as_of, charter: workspace.charter.number, explain: false };
+            let leads = places.iter().map(|place| judged[*place].snapshot.clone()).collect();
+            let call = app.host.evaluate(&live.rule, &live.settings, context, leads);
+            async move { (places, call.await) }
+        })
+        .collect();
+    // The past has an instant for each lead, and so a call: some at a time, so that no thread waits for the next one.
+    let answered: Vec<_> = stream::iter(calls).buffered(CALLS).collect().await;
+    for (places, answers) in answered {
         for (place, answer) in places.into_iter().zip(answers) {
             let evaluation = &mut judged[place].evaluation;
             evaluation.decisions.push(decision(app, slot, gate, &live, evaluation.snapshot, answer));

@@ -21,7 +21,7 @@ use super::rows::{Row, Rows};
 use super::{IMPORT, blocking};
 use crate::app::App;
 use crate::flows::capture::{self, Intake};
-use crate::flows::commit::{Committed, Plan};
+use crate::flows::commit::{Committed, Pending, Plan};
 use crate::flows::{Error, lead};
 use crate::workspace::Workspace;
 
@@ -30,46 +30,62 @@ const BATCH: usize = 250;
 /// How often a batch starts over when somebody changed its leads meanwhile.
 const ATTEMPTS: usize = 20;
 
-/// Does what is left of a run.
-pub async fn all(app: &App, mut run: ImportRun, reading: Reading, acts: Acts) -> Result<(), Error> {
+/// Does what is left of a run, and answers whether it did all of it. While a batch is written, the next one is read and judged, if it speaks of nobody whom
+/// the first one changes.
+pub async fn all(app: &App, mut run: ImportRun, reading: Reading, acts: Acts) -> Result<bool, Error> {
     let (path, delimiter) = (app.store.blobs().path(run.digest), reading.mapping.delimiter);
     let opened = blocking(move || Rows::open(&path, delimiter)).await?;
-    let mut file = opened.map_err(Error::fault)?;
-    let (mut tried, done) = (Tried::default(), run.next);
-    // What a dry run would have written stands nowhere: after a restart its first part is tried once more.
+    let file = Some(opened.map_err(Error::fault)?);
+    let mut importer = Importer { app, reading, acts, file, tried: Tried::default() };
     if run.dry_run {
-        run.next = 0;
+        return importer.try_all(run).await;
     }
-    while run.next < acts.acts.len() as i64 {
-        let next = usize::try_from(run.next).unwrap_or(usize::MAX);
-        let end = acts.acts.len().min(next + BATCH);
-        let slice = same_time(&acts.acts[next..end], run.live_from).to_vec();
-        let (rows, back) = blocking(move || {
-            let read = |act: &Act| match act.kind {
-                Kind::Bad if file.at(act.place).is_err() => Ok((*act, Err(unreadable()))),
-                _ => Ok((*act, file.at(act.place)?)),
-            };
-            let rows: Result<Vec<_>, String> = slice.iter().map(read).collect();
-            (rows, file)
-        })
-        .await?;
-        file = back;
-        let mut rows: Vec<(Act, Result<Row, CellProblem>)> = rows.map_err(Error::fault)?;
-        for (act, row) in &mut rows {
-            if let Some(problem) = acts.unreadable.get(&act.place.byte) {
-                *row = Err(problem.clone());
+    let total = importer.acts.acts.len() as i64;
+    let (mut ahead, mut overtaken) = (None, 0);
+    while run.next < total {
+        let batch = match ahead.take() {
+            Some(batch) => batch,
+            None => importer
+                .batch(&run, &Pending::default())
+                .await?
+                .ok_or_else(|| Error::fault("a batch waits for another one, and none is being written"))?,
+        };
+        let Batch { mut plan, next, counts, results, tried: _ } = batch;
+        let pending = plan.pending();
+        let progress = ImportProgress { run: run.id, from: run.next, next, counts, results };
+        plan.progress = Some(progress);
+        let then = ImportRun { next, counts, ..run.clone() };
+        let following = async {
+            // Routing looks at what the leads before left in the pools.
+            if next >= total || importer.acts.acts[next as usize].at >= run.live_from {
+                return None;
             }
+            // What goes wrong here is met again, and reported, when it is this batch's turn.
+            importer.batch(&then, &pending).await.ok().flatten()
+        };
+        let (written, judged) = tokio::join!(app.commit(plan, None, String::new()), following);
+        match written {
+            Ok(Committed::Overtaken(with)) => {
+                tracing::debug!(?with, "an import repeats a batch");
+                overtaken += 1;
+                if overtaken == ATTEMPTS {
+                    return Err(Error::fault(CHANGED_BY_OTHERS));
+                }
+            }
+            Ok(_) => (run, ahead, overtaken) = (then, judged, 0),
+            Err(error) if is_gone(&error) => return Ok(false),
+            Err(error) => return Err(error),
         }
-        let Some(step) = one(app, &run, &reading, &acts, &rows, &mut tried).await? else {
-            // Cancelled meanwhile.
-            return Ok(());
-        };
-        (run.next, run.counts) = match run.next < done {
-            true => (step.0, run.counts),
-            false => step,
-        };
     }
-    Ok(())
+    Ok(true)
+}
+
+const CHANGED_BY_OTHERS: &str =
+    "the leads of a batch were changed by others again and again; start the import again";
+
+/// The run was cancelled meanwhile, or another node is further with it.
+fn is_gone(error: &Error) -> bool {
+    matches!(error, Error::Refused(why) if why.iter().any(|one| one.code == RefusalCode::NotFound))
 }
 
 fn unreadable() -> CellProblem {
@@ -104,62 +120,108 @@ impl Tried {
     }
 }
 
-/// Judges and writes one batch, or as much of its beginning as can be written together. Answers which act comes next and
-/// the counts so far.
-async fn one(
-    app: &App,
-    run: &ImportRun,
-    reading: &Reading,
-    acts: &Acts,
-    rows: &[(Act, Result<Row, CellProblem>)],
-    tried: &mut Tried,
-) -> Result<Option<(i64, Counts)>, Error> {
-    let mut take = rows.len();
-    for _ in 0..ATTEMPTS {
+/// Everything that a run works with.
+struct Importer<'a> {
+    app: &'a App,
+    reading: Reading,
+    acts: Acts,
+    /// Gone while a thread reads from it.
+    file: Option<Rows>,
+    tried: Tried,
+}
+
+/// A batch that was judged and is not written yet.
+struct Batch {
+    plan: Plan,
+    /// The act that comes after it, and the counts up to there.
+    next: i64,
+    counts: Counts,
+    results: Vec<RowResult>,
+    tried: Tried,
+}
+
+impl Importer<'_> {
+    /// Judges the next acts, or as many of them as can be written together. Answers nothing when they must wait until
+    /// `pending` is written.
+    async fn batch(&mut self, run: &ImportRun, pending: &Pending) -> Result<Option<Batch>, Error> {
+        let (app, rows) = (self.app, self.read(run).await?);
         let mut workspace = app.workspace();
         if run.dry_run {
             // A real run would have defined the mapping's traits.
             let mut with_traits = Workspace::clone(&workspace);
-            with_traits.traits.extend(super::new_traits(app, &reading.mapping)?);
+            with_traits.traits.extend(super::new_traits(app, &self.reading.mapping)?);
             workspace = Arc::new(with_traits);
         }
-        let (report, now) = (Report::default(), Tried::default());
-        let mut work = Work { app, run, reading, workspace: &workspace, report, tried, now };
-        let (mut plan, cut) = work.plan(acts, &rows[..take]).await?;
-        if let Some(cut) = cut {
-            take = cut;
-            continue;
-        }
-        let Work { report: Report { counts, results }, now, .. } = work;
-        let counts = run.counts.plus(counts);
-        let (mut from, next) = (run.next, run.next + take as i64);
-        if run.dry_run {
-            plan = Plan::default();
-            let stored = store::get(app.store.read(), run.id).await?;
-            let Some(stored) = stored.filter(|stored| stored.status == store::Status::Running) else {
-                return Ok(None);
+        let mut take = rows.len();
+        loop {
+            let (report, now) = (Report::default(), Tried::default());
+            let (reading, tried) = (&self.reading, &self.tried);
+            let mut work = Work { app, run, reading, workspace: &workspace, report, tried, now, pending };
+            let plan = match work.plan(&self.acts, &rows[..take]).await? {
+                Planned::Done(plan) => *plan,
+                // At least one act less each time.
+                Planned::Cut(place) => {
+                    take = place;
+                    continue;
+                }
+                Planned::Wait => return Ok(None),
             };
-            // This part was told before the restart.
-            if next <= stored.next {
-                tried.add(now);
-                return Ok(Some((next, counts)));
-            }
-            from = stored.next;
-        }
-        plan.progress = Some(ImportProgress { run: run.id, from, next, counts, results });
-        match app.commit(plan, None, String::new()).await {
-            Ok(Committed::Overtaken(with)) => tracing::debug!(?with, "an import repeats a batch"),
-            Ok(_) => {
-                tried.add(now);
-                return Ok(Some((next, counts)));
-            }
-            Err(Error::Refused(why)) if why.iter().any(|one| one.code == RefusalCode::NotFound) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
+            let Work { report: Report { counts, results }, now, .. } = work;
+            let (next, counts) = (run.next + take as i64, run.counts.plus(counts));
+            return Ok(Some(Batch { plan, next, counts, results, tried: now }));
         }
     }
-    Err(Error::fault("the leads of a batch were changed by others again and again; start the import again"))
+
+    /// The next acts with their rows.
+    async fn read(&mut self, run: &ImportRun) -> Result<Vec<(Act, Result<Row, CellProblem>)>, Error> {
+        let acts = &self.acts.acts;
+        let next = usize::try_from(run.next).unwrap_or(usize::MAX).min(acts.len());
+        let slice = same_time(&acts[next..acts.len().min(next + BATCH)], run.live_from).to_vec();
+        let mut file = self.file.take().ok_or_else(|| Error::fault("the file is being read already"))?;
+        let (rows, back) = blocking(move || {
+            let read = |act: &Act| match act.kind {
+                Kind::Bad if file.at(act.place).is_err() => Ok((*act, Err(unreadable()))),
+                _ => Ok((*act, file.at(act.place)?)),
+            };
+            let rows: Result<Vec<_>, String> = slice.iter().map(read).collect();
+            (rows, file)
+        })
+        .await?;
+        self.file = Some(back);
+        let mut rows: Vec<(Act, Result<Row, CellProblem>)> = rows.map_err(Error::fault)?;
+        for (act, row) in &mut rows {
+            if let Some(problem) = self.acts.unreadable.get(&act.place.byte) {
+                *row = Err(problem.clone());
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Judges everything and writes nothing but the results.
+    async fn try_all(&mut self, mut run: ImportRun) -> Result<bool, Error> {
+        // What a dry run would have written stands nowhere: after a restart its first part is tried once more.
+        let done = std::mem::take(&mut run.next);
+        while run.next < self.acts.acts.len() as i64 {
+            let Some(batch) = self.batch(&run, &Pending::default()).await? else {
+                return Err(Error::fault("a trial waits for what nobody writes"));
+            };
+            let Batch { next, counts, results, tried, plan: _ } = batch;
+            self.tried.add(tried);
+            if next > done {
+                // Only what was not told before the restart is told and counted.
+                let from = run.next.max(done);
+                let progress = ImportProgress { run: run.id, from, next, counts, results };
+                let plan = Plan { progress: Some(progress), ..Plan::default() };
+                match self.app.commit(plan, None, String::new()).await {
+                    Ok(_) => run.counts = counts,
+                    Err(error) if is_gone(&error) => return Ok(false),
+                    Err(error) => return Err(error),
+                }
+            }
+            run.next = next;
+        }
+        Ok(true)
+    }
 }
 
 #[derive(Default)]
@@ -178,6 +240,8 @@ struct Work<'a> {
     tried: &'a Tried,
     /// By this one.
     now: Tried,
+    /// What the batch before is still writing.
+    pending: &'a Pending,
 }
 
 /// A row whose lead is to be told more.
@@ -190,13 +254,17 @@ struct Follow<'r> {
     who: String,
 }
 
-/// How capturing ended.
-enum Capture {
-    /// What is to be written, and the leads with their places.
-    Done(Box<Plan>, Vec<(usize, Uuid)>),
+/// What became of planning; `Done` holds what is to be written.
+enum Planned<T> {
+    Done(T),
     /// The act at this place must wait for an earlier one.
     Cut(usize),
+    /// All of them must wait for the batch that is being written.
+    Wait,
 }
+
+/// The plan, and the captured leads with their places among the acts.
+type Captures = (Box<Plan>, Vec<(usize, Uuid)>);
 
 /// A row whose lead is captured, or met again.
 struct Taken<'r> {
@@ -207,12 +275,12 @@ struct Taken<'r> {
 }
 
 impl Work<'_> {
-    /// The plan for these acts; or where to cut them, because an act tells of a lead that an earlier one of them changes.
+    /// The plan for these acts, unless one of them tells of a lead that an earlier one changes.
     async fn plan(
         &mut self,
         acts: &Acts,
         rows: &[(Act, Result<Row, CellProblem>)],
-    ) -> Result<(Plan, Option<usize>), Error> {
+    ) -> Result<Planned<Box<Plan>>, Error> {
         let mut taken: Vec<Taken<'_>> = vec![];
         let mut follows: Vec<Follow<'_>> = vec![];
         for (place, (act, row)) in rows.iter().enumerate() {
@@ -236,18 +304,28 @@ impl Work<'_> {
             }
         }
         self.find(&mut follows).await?;
+        if follows.iter().any(|follow| self.waits(follow)) {
+            return Ok(Planned::Wait);
+        }
         let (mut plan, captured) = match self.capture(taken).await? {
-            Capture::Cut(place) => return Ok((Plan::default(), Some(place))),
-            Capture::Done(plan, captured) => (*plan, captured),
+            Planned::Done(done) => done,
+            Planned::Cut(place) => return Ok(Planned::Cut(place)),
+            Planned::Wait => return Ok(Planned::Wait),
         };
         let mut told: Vec<(usize, Option<Uuid>)> =
             captured.into_iter().map(|(place, lead)| (place, Some(lead))).collect();
         told.extend(follows.iter().map(|follow| (follow.place, follow.lead)));
         if let Some(place) = self.cut(told) {
-            return Ok((plan, Some(place)));
+            return Ok(Planned::Cut(place));
         }
         self.tell(&mut plan, follows).await?;
-        Ok((plan, None))
+        Ok(Planned::Done(plan))
+    }
+
+    /// Whether the row tells of a lead that the batch before makes or changes.
+    fn waits(&self, follow: &Follow<'_>) -> bool {
+        let changes = |lead| self.pending.leads.contains(&lead);
+        follow.lead.is_some_and(changes) || self.pending.names.contains(&follow.who)
     }
 
     /// Where the acts must be cut so that each lead is changed once; an unknown lead may be one that an earlier act makes.
@@ -331,7 +409,7 @@ impl Work<'_> {
     }
 
     /// Captures the rows that were not imported before, and answers their places and leads.
-    async fn capture(&mut self, taken: Vec<Taken<'_>>) -> Result<Capture, Error> {
+    async fn capture(&mut self, taken: Vec<Taken<'_>>) -> Result<Planned<Captures>, Error> {
         let ids: Vec<String> =
             taken.iter().filter_map(|one| Some(one.intake.touch.as_ref()?.1.clone())).collect();
         let seen = store::seen(self.app.store.read(), &self.reading.mapping.system, &ids).await?;
@@ -347,13 +425,17 @@ impl Work<'_> {
             }
         }
         if new.is_empty() {
-            return Ok(Capture::Done(Box::default(), vec![]));
+            return Ok(Planned::Done((Box::default(), vec![])));
         }
         let live = new.first().is_some_and(|one| one.act.at >= self.run.live_from);
         let scene = lead::scene(self.app, self.workspace, IMPORT, Cause::Import, None);
         let scene = Scene { live, ..scene };
         let intakes: Vec<Intake> = new.iter().map(|one| one.intake.clone()).collect();
-        let prepared = capture::prepare(self.app, self.workspace, &intakes, scene.now).await?;
+        let prepared =
+            capture::prepare(self.app, self.workspace, &intakes, scene.now, &self.pending.accounts).await?;
+        if prepared.people.iter().any(|one| self.pending.concerns(one)) {
+            return Ok(Planned::Wait);
+        }
         let lead_of = |result: &Result<capture::Place, Refused>| {
             result.as_ref().ok().map(|place| prepared.people[place.0].lead)
         };
@@ -362,12 +444,12 @@ impl Work<'_> {
         let known = places.iter().filter_map(|(place, lead)| Some((*place, Some((*lead)?)))).collect();
         // Two rows of one person are two moments: what the later one says must not be known at the earlier one.
         if let Some(place) = self.cut(known) {
-            return Ok(Capture::Cut(place));
+            return Ok(Planned::Cut(place));
         }
         let places = places.into_iter().filter_map(|(place, lead)| Some((place, lead?))).collect();
         if self.run.dry_run {
             self.try_captures(&new, &prepared);
-            return Ok(Capture::Done(Box::default(), places));
+            return Ok(Planned::Done((Box::default(), places)));
         }
         let (plan, results) = capture::plan(self.app, self.workspace, scene, prepared).await?;
         for (one, result) in new.iter().zip(results) {
@@ -380,7 +462,7 @@ impl Work<'_> {
                 Err(refused) => self.refuse_intake(one, refused),
             }
         }
-        Ok(Capture::Done(Box::new(plan), places))
+        Ok(Planned::Done((Box::new(plan), places)))
     }
 
     /// What a dry run says of its captures; the leads that they would make are kept for later rows.
@@ -647,7 +729,10 @@ impl Work<'_> {
 
     fn result(&mut self, act: Act, result: &str, lead: Option<Uuid>, problem: Option<CellProblem>) {
         let (column_name, value, message) = match problem {
-            Some(CellProblem { column, value, message }) => (column, value, Some(message)),
+            // The sign for NUL, which PostgreSQL keeps in no text.
+            Some(CellProblem { column, value, message }) => {
+                (column, value.map(|value| value.replace('\0', "␀")), Some(message))
+            }
             None => (None, None, None),
         };
         let row_number = i64::try_from(act.place.line).unwrap_or(i64::MAX);

@@ -123,6 +123,7 @@ pub async fn cancel(app: &App, viewer: &Viewer, id: Uuid) -> Result<(), Error> {
 /// one's leads ended. What an earlier process left unfinished comes first.
 pub async fn run(app: App) {
     loop {
+        app.store.lead().await;
         let next = store::unfinished(app.store.read()).await.map(|runs| runs.into_iter().next());
         match next {
             Ok(Some(run)) => one(&app, run).await,
@@ -147,7 +148,9 @@ async fn one(app: &App, run: ImportRun) {
     let done = carry_out(app, run).await;
     app.importing.store(false, Ordering::Relaxed);
     let (status, message) = match done {
-        Ok(()) => (Status::Done, None),
+        Ok(true) => (Status::Done, None),
+        // Somebody cancelled it, or another node goes on with it.
+        Ok(false) => return,
         Err(Error::Store(StoreError::Closed)) => return tokio::time::sleep(PATIENCE).await,
         Err(error) => {
             tracing::error!(import = %id, %error, "an import failed");
@@ -167,11 +170,12 @@ async fn one(app: &App, run: ImportRun) {
 /// After a failure that another attempt may not meet.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
-async fn carry_out(app: &App, run: ImportRun) -> Result<(), Error> {
+/// Answers whether all of it is done; not when the run is no longer ours.
+async fn carry_out(app: &App, run: ImportRun) -> Result<bool, Error> {
     let id = run.id;
     let Some(run) = store::get(app.store.read(), id).await?.filter(|run| run.status == Status::Running)
     else {
-        return Ok(());
+        return Ok(false);
     };
     let mapping = Mapping::parse(&run.mapping)?;
     let body = &app.workspace().charter.body;
