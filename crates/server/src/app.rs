@@ -1,7 +1,6 @@
 //! The running product: store, rules host, time, and the workspace as it stands. Flows take an `App` and decide.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -13,7 +12,7 @@ use handfast_store::secret::Purpose;
 use handfast_store::{OpenOptions, Store};
 use uuid::Uuid;
 
-use crate::config::WorkspaceConfig;
+use crate::config::Config;
 use crate::flows::{Error, setup};
 use crate::workspace::Workspace;
 
@@ -50,25 +49,21 @@ impl std::ops::Deref for App {
 
 impl App {
     /// Opens the data directory, brings its schema up to date and loads the rules that are live.
-    pub async fn open(
-        dir: &Path,
-        clock: Arc<dyn Clock>,
-        ids: Arc<dyn Ids>,
-        threads: usize,
-        new: &WorkspaceConfig,
-    ) -> Result<App, Error> {
-        let store = Store::open(OpenOptions::new(dir)).await?;
-        let mut config = HostConfig::new();
-        config.cache_dir = Some(dir.join("compiled-rules"));
-        config.cache_key = store.secret().subkey(Purpose::RulesCache);
-        config.threads = threads;
+    pub async fn open(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Result<App, Error> {
+        let dir = &config.server.data_dir;
+        let postgres = config.database.postgres();
+        let store = Store::open(OpenOptions { postgres, ..OpenOptions::new(dir) }).await?;
+        let mut rules = HostConfig::new();
+        rules.cache_dir = Some(dir.join("compiled-rules"));
+        rules.cache_key = store.secret().subkey(Purpose::RulesCache);
+        rules.threads = config.server.rule_threads;
         // Imports and re-evaluations wait for their turn; only a real flood is answered with BUSY.
-        config.queue = 256;
+        rules.queue = 256;
         if let Ok(program) = std::env::current_exe() {
-            config.compiler = Compiler::Child { program, args: vec!["compile-rule".to_owned()] };
+            rules.compiler = Compiler::Child { program, args: vec!["compile-rule".to_owned()] };
         }
-        let host = Host::new(config).map_err(|error| Error::fault(error.to_string()))?;
-        setup::ensure_workspace(&store, clock.as_ref(), ids.as_ref(), new).await?;
+        let host = Host::new(rules).map_err(|error| Error::fault(error.to_string()))?;
+        setup::ensure_workspace(&store, clock.as_ref(), ids.as_ref(), &config.workspace).await?;
         let workspace = Workspace::load(&store, &host).await?;
         let inner = Inner {
             store,

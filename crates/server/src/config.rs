@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use handfast_store::PostgresOptions;
 use serde::Deserialize;
 
 use crate::http::config::EdgeConfig;
@@ -14,6 +15,7 @@ pub const DEFAULT: &str = include_str!("config.default.toml");
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub server: ServerConfig,
+    pub database: DatabaseConfig,
     pub workspace: WorkspaceConfig,
     pub log: LogConfig,
     #[serde(default)]
@@ -27,6 +29,26 @@ pub struct ServerConfig {
     pub data_dir: PathBuf,
     pub rule_threads: usize,
     pub timer_interval_ms: u64,
+}
+
+/// Where the workspace's data lives.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseConfig {
+    pub url: String,
+    pub schema: String,
+    pub write_connections: u32,
+}
+
+impl DatabaseConfig {
+    /// None for the file in the data directory.
+    pub fn postgres(&self) -> Option<PostgresOptions> {
+        (!self.url.is_empty()).then(|| PostgresOptions {
+            url: self.url.clone(),
+            schema: self.schema.clone(),
+            write_connections: self.write_connections.max(1),
+        })
+    }
 }
 
 /// What charter 0 says at the very first start; afterwards the charter in force says it.

@@ -62,7 +62,7 @@ pub async fn put(tx: &Tx, answers: Vec<Answer>) -> Result<()> {
 /// Answers of these leads in all their cycles.
 pub async fn of(db: &impl ConnectionTrait, leads: &[Uuid]) -> Result<Vec<Answer>> {
     let sql = format!(
-        "SELECT lead, cycle, key, grade, evidence, confidence, given_by, at FROM answer WHERE lead IN {} \
+        "SELECT lead, cycle, key, grade, evidence, confidence, given_by, at FROM answer WHERE lead {} \
          ORDER BY lead, cycle, key",
         list(db)
     );

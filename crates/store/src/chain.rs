@@ -1,6 +1,7 @@
 //! Checks the hash chain of the feed: which row, if any, was changed, deleted, reordered or slipped in.
 
 use crate::{
+    dialect::Dialect,
     error::Result,
     feed::{COLUMNS_OF_E, FeedHead, NewEvent, event_sha, highest_given, link},
     rows::{fetch_all, fetch_one},
@@ -84,11 +85,16 @@ pub(crate) async fn verify(
 
 const PAGE: usize = 1_000;
 
-/// Events are written with their feed rows, so each one that is visible has a position.
+/// Each event that is visible has a position, or waits for the sequencer to give it one.
 async fn first_outside_feed(db: &impl ConnectionTrait, end: i64) -> Result<Option<ChainFault>> {
-    let sql =
-        "SELECT e.id FROM event e WHERE NOT EXISTS (SELECT 1 FROM feed f WHERE f.event_id = e.id) LIMIT 1";
-    let row: Option<Stray> = fetch_one(db, sql, vec![]).await?;
+    let waits = match Dialect::of(db.get_database_backend()) {
+        Dialect::Sqlite => "",
+        Dialect::Postgres => "AND NOT EXISTS (SELECT 1 FROM unnumbered u WHERE u.event = e.id)",
+    };
+    let sql = format!(
+        "SELECT e.id FROM event e WHERE NOT EXISTS (SELECT 1 FROM feed f WHERE f.event_id = e.id) {waits} LIMIT 1"
+    );
+    let row: Option<Stray> = fetch_one(db, &sql, vec![]).await?;
     Ok(row.map(|row| ChainFault { position: end, event: Some(row.id), kind: FaultKind::NotInFeed }))
 }
 

@@ -1,18 +1,18 @@
 //! Writing changes of leads: projection, cycle, clocks, hand-off, transitions, records, counters and events of any
 //! number of changes in one command, with few statements. Nothing else writes these tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use handfast_domain::change::{Change, Record};
 use handfast_domain::clock::SlaClock;
 use handfast_domain::event::{Event, Fact, SCHEMA_VERSION};
 use handfast_domain::lead::{Cycle, Journey, Lead, Opportunity};
 use handfast_domain::time::Instant;
-use sea_orm::{FromQueryResult, Value};
+use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use uuid::Uuid;
 
 use crate::counter;
-use crate::dialect;
+use crate::dialect::{self, Dialect};
 use crate::error::{Result, StoreError};
 use crate::feed::{NewEvent, append_events};
 use crate::rows::{execute, fetch_all, insert_new_rows, insert_rows, upsert_rows};
@@ -55,11 +55,12 @@ pub async fn commit(
     write_opportunities(tx, changes).await?;
     write_facts(tx, changes).await?;
     write_records(tx, changes).await?;
-    counter::write(tx, changes, day_of).await?;
     write_pools(tx, changes).await?;
     let events =
         changes.iter().flat_map(|change| &change.events).map(new_event).collect::<Result<Vec<_>>>()?;
     append_events(tx, events).await?;
+    // Last: everybody moves the same few rows, and whoever comes next waits from here to the commit.
+    counter::write(tx, changes, day_of).await?;
     Ok(Ok(()))
 }
 
@@ -98,17 +99,28 @@ fn new_event(event: &Event) -> Result<NewEvent> {
     })
 }
 
+/// Keeps these leads as they are until the command ends. Every command locks in this order, so that no two of them wait
+/// for each other.
+pub async fn lock(tx: &Tx, leads: &BTreeSet<Uuid>) -> Result<()> {
+    if tx.dialect() == Dialect::Postgres && !leads.is_empty() {
+        let list = tx.dialect().uuid_list("$1");
+        let sql = format!("SELECT id, version FROM lead WHERE id {list} ORDER BY id FOR UPDATE");
+        fetch_all::<VersionRow>(tx, &sql, vec![dialect::uuids(leads)]).await?;
+    }
+    Ok(())
+}
+
 #[derive(FromQueryResult)]
 struct VersionRow {
     id: Uuid,
     version: i64,
 }
 
-/// One statement for all leads, one for all pools. Inside the command nobody else writes.
+/// One statement for all leads, one for each pool. Nobody else changes them until the command ends.
 async fn overtaken(tx: &Tx, changes: &[Change]) -> Result<Option<Conflict>> {
     let known: Vec<&Change> = changes.iter().filter(|change| change.expected > 0).collect();
     if !known.is_empty() {
-        let sql = format!("SELECT id, version FROM lead WHERE id IN {}", tx.dialect().uuid_list("$1"));
+        let sql = format!("SELECT id, version FROM lead WHERE id {}", tx.dialect().uuid_list("$1"));
         let ids = dialect::uuids(known.iter().map(|change| &change.after.lead.id));
         let rows: Vec<VersionRow> = fetch_all(tx, &sql, vec![ids]).await?;
         let found: BTreeMap<Uuid, i64> = rows.into_iter().map(|row| (row.id, row.version)).collect();
@@ -121,23 +133,28 @@ async fn overtaken(tx: &Tx, changes: &[Change]) -> Result<Option<Conflict>> {
         }
     }
     // Routings of one command were decided one after the other: each expects the revision that the one before left.
-    let mut revisions: BTreeMap<&str, u64> = BTreeMap::new();
-    for routed in changes.iter().filter_map(|change| change.routed.as_ref()) {
-        let current = match revisions.get(routed.pool.as_str()) {
-            Some(revision) => *revision,
-            None => pool_revision(tx, &routed.pool).await?,
-        };
-        if current != routed.revision {
+    let routed = || changes.iter().filter_map(|change| change.routed.as_ref());
+    let mut revisions: BTreeMap<&str, u64> = routed().map(|routed| (routed.pool.as_str(), 0)).collect();
+    for (pool, revision) in &mut revisions {
+        *revision = revision_of(tx, pool, tx.dialect().for_update()).await?;
+    }
+    for routed in routed() {
+        let current = revisions.entry(&routed.pool).or_default();
+        if *current != routed.revision {
             return Ok(Some(Conflict::Pool { key: routed.pool.clone() }));
         }
-        revisions.insert(&routed.pool, current + 1);
+        *current += 1;
     }
     Ok(None)
 }
 
-pub(crate) async fn pool_revision(db: &impl sea_orm::ConnectionTrait, pool: &str) -> Result<u64> {
-    let sql = "SELECT revision FROM pool_revision WHERE pool = $1";
-    let revision = crate::rows::fetch_value::<i64>(db, sql, vec![pool.into()]).await?.unwrap_or(0);
+pub(crate) async fn pool_revision(db: &impl ConnectionTrait, pool: &str) -> Result<u64> {
+    revision_of(db, pool, "").await
+}
+
+async fn revision_of(db: &impl ConnectionTrait, pool: &str, lock: &str) -> Result<u64> {
+    let sql = format!("SELECT revision FROM pool_revision WHERE pool = $1{lock}");
+    let revision = crate::rows::fetch_value::<i64>(db, &sql, vec![pool.into()]).await?.unwrap_or(0);
     Ok(u64::try_from(revision).unwrap_or(0))
 }
 

@@ -18,31 +18,53 @@ impl Dialect {
         }
     }
 
-    /// Fills in the column types that have two names: `{uuid}`, `{blob}` and `{position}`, the key of the feed.
+    /// Fills in the column types that have two names: `{uuid}`, `{blob}`, `{text}` and `{position}`, the key of the feed.
     pub fn ddl(self, text: &str) -> String {
-        let (uuid, blob, position) = match self {
+        let names = match self {
             // AUTOINCREMENT: a position that a subscriber may have seen is never given twice.
-            Dialect::Sqlite => ("blob", "blob", "integer PRIMARY KEY AUTOINCREMENT"),
-            Dialect::Postgres => ("uuid", "bytea", "bigint PRIMARY KEY"),
+            Dialect::Sqlite => [
+                ("{uuid}", "blob"),
+                ("{blob}", "blob"),
+                ("{text}", "text"),
+                ("{position}", "integer PRIMARY KEY AUTOINCREMENT"),
+            ],
+            // Texts compare by their bytes, as on SQLite, so that pages and keys have one order.
+            Dialect::Postgres => [
+                ("{uuid}", "uuid"),
+                ("{blob}", "bytea"),
+                ("{text}", "text COLLATE \"C\""),
+                ("{position}", "bigint PRIMARY KEY"),
+            ],
         };
-        text.replace("{uuid}", uuid).replace("{blob}", blob).replace("{position}", position)
+        names.into_iter().fold(text.to_owned(), |text, (name, own)| text.replace(name, own))
     }
 
-    /// The values of a parameter made by [`uuids`], as the right side of `IN`: `e.id IN {uuid_list("$1")}`.
+    /// A condition: one of the values of a parameter made by [`uuids`], as in `e.id {uuid_list("$1")}`.
     pub fn uuid_list(self, parameter: &str) -> String {
         match self {
-            Dialect::Sqlite => format!("(SELECT unhex(value) FROM json_each({parameter}))"),
+            Dialect::Sqlite => format!("IN (SELECT unhex(value) FROM json_each({parameter}))"),
+            // An array, so that the planner takes the index however little it knows about the list.
             Dialect::Postgres => {
-                format!("(SELECT value::uuid FROM json_array_elements_text({parameter}::json))")
+                format!("= ANY (ARRAY(SELECT value::uuid FROM json_array_elements_text({parameter}::json)))")
             }
         }
     }
 
-    /// The values of a parameter made by [`texts`], as the right side of `IN`.
+    /// A condition: one of the values of a parameter made by [`texts`].
     pub fn text_list(self, parameter: &str) -> String {
         match self {
-            Dialect::Sqlite => format!("(SELECT value FROM json_each({parameter}))"),
-            Dialect::Postgres => format!("(SELECT value FROM json_array_elements_text({parameter}::json))"),
+            Dialect::Sqlite => format!("IN (SELECT value FROM json_each({parameter}))"),
+            Dialect::Postgres => {
+                format!("= ANY (ARRAY(SELECT value FROM json_array_elements_text({parameter}::json)))")
+            }
+        }
+    }
+
+    /// At the end of a SELECT: the rows stay as they are until the command ends. SQLite has one writer.
+    pub fn for_update(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => " FOR UPDATE",
         }
     }
 
@@ -51,7 +73,7 @@ impl Dialect {
         match self {
             Dialect::Sqlite => format!("json_each({parameter})"),
             Dialect::Postgres => format!(
-                "(SELECT ordinality - 1 AS key, value FROM json_array_elements_text({parameter}::json) WITH ORDINALITY)"
+                "(SELECT ordinality - 1 AS key, value FROM json_array_elements_text({parameter}::json) WITH ORDINALITY) AS listed"
             ),
         }
     }

@@ -15,6 +15,9 @@ pub enum StoreError {
     VersionConflict { current: i64 },
     #[error("a row with the same key exists already ({constraint})")]
     Conflict { constraint: String },
+    /// Two commands waited for each other, and this one was undone.
+    #[error("another change of the same rows was faster ({0}): nothing was changed; repeat the request")]
+    Overtaken(String),
     #[error(
         "the idempotency key `{key}` was used before with another input: take a new key for a new request"
     )]
@@ -69,7 +72,7 @@ impl StoreError {
 
     /// True when the same request may well succeed on the next attempt.
     pub fn retryable(&self) -> bool {
-        matches!(self, StoreError::Busy(_) | StoreError::Aborted(_))
+        matches!(self, StoreError::Busy(_) | StoreError::Aborted(_) | StoreError::Overtaken(_))
     }
 
     pub(crate) fn io(path: &Path, error: std::io::Error) -> StoreError {
@@ -94,14 +97,16 @@ impl From<DbErr> for StoreError {
             // The low byte of SQLite's code is the class. PostgreSQL's codes have five characters.
             return match (code.parse::<i32>().ok().filter(|_| code.len() < 5).map(|code| code & 0xff), code.as_str()) {
                 (Some(FULL), _) | (_, "53100") => StoreError::Full,
-                (Some(BUSY | LOCKED), _) | (_, "40001" | "40P01" | "55P03") => StoreError::Busy(text),
+                (Some(BUSY | LOCKED), _) | (_, "55P03" | "53300") => StoreError::Busy(text),
+                (_, "40001" | "40P01") => StoreError::Overtaken(text),
                 (Some(INTERRUPT), _) | (_, "57014") => StoreError::Timeout(
                     "the statement ran longer than its time limit and was stopped: narrow the period or the filter"
                         .to_owned(),
                 ),
-                (Some(CONSTRAINT), "1555" | "2067" | "2579") | (_, "23505") => {
+                (Some(CONSTRAINT), "1555" | "2067" | "2579") => {
                     StoreError::Conflict { constraint: after_colon(&text) }
                 }
+                (_, "23505") => StoreError::Conflict { constraint: in_quotes(&text) },
                 _ => StoreError::Db(text),
             };
         }
@@ -152,6 +157,11 @@ fn sqlx_error(error: &DbErr) -> Option<&SqlxError> {
 
 fn code_of(error: &DbErr) -> Option<String> {
     sqlx_error(error)?.as_database_error()?.code().map(|code| code.into_owned())
+}
+
+/// `… violates unique constraint "person_email_key"` → `person_email_key`
+fn in_quotes(text: &str) -> String {
+    text.split('"').nth(1).unwrap_or(text).to_owned()
 }
 
 /// `… UNIQUE constraint failed: lead.id` → `lead.id`

@@ -111,13 +111,13 @@ struct EvaluationRow {
 pub async fn newest(db: &impl ConnectionTrait, leads: &[Uuid], per_lead: i64) -> Result<Vec<Evaluation>> {
     let sql = format!(
         "SELECT id, lead, cycle, as_of, charter, snapshot, cause, gates FROM (SELECT e.*, row_number() OVER \
-         (PARTITION BY e.lead ORDER BY e.as_of DESC, e.id DESC) AS rank FROM evaluation e WHERE e.lead IN {}) ranked \
+         (PARTITION BY e.lead ORDER BY e.as_of DESC, e.id DESC) AS rank FROM evaluation e WHERE e.lead {}) ranked \
          WHERE rank <= $2 ORDER BY lead, as_of DESC, id DESC",
         list(db)
     );
     let rows: Vec<EvaluationRow> = fetch_all(db, &sql, vec![dialect::uuids(leads), per_lead.into()]).await?;
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-    let sql = format!("{DECISION} WHERE d.evaluation IN {} ORDER BY d.evaluation, d.id", list(db));
+    let sql = format!("{DECISION} WHERE d.evaluation {} ORDER BY d.evaluation, d.id", list(db));
     let decisions: Vec<DecisionRow> =
         if ids.is_empty() { vec![] } else { fetch_all(db, &sql, vec![dialect::uuids(&ids)]).await? };
     let decisions = decisions.into_iter().map(DecisionRow::decode).collect::<Result<Vec<_>>>()?;

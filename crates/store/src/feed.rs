@@ -5,6 +5,7 @@ use crate::{
     dialect::{self, Dialect},
     error::Result,
     rows::{fetch_all, fetch_one, fetch_value, insert_rows},
+    sequencer,
     tx::Tx,
 };
 use handfast_domain::time::Instant;
@@ -57,19 +58,35 @@ pub(crate) struct FeedHead {
     pub chain: [u8; 32],
 }
 
-/// Appends `events` in this order. Their positions are dense, and visible to readers when the command is committed.
+/// Appends `events` in this order. On SQLite they get their places in the feed at once, since nobody else writes; on
+/// PostgreSQL the sequencer gives them, after the commit. Positions are dense either way.
 pub async fn append_events(tx: &Tx, events: Vec<NewEvent>) -> Result<()> {
-    let mut head = tx.head();
-    let mut event_rows = Vec::with_capacity(events.len());
-    let mut feed_rows = Vec::with_capacity(events.len());
-    for event in events {
-        let sha = event_sha(&event);
-        head = FeedHead {
-            position: head.position + 1,
-            chain: link(&head.chain, head.position + 1, &event.id, &sha),
-        };
-        feed_rows.push(vec![head.position.into(), event.id.into(), bytes(&sha), bytes(&head.chain)]);
-        event_rows.push(vec![
+    match tx.dialect() {
+        Dialect::Sqlite => {
+            let mut head = tx.head();
+            let mut numbered = Vec::with_capacity(events.len());
+            for event in &events {
+                let sha = event_sha(event);
+                let position = head.position + 1;
+                head = FeedHead { position, chain: link(&head.chain, position, &event.id, &sha) };
+                numbered.push((head, event.id, sha));
+            }
+            insert_rows(tx, "event", EVENT_COLUMNS, event_rows(events)).await?;
+            insert_rows(tx, "feed", FEED_COLUMNS, feed_rows(numbered)).await?;
+            tx.set_head(head);
+        }
+        Dialect::Postgres => {
+            let ids = events.iter().map(|event| vec![event.id.into()]).collect();
+            insert_rows(tx, "event", EVENT_COLUMNS, event_rows(events)).await?;
+            insert_rows(tx, "unnumbered", &["event"], ids).await?;
+        }
+    }
+    Ok(())
+}
+
+fn event_rows(events: Vec<NewEvent>) -> Vec<Vec<Value>> {
+    let row = |event: NewEvent| {
+        vec![
             event.id.into(),
             event.stream_kind.into(),
             event.stream_id.into(),
@@ -80,12 +97,19 @@ pub async fn append_events(tx: &Tx, events: Vec<NewEvent>) -> Result<()> {
             event.payload.into(),
             event.occurred_at.ms().into(),
             event.recorded_at.ms().into(),
-        ]);
-    }
-    insert_rows(tx, "event", EVENT_COLUMNS, event_rows).await?;
-    insert_rows(tx, "feed", &["position", "event_id", "event_sha", "chain"], feed_rows).await?;
-    tx.set_head(head);
-    Ok(())
+        ]
+    };
+    events.into_iter().map(row).collect()
+}
+
+pub(crate) const FEED_COLUMNS: &[&str] = &["position", "event_id", "event_sha", "chain"];
+
+/// Rows of the feed: the head after each event, its id and its hash.
+pub(crate) fn feed_rows(numbered: Vec<(FeedHead, Uuid, [u8; 32])>) -> Vec<Vec<Value>> {
+    let row = |(head, event, sha): (FeedHead, Uuid, [u8; 32])| {
+        vec![head.position.into(), event.into(), bytes(&sha), bytes(&head.chain)]
+    };
+    numbered.into_iter().map(row).collect()
 }
 
 /// Reads up to `limit` events after `position`. `head` is a position that was committed before the call.
@@ -109,7 +133,7 @@ pub(crate) async fn events_after(
     if !filter.kinds.is_empty() {
         values.push(dialect::texts(&filter.kinds));
         let list = Dialect::of(db.get_database_backend()).text_list(&format!("${}", values.len()));
-        conditions.push_str(&format!(" AND e.kind IN {list}"));
+        conditions.push_str(&format!(" AND e.kind {list}"));
     }
     let sql = format!(
         "SELECT f.position, {COLUMNS_OF_E} FROM event e JOIN feed f ON f.event_id = e.id \
@@ -121,10 +145,18 @@ pub(crate) async fn events_after(
         Some(last) if full => last.position,
         _ => end.max(position),
     };
-    Ok(EventPage { events: rows.into_iter().map(EventRow::from).collect(), next, head })
+    Ok(EventPage {
+        events: rows
+            .into_iter()
+            .map(|row| EventRow { position: row.position, event: row.event.decode() })
+            .collect(),
+        next,
+        head,
+    })
 }
 
-/// What the writer continues from. A position that was once given is not given again, even if its row was deleted.
+/// What the writer of SQLite continues from. A position that was once given is not given again, even if its row was
+/// deleted.
 pub(crate) async fn load_head(db: &impl ConnectionTrait) -> Result<FeedHead> {
     let last: Option<ChainRow> =
         fetch_one(db, "SELECT position, chain FROM feed ORDER BY position DESC LIMIT 1", vec![]).await?;
@@ -139,9 +171,7 @@ pub(crate) async fn highest_given(db: &impl ConnectionTrait) -> Result<i64> {
             let seq = fetch_value(db, "SELECT seq FROM sqlite_sequence WHERE name = 'feed'", vec![]).await?;
             Ok(seq.unwrap_or(0))
         }
-        Dialect::Postgres => {
-            Ok(fetch_value(db, "SELECT coalesce(max(position), 0) FROM feed", vec![]).await?.unwrap_or(0))
-        }
+        Dialect::Postgres => Ok(sequencer::head(db).await?.position),
     }
 }
 
@@ -217,6 +247,13 @@ struct ChainRow {
 #[derive(FromQueryResult)]
 struct Row {
     position: i64,
+    #[sea_orm(nested)]
+    event: EventData,
+}
+
+/// [`NewEvent`] as its columns.
+#[derive(FromQueryResult)]
+pub(crate) struct EventData {
     id: Uuid,
     stream_kind: String,
     stream_id: Uuid,
@@ -229,22 +266,19 @@ struct Row {
     recorded_at: i64,
 }
 
-impl From<Row> for EventRow {
-    fn from(row: Row) -> EventRow {
-        EventRow {
-            position: row.position,
-            event: NewEvent {
-                id: row.id,
-                stream_kind: row.stream_kind,
-                stream_id: row.stream_id,
-                version: row.version,
-                ordinal: row.ordinal,
-                kind: row.kind,
-                schema_version: row.schema_version,
-                payload: row.payload,
-                occurred_at: Instant(row.occurred_at),
-                recorded_at: Instant(row.recorded_at),
-            },
+impl EventData {
+    pub fn decode(self) -> NewEvent {
+        NewEvent {
+            id: self.id,
+            stream_kind: self.stream_kind,
+            stream_id: self.stream_id,
+            version: self.version,
+            ordinal: self.ordinal,
+            kind: self.kind,
+            schema_version: self.schema_version,
+            payload: self.payload,
+            occurred_at: Instant(self.occurred_at),
+            recorded_at: Instant(self.recorded_at),
         }
     }
 }

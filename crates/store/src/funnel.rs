@@ -101,7 +101,7 @@ pub async fn campaigns(
     let keys = dialect::texts(campaigns.iter().map(|campaign| campaign.simple().to_string()));
     let list = Dialect::of(db.get_database_backend()).text_list("$1");
     let sql = format!(
-        "SELECT family, subject, metric, value FROM counter WHERE family = 'campaign' AND subject IN {list}"
+        "SELECT family, subject, metric, value FROM counter WHERE family = 'campaign' AND subject {list}"
     );
     let mut found: BTreeMap<Uuid, CampaignCounts> =
         campaigns.iter().map(|campaign| (*campaign, CampaignCounts::default())).collect();

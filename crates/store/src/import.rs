@@ -260,7 +260,7 @@ pub async fn results(
     where_.equals("p.run", Some(run));
     if !kinds.is_empty() {
         let list = where_.value(dialect::texts(kinds));
-        where_.and(format!("p.result IN {}", Dialect::of(db.get_database_backend()).text_list(&list)));
+        where_.and(format!("p.result {}", Dialect::of(db.get_database_backend()).text_list(&list)));
     }
     let (after, order) = if backward { ("<", "DESC") } else { (">", "ASC") };
     if let Some((row, id)) = from {
@@ -334,7 +334,7 @@ pub async fn seen(db: &impl ConnectionTrait, system: &str, ids: &[String]) -> Re
     let texts = Dialect::of(db.get_database_backend()).text_list("$2");
     let sql = format!(
         "SELECT t.external_id, t.lead FROM touchpoint t \
-         WHERE t.system = $1 AND t.external_id IN {texts} AND t.lead IS NOT NULL"
+         WHERE t.system = $1 AND t.external_id {texts} AND t.lead IS NOT NULL"
     );
     let rows: Vec<Seen> = fetch_all(db, &sql, vec![system.into(), dialect::texts(ids)]).await?;
     Ok(rows.into_iter().map(|row| (row.external_id, row.lead)).collect())

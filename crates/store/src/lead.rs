@@ -186,7 +186,7 @@ impl OpportunityRow {
 
 /// Leads by id, in no particular order; unknown ids are left out.
 pub async fn leads(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<StoredLead>> {
-    let sql = format!("SELECT {LEAD} FROM lead l WHERE l.id IN {}", list(db));
+    let sql = format!("SELECT {LEAD} FROM lead l WHERE l.id {}", list(db));
     let rows: Vec<LeadRow> = fetch_all(db, &sql, vec![dialect::uuids(ids)]).await?;
     rows.into_iter().map(LeadRow::decode).collect()
 }
@@ -205,7 +205,7 @@ pub async fn journeys(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<BTreeMa
     let ids = || vec![dialect::uuids(found.keys())];
     let (cycle_ids, clock_ids, handoff_ids, deal_ids) = (ids(), ids(), ids(), ids());
     let newest = "JOIN lead l ON l.id = c.lead AND l.cycle =";
-    let sql = format!("SELECT {CYCLE} FROM cycle c {newest} c.number WHERE c.lead IN {}", list(db));
+    let sql = format!("SELECT {CYCLE} FROM cycle c {newest} c.number WHERE c.lead {}", list(db));
     for row in fetch_all::<CycleRow>(db, &sql, cycle_ids).await? {
         if let Some(journey) = found.get_mut(&row.lead) {
             journey.cycle = row.decode()?;
@@ -213,7 +213,7 @@ pub async fn journeys(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<BTreeMa
     }
     // A re-qualification clock outlives the cycle that it was started in, until the next one opens.
     let sql = format!(
-        "SELECT c.id, c.lead, c.body FROM clock c {newest} c.cycle WHERE c.lead IN {} ORDER BY c.id",
+        "SELECT c.id, c.lead, c.body FROM clock c {newest} c.cycle WHERE c.lead {} ORDER BY c.id",
         list(db)
     );
     for row in fetch_all::<ClockRow>(db, &sql, clock_ids).await? {
@@ -223,7 +223,7 @@ pub async fn journeys(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<BTreeMa
     }
     let sql = format!(
         "SELECT c.id, c.lead, c.status, c.packet_digest, c.completeness, c.offered_at, c.answered_at, c.reason, \
-         CAST(NULL AS text) AS packet FROM handoff c {newest} c.cycle WHERE c.lead IN {} ORDER BY c.offered_at, c.id",
+         CAST(NULL AS text) AS packet FROM handoff c {newest} c.cycle WHERE c.lead {} ORDER BY c.offered_at, c.id",
         list(db)
     );
     for row in fetch_all::<HandoffRow>(db, &sql, handoff_ids).await? {
@@ -233,7 +233,7 @@ pub async fn journeys(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<BTreeMa
     }
     let sql = format!(
         "SELECT c.id, c.lead, c.amount_minor, c.currency, c.expected_close, c.opened_at FROM opportunity c \
-         {newest} c.cycle WHERE c.lead IN {} ORDER BY c.opened_at, c.id",
+         {newest} c.cycle WHERE c.lead {} ORDER BY c.opened_at, c.id",
         list(db)
     );
     for row in fetch_all::<OpportunityRow>(db, &sql, deal_ids).await? {
@@ -246,7 +246,7 @@ pub async fn journeys(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<BTreeMa
 
 /// All cycles of the leads, oldest first.
 pub async fn cycles(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<(Uuid, Cycle)>> {
-    let sql = format!("SELECT {CYCLE} FROM cycle c WHERE c.lead IN {} ORDER BY c.lead, c.number", list(db));
+    let sql = format!("SELECT {CYCLE} FROM cycle c WHERE c.lead {} ORDER BY c.lead, c.number", list(db));
     let rows: Vec<CycleRow> = fetch_all(db, &sql, vec![dialect::uuids(ids)]).await?;
     rows.into_iter().map(|row| Ok((row.lead, row.decode()?))).collect()
 }
@@ -256,10 +256,8 @@ pub async fn clocks(
     db: &impl ConnectionTrait,
     ids: &[Uuid],
 ) -> Result<Vec<(Uuid, handfast_domain::clock::SlaClock)>> {
-    let sql = format!(
-        "SELECT c.id, c.lead, c.body FROM clock c WHERE c.lead IN {} ORDER BY c.lead, c.id",
-        list(db)
-    );
+    let sql =
+        format!("SELECT c.id, c.lead, c.body FROM clock c WHERE c.lead {} ORDER BY c.lead, c.id", list(db));
     let rows: Vec<ClockRow> = fetch_all(db, &sql, vec![dialect::uuids(ids)]).await?;
     rows.into_iter().map(|row| Ok((row.lead, json(Place("clock", "body", &row.id), &row.body)?))).collect()
 }
@@ -272,7 +270,7 @@ pub async fn handoffs(
     let sql = format!(
         "SELECT id, lead, status, packet_digest, completeness, offered_at, answered_at, reason, packet FROM ( \
          SELECT h.*, row_number() OVER (PARTITION BY h.lead ORDER BY h.offered_at DESC, h.id DESC) AS rank \
-         FROM handoff h WHERE h.lead IN {}) ranked WHERE rank = 1",
+         FROM handoff h WHERE h.lead {}) ranked WHERE rank = 1",
         list(db)
     );
     let rows: Vec<HandoffRow> = fetch_all(db, &sql, vec![dialect::uuids(leads)]).await?;
@@ -460,7 +458,7 @@ impl Where {
             [one] => self.equals(column, Some(*one)),
             many => {
                 let parameter = self.value(dialect::texts(many));
-                self.conditions.push(format!("{column} IN {}", self.dialect.text_list(&parameter)));
+                self.conditions.push(format!("{column} {}", self.dialect.text_list(&parameter)));
             }
         }
     }
@@ -478,7 +476,7 @@ impl Where {
 /// Clocks whose look brought nothing are looked at again later: working hours may put an expiry off.
 pub async fn snooze(tx: &crate::tx::Tx, leads: &[Uuid], now: Instant, until: Instant) -> Result<()> {
     let sql = format!(
-        "UPDATE clock SET wake_at = $2 WHERE wake_at <= $3 AND lead IN {}",
+        "UPDATE clock SET wake_at = $2 WHERE wake_at <= $3 AND lead {}",
         tx.dialect().uuid_list("$1")
     );
     crate::rows::execute(tx, &sql, vec![dialect::uuids(leads), until.ms().into(), now.ms().into()]).await?;

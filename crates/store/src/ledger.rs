@@ -46,7 +46,7 @@ pub async fn days(db: &impl ConnectionTrait, first: i32, edges: &[Instant]) -> R
          UNION ALL SELECT 'OUT', day.place, '', count(*) FROM day CROSS JOIN cycle c \
              WHERE c.closed_at >= day.begins AND c.closed_at < day.ends GROUP BY day.place \
          UNION ALL SELECT 'COUNTED', CAST(subject AS bigint) - $3, metric, value FROM counter \
-             WHERE family = 'ledger' AND subject IN {subjects}",
+             WHERE family = 'ledger' AND subject {subjects}",
         edges = dialect.text_table("$1"),
         subjects = dialect.text_list("$4"),
     );

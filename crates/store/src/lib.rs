@@ -37,10 +37,14 @@ mod command;
 mod counter;
 mod decode;
 mod files;
+mod lease;
 mod migrations;
 mod pool;
+mod postgres;
+mod sequencer;
 mod writer;
 
 pub use error::StoreError;
 pub use open::{OpenOptions, Store};
+pub use postgres::PostgresOptions;
 pub use tx::Tx;

@@ -9,10 +9,13 @@ use crate::{
     error::{Result, StoreError},
     feed::{self, EventFilter, EventPage},
     files::{self, LockFile},
+    lease::Lease,
     migrations,
     pool::{self, Deadline},
+    postgres::{self, PostgresOptions, Writers},
     rows::{execute, fetch_value},
     secret::{Purpose, RootSecret, random},
+    sequencer::{self, Sequencer},
     tx::Tx,
     writer::{Message, Writer},
 };
@@ -21,15 +24,17 @@ use handfast_domain::digest::Digest;
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
     /// Holds `handfast.db`, `secret`, `handfast.lock` and `blobs/`. Made if it does not exist.
     pub dir: PathBuf,
+    /// Instead of the file `handfast.db`.
+    pub postgres: Option<PostgresOptions>,
     pub read_connections: u32,
     pub report_connections: u32,
     /// A statement of a report is stopped after this time.
@@ -38,17 +43,21 @@ pub struct OpenOptions {
     pub command_limit: Duration,
     /// The directory comes from a backup: begins a new epoch, so that older cursors are refused.
     pub restored: bool,
+    /// How long a node of several on PostgreSQL may be silent before another one takes over its work.
+    pub lease_term: Duration,
 }
 
 impl OpenOptions {
     pub fn new(dir: impl Into<PathBuf>) -> OpenOptions {
         OpenOptions {
             dir: dir.into(),
+            postgres: None,
             read_connections: 4,
             report_connections: 2,
             report_limit: Duration::from_secs(10),
             command_limit: Duration::from_secs(10),
             restored: false,
+            lease_term: Duration::from_secs(10),
         }
     }
 }
@@ -61,26 +70,55 @@ pub struct Store {
 
 struct Shared {
     dir: PathBuf,
-    queue: mpsc::Sender<Message>,
+    engine: Engine,
     read: DatabaseConnection,
     reports: DatabaseConnection,
     head: watch::Receiver<i64>,
+    leads: watch::Receiver<bool>,
     secret: RootSecret,
     cursors: Cursors,
     blobs: Blobs,
+    lock: Arc<LockFile>,
+}
+
+/// What carries out commands.
+enum Engine {
+    Sqlite {
+        queue: mpsc::Sender<Message>,
+    },
+    Postgres {
+        writers: Writers,
+        /// Taken by whoever closes the store.
+        sequencer: Mutex<Option<oneshot::Sender<oneshot::Sender<()>>>>,
+    },
 }
 
 /// Commands that wait for the writer; more wait for a place.
 const QUEUE: usize = 1024;
 const QUEUE_LIMIT: Duration = Duration::from_secs(10);
+/// How long a reader of the feed waits for events that are committed and not yet numbered.
+const SETTLE_LIMIT: Duration = Duration::from_secs(2);
+const FINGERPRINT: &str = "secret_fingerprint";
 
 impl Store {
     pub async fn open(options: OpenOptions) -> Result<Store> {
         let dir = files::prepare(&options.dir)?;
         let lock = Arc::new(LockFile::acquire(&dir)?);
+        let blobs = Blobs::open(&dir)?;
+        match options.postgres.clone() {
+            None => Store::open_sqlite(dir, lock, blobs, options).await,
+            Some(postgres) => Store::open_postgres(dir, lock, blobs, options, postgres).await,
+        }
+    }
+
+    async fn open_sqlite(
+        dir: PathBuf,
+        lock: Arc<LockFile>,
+        blobs: Blobs,
+        options: OpenOptions,
+    ) -> Result<Store> {
         let database = dir.join("handfast.db");
         let secret = RootSecret::load_or_create(&dir.join("secret"), database.exists())?;
-        let blobs = Blobs::open(&dir)?;
 
         let deadline = Deadline::new();
         // Migrations get a connection of their own: prepared statements do not survive a changed schema.
@@ -103,14 +141,68 @@ impl Store {
             publish,
             deadline,
             limit: options.command_limit,
-            lock,
+            lock: lock.clone(),
         };
         tokio::spawn(writer.run(inbox));
         let cursors = Cursors::new(secret.subkey(Purpose::Cursors), epoch);
-        Ok(Store { shared: Arc::new(Shared { dir, queue, read, reports, head, secret, cursors, blobs }) })
+        let engine = Engine::Sqlite { queue };
+        // The lock on the directory lets one process in: it leads.
+        let (_, leads) = watch::channel(true);
+        let shared = Shared { dir, engine, read, reports, head, leads, secret, cursors, blobs, lock };
+        Ok(Store { shared: Arc::new(shared) })
     }
 
-    /// Runs `work` in a transaction and answers when it is committed on disk, or undone.
+    async fn open_postgres(
+        dir: PathBuf,
+        lock: Arc<LockFile>,
+        blobs: Blobs,
+        options: OpenOptions,
+        postgres: PostgresOptions,
+    ) -> Result<Store> {
+        postgres::make_schema(&postgres).await?;
+        let (secret, epoch) = {
+            let setup = postgres::connect(&postgres, 1, Duration::from_secs(600), false).await?;
+            // Nodes that start together take turns; the lock ends with the connection.
+            let key = postgres::lock_key(&postgres.schema);
+            setup.execute_unprepared(&format!("SELECT pg_advisory_lock({key})")).await?;
+            migrations::migrate(&setup).await?;
+            let known = meta(&setup, FINGERPRINT).await?.is_some();
+            let secret = RootSecret::load_or_create(&dir.join("secret"), known)?;
+            let epoch = epoch(&setup, &secret, options.restored).await?;
+            setup.close().await?;
+            (secret, epoch)
+        };
+
+        let minute = Duration::from_secs(60);
+        let read = postgres::connect(&postgres, options.read_connections, minute, true).await?;
+        let reports =
+            postgres::connect(&postgres, options.report_connections, options.report_limit, true).await?;
+        let write =
+            postgres::connect(&postgres, postgres.write_connections, postgres::QUEUE_LIMIT, false).await?;
+        let own = postgres::connect(&postgres, 2, options.command_limit, false).await?;
+        let (publish, head) = watch::channel(sequencer::head(&read).await?.position);
+        let (lead, leads) = watch::channel(false);
+        let committed = Arc::new(Notify::new());
+        let holder = format!("{:016x}", u64::from_be_bytes(random()?));
+        let schema = postgres.schema;
+        let sequencer = Sequencer {
+            db: own,
+            schema: schema.clone(),
+            lease: Lease::new(sequencer::SEQUENCER, holder, options.lease_term),
+            committed: committed.clone(),
+            publish,
+            leads: lead,
+        };
+        let (close, closing) = oneshot::channel();
+        tokio::spawn(sequencer.run(closing));
+        let writers = Writers::new(write, schema, options.command_limit, committed);
+        let cursors = Cursors::new(secret.subkey(Purpose::Cursors), epoch);
+        let engine = Engine::Postgres { writers, sequencer: Mutex::new(Some(close)) };
+        let shared = Shared { dir, engine, read, reports, head, leads, secret, cursors, blobs, lock };
+        Ok(Store { shared: Arc::new(shared) })
+    }
+
+    /// Runs `work` in a transaction, while nobody else writes, and answers when it is committed on disk, or undone.
     ///
     /// The change happens even if the caller stops waiting. `work` must not call `write` nor wait for anything but the
     /// database: all other writers wait for it.
@@ -130,17 +222,44 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        self.carry_out(work, true).await
+    }
+
+    /// [`Store::try_write`] for a command that may run beside others of its kind: it locks the rows that it was decided
+    /// from before it changes anything, and answers a conflict when they are not as they were. SQLite has one writer, so
+    /// that there it is alone all the same.
+    pub async fn try_write_beside<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: for<'a> FnOnce(&'a Tx) -> BoxFuture<'a, Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.carry_out(work, false).await
+    }
+
+    async fn carry_out<T, E, F>(&self, work: F, alone: bool) -> Result<T, E>
+    where
+        F: for<'a> FnOnce(&'a Tx) -> BoxFuture<'a, Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
         if inside_command() {
             return Err(StoreError::Nested.into());
         }
         let (answer, result) = oneshot::channel();
-        let command = Message::Run(Box::new(Task { work, answer }));
-        self.shared.queue.send_timeout(command, QUEUE_LIMIT).await.map_err(|error| match error {
-            mpsc::error::SendTimeoutError::Timeout(_) => StoreError::Busy(format!(
-                "{QUEUE} changes wait to be written, none was taken in {QUEUE_LIMIT:?}"
-            )),
-            mpsc::error::SendTimeoutError::Closed(_) => StoreError::Closed,
-        })?;
+        let command = Box::new(Task { work, answer });
+        match &self.shared.engine {
+            Engine::Postgres { writers, .. } => writers.start(command, alone).await,
+            Engine::Sqlite { queue } => {
+                let sent = queue.send_timeout(Message::Run(command), QUEUE_LIMIT).await;
+                sent.map_err(|error| match error {
+                    mpsc::error::SendTimeoutError::Timeout(_) => StoreError::Busy(format!(
+                        "{QUEUE} changes wait to be written, none was taken in {QUEUE_LIMIT:?}"
+                    )),
+                    mpsc::error::SendTimeoutError::Closed(_) => StoreError::Closed,
+                })?;
+            }
+        }
         result.await.map_err(|_| E::from(StoreError::Closed))?
     }
 
@@ -161,6 +280,25 @@ impl Store {
     /// The newest position of the feed; changes wake those who wait for it.
     pub fn head(&self) -> watch::Receiver<i64> {
         self.shared.head.clone()
+    }
+
+    /// Waits until this node is the one that does what only one may do: numbering the feed, timers, imports.
+    pub async fn lead(&self) {
+        // An error means that the store is closed; then nothing is done any more anyway.
+        let _ = self.shared.leads.clone().wait_for(|leads| *leads).await;
+    }
+
+    /// Waits until everything that was committed before this call can be read from the feed. On SQLite it always can.
+    pub async fn settle(&self) -> Result<()> {
+        if let Engine::Postgres { writers, .. } = &self.shared.engine {
+            writers.committed.notify_one();
+            let end = sequencer::end(self.read()).await?;
+            let mut head = self.head();
+            let reached = head.wait_for(|position| *position >= end);
+            // No node numbers now: what is numbered can still be read.
+            let _ = tokio::time::timeout(SETTLE_LIMIT, reached).await;
+        }
+        Ok(())
     }
 
     /// Up to `limit` events after `position` that pass `filter`, in order.
@@ -193,9 +331,28 @@ impl Store {
     /// Finishes what is queued, empties the write-ahead log and gives the data directory free. Later calls answer
     /// [`StoreError::Closed`].
     pub async fn close(&self) {
-        let (done, finished) = oneshot::channel();
-        if self.shared.queue.send(Message::Close(done)).await.is_ok() {
-            let _ = finished.await;
+        let Shared { engine, read, reports, lock, .. } = &*self.shared;
+        match engine {
+            Engine::Sqlite { queue } => {
+                let (done, finished) = oneshot::channel();
+                if queue.send(Message::Close(done)).await.is_ok() {
+                    let _ = finished.await;
+                }
+            }
+            Engine::Postgres { writers, sequencer } => {
+                writers.close().await;
+                let sequencer = sequencer.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(sequencer) = sequencer {
+                    let (done, finished) = oneshot::channel();
+                    if sequencer.send(done).is_ok() {
+                        let _ = finished.await;
+                    }
+                }
+                for pool in [read, reports] {
+                    let _ = tokio::time::timeout(Duration::from_secs(5), pool.close_by_ref()).await;
+                }
+                lock.release();
+            }
         }
     }
 }
@@ -203,7 +360,7 @@ impl Store {
 /// The epoch of the cursors; also checks that the secret is the one that this database was made with.
 async fn epoch(db: &DatabaseConnection, secret: &RootSecret, restored: bool) -> Result<[u8; 8]> {
     let fingerprint = Digest(secret.subkey(Purpose::Fingerprint)).to_string();
-    match meta(db, "secret_fingerprint").await? {
+    match meta(db, FINGERPRINT).await? {
         Some(known) if known != fingerprint => {
             return Err(StoreError::Open(
                 "the file `secret` does not belong to this database: restore both from the same backup"
@@ -211,7 +368,7 @@ async fn epoch(db: &DatabaseConnection, secret: &RootSecret, restored: bool) -> 
             ));
         }
         Some(_) => {}
-        None => set_meta(db, "secret_fingerprint", &fingerprint).await?,
+        None => set_meta(db, FINGERPRINT, &fingerprint).await?,
     }
     if let Some(text) = meta(db, "epoch").await?
         && !restored

@@ -66,18 +66,18 @@ const PERSON: &str =
 const ACCOUNT: &str = "a.id, a.name, a.domain, a.industry, a.employees, a.annual_revenue, a.country, a.region, a.incumbent, a.created_at";
 
 pub async fn people(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Person>> {
-    let sql = format!("SELECT {PERSON} FROM person p WHERE p.id IN {}", list(db));
+    let sql = format!("SELECT {PERSON} FROM person p WHERE p.id {}", list(db));
     fetch_all(db, &sql, vec![dialect::uuids(ids)]).await
 }
 
 pub async fn accounts(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Account>> {
-    let sql = format!("SELECT {ACCOUNT} FROM account a WHERE a.id IN {}", list(db));
+    let sql = format!("SELECT {ACCOUNT} FROM account a WHERE a.id {}", list(db));
     fetch_all(db, &sql, vec![dialect::uuids(ids)]).await
 }
 
 pub async fn accounts_by_domain(db: &impl ConnectionTrait, domains: &[String]) -> Result<Vec<Account>> {
     let texts = Dialect::of(db.get_database_backend()).text_list("$1");
-    let sql = format!("SELECT {ACCOUNT} FROM account a WHERE a.domain IN {texts}");
+    let sql = format!("SELECT {ACCOUNT} FROM account a WHERE a.domain {texts}");
     fetch_all(db, &sql, vec![dialect::texts(domains)]).await
 }
 
@@ -136,7 +136,9 @@ pub async fn enrich_person(tx: &Tx, person: &Person) -> Result<()> {
     Ok(())
 }
 
-pub async fn upsert_accounts(tx: &Tx, accounts: Vec<Account>) -> Result<()> {
+/// In the order of their ids, so that no two commands wait for each other.
+pub async fn upsert_accounts(tx: &Tx, mut accounts: Vec<Account>) -> Result<()> {
+    accounts.sort_by_key(|account| account.id);
     let rows = accounts.into_iter().map(|account| {
         let Account {
             id,
@@ -236,7 +238,7 @@ pub async fn identities(
             continue;
         }
         let sql = format!(
-            "SELECT p.{column} AS identity, l.id AS lead FROM person p JOIN lead l ON l.person = p.id WHERE p.{column} IN {texts}"
+            "SELECT p.{column} AS identity, l.id AS lead FROM person p JOIN lead l ON l.person = p.id WHERE p.{column} {texts}"
         );
         let rows: Vec<Known> = fetch_all(db, &sql, vec![dialect::texts(values)]).await?;
         into.extend(rows.into_iter().map(|row| (row.identity, row.lead)));
@@ -247,7 +249,7 @@ pub async fn identities(
     }
     for (system, ids) in systems {
         let sql = format!(
-            "SELECT external_id AS identity, lead FROM external_ref WHERE external_id IN {texts} AND system = $2"
+            "SELECT external_id AS identity, lead FROM external_ref WHERE external_id {texts} AND system = $2"
         );
         let rows: Vec<Known> = fetch_all(db, &sql, vec![dialect::texts(ids), system.into()]).await?;
         let named = rows
@@ -270,7 +272,7 @@ struct TraitRow {
 /// Traits of these leads, by key.
 pub async fn traits(db: &impl ConnectionTrait, leads: &[Uuid]) -> Result<Vec<Trait>> {
     let sql = format!(
-        "SELECT lead, key, value, source, observed_at FROM trait WHERE lead IN {} ORDER BY lead, key",
+        "SELECT lead, key, value, source, observed_at FROM trait WHERE lead {} ORDER BY lead, key",
         list(db)
     );
     let rows: Vec<TraitRow> = fetch_all(db, &sql, vec![dialect::uuids(leads)]).await?;

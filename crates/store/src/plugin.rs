@@ -225,7 +225,7 @@ pub async fn versions_of(
     db: &impl ConnectionTrait,
     digests: &BTreeSet<Digest>,
 ) -> Result<BTreeMap<Digest, PluginVersion>> {
-    let sql = format!("SELECT {VERSION} FROM plugin_version WHERE digest IN {}", text_list(db));
+    let sql = format!("SELECT {VERSION} FROM plugin_version WHERE digest {}", text_list(db));
     let rows: Vec<VersionRow> = fetch_all(db, &sql, vec![digest_list(digests)]).await?;
     rows.into_iter().map(|row| row.decode().map(|version| (version.digest, version))).collect()
 }
@@ -269,7 +269,7 @@ pub async fn settings_of(
         digest: String,
         body: String,
     }
-    let sql = format!("SELECT digest, body FROM settings WHERE digest IN {}", text_list(db));
+    let sql = format!("SELECT digest, body FROM settings WHERE digest {}", text_list(db));
     let rows: Vec<Row> = fetch_all(db, &sql, vec![digest_list(digests)]).await?;
     rows.into_iter()
         .map(|row| {
@@ -350,7 +350,7 @@ pub async fn deployments(
 pub async fn history(db: &impl ConnectionTrait, slots: &[String], per_slot: i64) -> Result<Vec<Deployment>> {
     let sql = format!(
         "SELECT {DEPLOYMENT} FROM (SELECT d.*, row_number() OVER (PARTITION BY d.slot ORDER BY d.started_at DESC, \
-         d.id DESC) AS rank FROM deployment d WHERE d.mode = 'LIVE' AND d.slot IN {}) ranked WHERE rank <= $2 \
+         d.id DESC) AS rank FROM deployment d WHERE d.mode = 'LIVE' AND d.slot {}) ranked WHERE rank <= $2 \
          ORDER BY slot, started_at DESC, id DESC",
         text_list(db)
     );
@@ -361,7 +361,7 @@ pub async fn history(db: &impl ConnectionTrait, slots: &[String], per_slot: i64)
 /// What answers for each of the slots now: the deployments that are LIVE and RUNNING.
 pub async fn running(db: &impl ConnectionTrait, slots: &[String]) -> Result<Vec<Deployment>> {
     let sql = format!(
-        "SELECT {DEPLOYMENT} FROM deployment WHERE mode = 'LIVE' AND state = 'RUNNING' AND slot IN {}",
+        "SELECT {DEPLOYMENT} FROM deployment WHERE mode = 'LIVE' AND state = 'RUNNING' AND slot {}",
         text_list(db)
     );
     let rows: Vec<DeploymentRow> = fetch_all(db, &sql, vec![dialect::texts(slots)]).await?;

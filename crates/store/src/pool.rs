@@ -59,9 +59,9 @@ pub(crate) async fn writer(database: &Path, deadline: &Deadline) -> Result<Datab
             .synchronous(SqliteSynchronous::Full)
             .statement_cache_capacity(512)
             .pragma("secure_delete", "ON")
-            .pragma("cache_size", "-8192")
+            .pragma("cache_size", "-32768")
             // Fewer checkpoints: each one syncs the database file too, while commands wait.
-            .pragma("wal_autocheckpoint", "4000")
+            .pragma("wal_autocheckpoint", "8000")
             .pragma("journal_size_limit", "67108864")
     });
     let deadline = deadline.clone();

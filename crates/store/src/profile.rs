@@ -75,13 +75,13 @@ pub async fn profiles(
          a.employees, a.annual_revenue, a.country AS account_country, a.region, a.incumbent, c.key AS campaign_key, \
          c.kind AS campaign_kind, c.channel AS campaign_channel, e.body AS engagement \
          FROM lead l JOIN person p ON p.id = l.person LEFT JOIN account a ON a.id = l.account \
-         LEFT JOIN campaign c ON c.id = l.campaign LEFT JOIN engagement e ON e.lead = l.id WHERE l.id IN {}",
+         LEFT JOIN campaign c ON c.id = l.campaign LEFT JOIN engagement e ON e.lead = l.id WHERE l.id {}",
         list(db)
     );
     for row in fetch_all::<Row>(db, &sql, ids()).await? {
         found.insert(row.id, row.decode()?);
     }
-    let sql = format!("SELECT t.lead, t.key, t.value FROM trait t WHERE t.lead IN {}", list(db));
+    let sql = format!("SELECT t.lead, t.key, t.value FROM trait t WHERE t.lead {}", list(db));
     for TraitRow { lead, key, value } in fetch_all::<TraitRow>(db, &sql, ids()).await? {
         if let Some(profile) = found.get_mut(&lead).filter(|_| readable.contains(&key)) {
             let value: FieldValue = json(Place("trait", "value", &lead), &value)?;
@@ -89,7 +89,7 @@ pub async fn profiles(
         }
     }
     let sql = format!(
-        "SELECT t.lead, t.key, t.grade FROM answer t JOIN lead l ON l.id = t.lead AND l.cycle = t.cycle WHERE t.lead IN {}",
+        "SELECT t.lead, t.key, t.grade FROM answer t JOIN lead l ON l.id = t.lead AND l.cycle = t.cycle WHERE t.lead {}",
         list(db)
     );
     for AnswerRow { lead, key, grade } in fetch_all::<AnswerRow>(db, &sql, ids()).await? {
@@ -98,7 +98,7 @@ pub async fn profiles(
         }
     }
     let sql = format!(
-        "SELECT c.lead, c.outcome, c.reason, c.furthest_stage FROM cycle c WHERE c.outcome <> 'OPEN' AND c.lead IN {} \
+        "SELECT c.lead, c.outcome, c.reason, c.furthest_stage FROM cycle c WHERE c.outcome <> 'OPEN' AND c.lead {} \
          ORDER BY c.lead, c.number",
         list(db)
     );

@@ -262,7 +262,7 @@ pub async fn snapshots(
         lead: Uuid,
         digest: String,
     }
-    let sql = format!("SELECT lead, digest FROM snapshot WHERE lead IN {}", list(db));
+    let sql = format!("SELECT lead, digest FROM snapshot WHERE lead {}", list(db));
     let rows: Vec<Row> = fetch_all(db, &sql, vec![dialect::uuids(leads)]).await?;
     rows.into_iter()
         .map(|row| Ok((row.lead, digest(Place("snapshot", "digest", &row.lead), &row.digest)?)))
@@ -287,7 +287,7 @@ async fn replay(
 ) -> Result<BTreeMap<Uuid, Replayed>> {
     let sql = format!(
         "SELECT id, stream_id, version, ordinal, payload, occurred_at, recorded_at FROM event \
-         WHERE stream_kind = 'LEAD' AND stream_id IN {} ORDER BY stream_id, version, ordinal",
+         WHERE stream_kind = 'LEAD' AND stream_id {} ORDER BY stream_id, version, ordinal",
         list(db)
     );
     let rows: Vec<EventRow> = fetch_all(db, &sql, vec![dialect::uuids(ids)]).await?;
@@ -502,7 +502,7 @@ async fn stored(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<BTreeMap<Uuid
         put(lead, "cycle", one(cycle.number, &cycle));
     }
     let sql = format!(
-        "SELECT id, lead, body, cycle, kind, party, level, state, due_at, met_at FROM clock WHERE lead IN {list}"
+        "SELECT id, lead, body, cycle, kind, party, level, state, due_at, met_at FROM clock WHERE lead {list}"
     );
     for row in fetch_all::<ClockRow>(db, &sql, keys()).await? {
         let mut columns = match serde_json::from_str(&row.body) {
@@ -517,7 +517,7 @@ async fn stored(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<BTreeMap<Uuid
     }
     let sql = format!(
         "SELECT id, lead, status, packet_digest, completeness, offered_at, answered_at, reason, packet FROM handoff \
-         WHERE lead IN {list}"
+         WHERE lead {list}"
     );
     for row in fetch_all::<HandoffRow>(db, &sql, keys()).await? {
         let lead = row.lead;
@@ -529,7 +529,7 @@ async fn stored(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<BTreeMap<Uuid
         put(lead, "handoff", (row, columns));
     }
     let sql = format!(
-        "SELECT id, lead, amount_minor, currency, expected_close, opened_at FROM opportunity WHERE lead IN {list}"
+        "SELECT id, lead, amount_minor, currency, expected_close, opened_at FROM opportunity WHERE lead {list}"
     );
     for row in fetch_all::<OpportunityRow>(db, &sql, keys()).await? {
         let (lead, deal) = (row.lead, row.decode());
@@ -537,7 +537,7 @@ async fn stored(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<BTreeMap<Uuid
     }
     let sql = format!(
         "SELECT lead, lead_version, stage_version, from_stage, to_stage, at, cause, charter, event FROM stage_transition \
-         WHERE lead IN {list}"
+         WHERE lead {list}"
     );
     for row in fetch_all::<TransitionRow>(db, &sql, keys()).await? {
         let TransitionRow {
@@ -559,7 +559,7 @@ async fn stored(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<BTreeMap<Uuid
         ("decision", "SELECT id, lead FROM decision WHERE"),
         ("evaluation", "SELECT id, lead FROM evaluation WHERE gates <> '[]' AND"),
     ] {
-        for row in fetch_all::<Known>(db, &format!("{sql} lead IN {list}"), keys()).await? {
+        for row in fetch_all::<Known>(db, &format!("{sql} lead {list}"), keys()).await? {
             put(row.lead, table, (row.id.to_string(), Map::new()));
         }
     }
@@ -656,7 +656,7 @@ async fn write(tx: &Tx, lead: &Replayed) -> Result<()> {
     insert_rows(tx, "stage_transition", TRANSITION_COLUMNS, rows.into_iter().flatten().collect()).await?;
     // Packets stand in no log: rows are changed, never replaced.
     let kept = dialect::uuids(handoffs.keys());
-    let sql = format!("DELETE FROM handoff WHERE lead = $2 AND id NOT IN {}", list(tx));
+    let sql = format!("DELETE FROM handoff WHERE lead = $2 AND NOT (id {})", list(tx));
     execute(tx, &sql, vec![kept, id.into()]).await?;
     let rows = handoffs.values().map(|(cycle, handoff)| {
         vec![

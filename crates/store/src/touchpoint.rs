@@ -90,7 +90,7 @@ pub async fn record(tx: &Tx, touches: &[Touchpoint]) -> Result<usize> {
         }
         let texts = tx.dialect().text_list("$1");
         let sql = format!(
-            "SELECT system, external_id FROM touchpoint WHERE external_id IN {texts} AND system IS NOT NULL"
+            "SELECT system, external_id FROM touchpoint WHERE external_id {texts} AND system IS NOT NULL"
         );
         let rows: Vec<Known> =
             fetch_all(tx, &sql, vec![dialect::texts(refs.iter().map(|at| &at.id))]).await?;
@@ -153,7 +153,7 @@ async fn count(tx: &Tx, touches: &[&Touchpoint]) -> Result<()> {
     if by_lead.is_empty() {
         return Ok(());
     }
-    let sql = format!("SELECT lead, body FROM engagement WHERE lead IN {}", list(tx));
+    let sql = format!("SELECT lead, body FROM engagement WHERE lead {}", list(tx));
     let rows: Vec<EngagementRow> = fetch_all(tx, &sql, vec![dialect::uuids(by_lead.keys())]).await?;
     let mut counts: BTreeMap<Uuid, Engagement> = BTreeMap::new();
     for row in rows {
@@ -190,7 +190,7 @@ pub async fn visits(db: &impl ConnectionTrait, visitors: &[String]) -> Result<Ve
     }
     let list = Dialect::of(db.get_database_backend()).text_list("$1");
     let sql = format!(
-        "SELECT {TOUCHPOINT} FROM touchpoint t WHERE t.anonymous_id IN {list} AND t.lead IS NULL \
+        "SELECT {TOUCHPOINT} FROM touchpoint t WHERE t.anonymous_id {list} AND t.lead IS NULL \
          ORDER BY t.occurred_at, t.id LIMIT 10000"
     );
     let rows: Vec<Row> = fetch_all(db, &sql, vec![dialect::texts(visitors)]).await?;
@@ -202,7 +202,7 @@ pub async fn newest(db: &impl ConnectionTrait, leads: &[Uuid], per_lead: i64) ->
     let sql = format!(
         "SELECT id, lead, anonymous_id, campaign, channel, source, medium, content, occurred_at, received_at, system, \
          external_id FROM (SELECT {TOUCHPOINT}, row_number() OVER (PARTITION BY t.lead ORDER BY t.occurred_at DESC, t.id DESC) AS rank \
-         FROM touchpoint t WHERE t.lead IN {}) ranked WHERE rank <= $2 ORDER BY lead, occurred_at DESC, id DESC",
+         FROM touchpoint t WHERE t.lead {}) ranked WHERE rank <= $2 ORDER BY lead, occurred_at DESC, id DESC",
         list(db)
     );
     let rows: Vec<Row> = fetch_all(db, &sql, vec![dialect::uuids(leads), per_lead.into()]).await?;

@@ -160,7 +160,7 @@ fn with_app(
 ) -> Result<ExitCode, CliError> {
     config.server.data_dir = args.data_dir.clone().unwrap_or(config.server.data_dir);
     let dir = &config.server.data_dir;
-    if !dir.join("handfast.db").exists() {
+    if !dir.join("secret").exists() {
         return Err(CliError::NotFound(format!(
             "no Handfast data in {}; `handfast serve` makes it",
             dir.display()

@@ -45,8 +45,7 @@ pub fn serve(mut config: Config, args: ServeArgs) -> Result<ExitCode, CliError> 
 /// Opens the data directory with the machine's clock.
 pub async fn open(config: &Config) -> Result<App, CliError> {
     let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds::default()));
-    let app =
-        App::open(&config.server.data_dir, clock, ids, config.server.rule_threads, &config.workspace).await;
+    let app = App::open(config, clock, ids).await;
     app.map_err(|error: Error| CliError::Failed(error.to_string()))
 }
 

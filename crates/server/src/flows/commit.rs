@@ -1,5 +1,7 @@
 //! The one way in which leads are written: a plan with everything that belongs together, in one transaction, once.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use futures_util::future::BoxFuture;
 use handfast_domain::change::Change;
 use handfast_domain::digest::Digest;
@@ -15,6 +17,7 @@ use handfast_store::{StoreError, Tx, change, person, touchpoint};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::capture::Intaken;
 use super::{Error, Viewer};
 use crate::app::App;
 use crate::workspace::day_of;
@@ -38,6 +41,46 @@ pub struct Plan {
     pub facts: Vec<Event>,
     /// How far an import is with this plan.
     pub progress: Option<ImportProgress>,
+}
+
+/// What a plan that is being written will have changed. Who plans meanwhile cannot read it yet.
+#[derive(Debug, Default)]
+pub struct Pending {
+    pub leads: BTreeSet<Uuid>,
+    /// Every identity of a person, row or visitor, in any system: one too many only costs some waiting.
+    pub names: BTreeSet<String>,
+    pub accounts: BTreeMap<String, Account>,
+}
+
+impl Plan {
+    pub fn pending(&self) -> Pending {
+        let mut pending = Pending::default();
+        pending.leads.extend(self.changes.iter().map(|change| change.after.lead.id));
+        pending.leads.extend(self.traits.iter().map(|one| one.lead));
+        for person in self.people.iter().chain(&self.enriched) {
+            pending.names.extend(person.email.iter().chain(&person.phone).cloned());
+        }
+        pending.names.extend(self.refs.iter().map(|(at, _)| at.id.clone()));
+        pending.names.extend(self.adopted.iter().map(|(visitor, _)| visitor.clone()));
+        for touch in &self.touches {
+            pending.leads.extend(touch.lead);
+            pending.names.extend(touch.external.iter().map(|at| at.id.clone()));
+        }
+        let named = self.accounts.iter().filter_map(|one| Some((one.domain.clone()?, one.clone())));
+        pending.accounts.extend(named);
+        pending
+    }
+}
+
+impl Pending {
+    /// Whether somebody who came in is, or may be, one whom the pending plan makes or changes.
+    pub fn concerns(&self, one: &Intaken) -> bool {
+        let person = &one.person;
+        let touches = one.touches.iter().filter_map(|touch| touch.external.as_ref());
+        let mut names = (person.email.iter().chain(&person.phone).chain(&one.anonymous))
+            .chain(one.refs.iter().chain(touches).map(|at| &at.id));
+        self.leads.contains(&one.lead) || names.any(|name| self.names.contains(name))
+    }
 }
 
 /// A request that must have its effect once, however often it is sent.
@@ -105,7 +148,7 @@ impl App {
     /// Writes the plan, or nothing of it. `answer` is what a repetition of the request will be told.
     pub async fn commit(&self, plan: Plan, once: Option<&Once>, answer: String) -> Result<Committed, Error> {
         let (once, now, own) = (once.cloned(), self.now(), self.clone());
-        let written = self.store.try_write(move |tx| {
+        let written = self.store.try_write_beside(move |tx| {
             Box::pin(async move {
                 if let Some(once) = &once {
                     match idempotency::reserve(tx, &once.key, once.input, now).await? {
@@ -125,8 +168,8 @@ impl App {
             Ok(committed) => Ok(committed),
             Err(Stop::Overtaken(conflict)) => Ok(Committed::Overtaken(conflict)),
             // Two requests made the same person or account: the second finds the first's now.
-            Err(Stop::Store(StoreError::Conflict { constraint })) => {
-                Ok(Committed::Overtaken(Conflict::Pool { key: constraint }))
+            Err(Stop::Store(StoreError::Conflict { constraint: key } | StoreError::Overtaken(key))) => {
+                Ok(Committed::Overtaken(Conflict::Pool { key }))
             }
             Err(Stop::Store(error)) => Err(error.into()),
         }
@@ -235,6 +278,9 @@ async fn write(tx: &Tx, plan: Plan, day_of: &change::DayOf) -> Result<(), Stop> 
         facts,
         progress,
     } = plan;
+    let told = touches.iter().filter_map(|touch| touch.lead).chain(adopted.iter().map(|(_, lead)| *lead));
+    let told = told.chain(traits.iter().map(|one| one.lead)).chain(answers.iter().map(|answer| answer.lead));
+    change::lock(tx, &changes.iter().map(|change| change.after.lead.id).chain(told).collect()).await?;
     person::upsert_accounts(tx, accounts).await?;
     person::insert_people(tx, people).await?;
     for known in &enriched {

@@ -39,6 +39,7 @@ pub async fn run_due(app: &App) -> Result<usize, Error> {
 /// Runs for as long as the server does.
 pub async fn run(app: App, interval_ms: u64) {
     loop {
+        app.store.lead().await;
         match run_due(&app).await {
             // More may be due than one round takes.
             Ok(done) if done as i64 >= ROUND => {}

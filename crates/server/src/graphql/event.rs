@@ -187,6 +187,7 @@ impl EventQuery {
             None => 0,
         };
         let filter = read_filter(filter.unwrap_or_default())?;
+        app.store.settle().await.map_err(|error| failure(error.into()))?;
         let page =
             app.store.events_after(position, limit, &filter).await.map_err(|error| failure(error.into()))?;
         let mut events =
@@ -206,6 +207,7 @@ impl EventQuery {
     async fn feed_head(&self, ctx: &Context<'_>) -> async_graphql::Result<FeedCursor> {
         read_viewer(ctx)?;
         let app = app(ctx)?;
+        app.store.settle().await.map_err(|error| failure(error.into()))?;
         let head = *app.store.head().borrow();
         Ok(FeedCursor(app.store.cursors().feed(head)))
     }

@@ -3,6 +3,7 @@
 
 mod m0001_infrastructure;
 mod m0002_funnel;
+mod m0003_sequencer;
 
 use crate::{
     dialect::Dialect,
@@ -13,12 +14,15 @@ use sea_orm_migration::{
     MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait::async_trait,
 };
 
-const ALL: &[SqlMigration] = &[m0001_infrastructure::MIGRATION, m0002_funnel::MIGRATION];
+const ALL: &[SqlMigration] =
+    &[m0001_infrastructure::MIGRATION, m0002_funnel::MIGRATION, m0003_sequencer::MIGRATION];
 
 #[derive(Clone, Copy)]
 pub(crate) struct SqlMigration {
     pub name: &'static str,
     pub up: &'static [&'static str],
+    /// What only PostgreSQL needs.
+    pub postgres: &'static [&'static str],
 }
 
 /// Brings the schema to the version of this binary. Connections that were open before must be replaced afterwards.
@@ -52,7 +56,8 @@ impl MigrationTrait for SqlMigration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let db = manager.get_connection();
         let dialect = Dialect::of(db.get_database_backend());
-        for statement in self.up {
+        let own = if dialect == Dialect::Postgres { self.postgres } else { &[] };
+        for statement in self.up.iter().chain(own) {
             db.execute_unprepared(&dialect.ddl(statement)).await?;
         }
         Ok(())

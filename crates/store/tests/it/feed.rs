@@ -3,14 +3,15 @@
 use super::*;
 use handfast_store::{
     chain::{ChainFault, FaultKind},
+    dialect::Dialect,
     feed::{append_events, stream_version},
 };
 use proptest::prelude::*;
-use sea_orm::Database;
 use std::collections::BTreeMap;
 
 async fn append(store: &Store, events: Vec<NewEvent>) {
     store.write(|tx| Box::pin(async move { append_events(tx, events).await })).await.unwrap();
+    store.settle().await.unwrap();
 }
 
 /// One writer: appends up to three events to a stream it picks, and fails in one of several ways now and then.
@@ -33,8 +34,13 @@ async fn writer(store: Store, number: u128, seed: u64, commands: u64) -> u64 {
                     1 => append_events(tx, vec![event(id, stream, version, 0)]).await,
                     2 => panic!("as a test"),
                     3 if step % 10 == 0 => {
-                        execute(tx, "INSERT OR ROLLBACK INTO meta (key, value) VALUES ('epoch', '')", vec![])
-                            .await?;
+                        let lost = match tx.dialect() {
+                            Dialect::Sqlite => {
+                                "INSERT OR ROLLBACK INTO meta (key, value) VALUES ('epoch', '')"
+                            }
+                            Dialect::Postgres => "INSERT INTO meta (key, value) VALUES ('epoch', '')",
+                        };
+                        execute(tx, lost, vec![]).await?;
                         Ok(())
                     }
                     _ => Ok(()),
@@ -60,6 +66,7 @@ async fn tail(store: Store, mut done: oneshot::Receiver<()>) -> Vec<EventRow> {
         seen.extend(page.events);
         if position == *head.borrow_and_update() {
             tokio::select! {
+                biased;
                 _ = head.changed() => {}
                 _ = &mut done => return seen,
             }
@@ -80,6 +87,7 @@ async fn sixteen_writers_that_fail_at_random_leave_a_dense_feed_in_order_of_each
     for writer in writers {
         acknowledged += writer.await.unwrap();
     }
+    store.settle().await.unwrap();
     finish.send(()).unwrap();
     let seen = reader.await.unwrap();
 
@@ -189,9 +197,12 @@ async fn tamper(sql: &[String]) -> (i64, Option<ChainFault>) {
         append(&store, vec![event(number, number % 2, number as i64, 0)]).await;
     }
     store.close().await;
-    let path = store.dir().join("handfast.db");
-    let raw = Database::connect(format!("sqlite://{}", path.display())).await.unwrap();
-    raw.execute_unprepared("PRAGMA foreign_keys = OFF").await.unwrap();
+    let raw = raw(&dir).await;
+    let unbound = match Dialect::of(raw.get_database_backend()) {
+        Dialect::Sqlite => "PRAGMA foreign_keys = OFF",
+        Dialect::Postgres => "SET session_replication_role = replica",
+    };
+    raw.execute_unprepared(unbound).await.unwrap();
     for statement in sql {
         raw.execute_unprepared(statement).await.unwrap();
     }
@@ -211,7 +222,12 @@ async fn tamper(sql: &[String]) -> (i64, Option<ChainFault>) {
 
 #[tokio::test]
 async fn the_chain_names_the_first_row_that_was_tampered_with() {
-    let id = |number: u128| format!("x'{}'", uuid(number).simple());
+    let on_postgres = postgres_url().is_some();
+    let id = |number: u128| match on_postgres {
+        false => format!("x'{}'", uuid(number).simple()),
+        true => format!("'{}'::uuid", uuid(number)),
+    };
+    let zeros = if on_postgres { "decode(repeat('00', 32), 'hex')" } else { "zeroblob(32)" };
     let fault = |position: i64, event: Option<u128>, kind| {
         Some(ChainFault { position, event: event.map(uuid), kind })
     };
@@ -235,16 +251,16 @@ async fn the_chain_names_the_first_row_that_was_tampered_with() {
         (text("DELETE FROM feed WHERE position = 20"), fault(20, None, FaultKind::Missing)),
         (text("DELETE FROM feed"), fault(1, None, FaultKind::Missing)),
         (
-            text("UPDATE feed SET chain = zeroblob(32) WHERE position = 7"),
+            text(&format!("UPDATE feed SET chain = {zeros} WHERE position = 7")),
             fault(7, Some(7), FaultKind::LinkBroken),
         ),
         (
-            text("UPDATE feed SET event_sha = zeroblob(32) WHERE position = 7"),
+            text(&format!("UPDATE feed SET event_sha = {zeros} WHERE position = 7")),
             fault(7, Some(7), FaultKind::LinkBroken),
         ),
         (
             vec![
-                "UPDATE feed SET event_id = zeroblob(16) WHERE position = 7".to_owned(),
+                format!("UPDATE feed SET event_id = {} WHERE position = 7", id(0)),
                 format!("UPDATE feed SET event_id = {} WHERE position = 8", id(7)),
                 format!("UPDATE feed SET event_id = {} WHERE position = 7", id(8)),
             ],

@@ -2,17 +2,18 @@
 
 mod feed;
 mod open;
+mod postgres;
 mod records;
 mod rows;
 mod write;
 
 use handfast_domain::time::Instant;
 use handfast_store::{
-    OpenOptions, Store, StoreError, Tx,
+    OpenOptions, PostgresOptions, Store, StoreError, Tx,
     feed::{EventFilter, EventRow, NewEvent},
-    rows::{execute, fetch_value},
+    rows::{execute, fetch_all, fetch_value},
 };
-use sea_orm::{ConnectionTrait, Value};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, FromQueryResult, Value};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -28,7 +29,41 @@ async fn store() -> (TempDir, Store) {
 }
 
 fn options(dir: &TempDir) -> OpenOptions {
-    OpenOptions { command_limit: Duration::from_secs(3), ..OpenOptions::new(dir.path().join("data")) }
+    let postgres =
+        postgres_url().map(|url| PostgresOptions { url, schema: schema(dir), write_connections: 8 });
+    let command_limit = Duration::from_secs(3);
+    OpenOptions { command_limit, postgres, ..OpenOptions::new(dir.path().join("data")) }
+}
+
+/// With it, the whole suite runs on PostgreSQL instead of SQLite.
+fn postgres_url() -> Option<String> {
+    std::env::var("HANDFAST_TEST_POSTGRES").ok()
+}
+
+/// A schema for each directory.
+fn schema(dir: &TempDir) -> String {
+    let name = dir.path().file_name().unwrap_or_default().to_string_lossy();
+    let hex: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("s_{hex}")
+}
+
+/// A connection behind the store's back.
+async fn raw(dir: &TempDir) -> DatabaseConnection {
+    let mut options = match postgres_url() {
+        Some(url) => ConnectOptions::new(url),
+        None => ConnectOptions::new(format!("sqlite://{}", dir.path().join("data/handfast.db").display())),
+    };
+    options.max_connections(1).set_schema_search_path(schema(dir));
+    Database::connect(options).await.unwrap()
+}
+
+/// For a test about the file of SQLite, or its one writer.
+fn only_sqlite() -> bool {
+    let here = postgres_url().is_none();
+    if !here {
+        eprintln!("about SQLite; nothing to test on PostgreSQL");
+    }
+    here
 }
 
 /// A table of the tests' own, so that they say nothing about the product's.
@@ -44,9 +79,21 @@ async fn add_note(tx: &Tx, id: i64) -> Result<i64, StoreError> {
 }
 
 async fn notes(db: &impl ConnectionTrait) -> Vec<i64> {
-    let ids = "SELECT coalesce(json_group_array(id), '[]') FROM (SELECT id FROM scratch ORDER BY id)";
-    let json: String = value(db, ids, vec![]).await;
-    serde_json::from_str(&json).unwrap()
+    #[derive(FromQueryResult)]
+    struct Note {
+        id: i64,
+    }
+    let notes: Vec<Note> = fetch_all(db, "SELECT id FROM scratch ORDER BY id", vec![]).await.unwrap();
+    notes.into_iter().map(|note| note.id).collect()
+}
+
+/// For a test about many writers, or several nodes.
+fn only_postgres() -> bool {
+    let here = postgres_url().is_some();
+    if !here {
+        eprintln!("about PostgreSQL; `cargo xtask test --only postgres` runs it");
+    }
+    here
 }
 
 async fn value<T: sea_orm::TryGetable>(db: &impl ConnectionTrait, sql: &str, values: Vec<Value>) -> T {
@@ -73,6 +120,7 @@ fn event(number: u128, stream: u128, version: i64, ordinal: i64) -> NewEvent {
 }
 
 async fn all_events(store: &Store) -> Vec<EventRow> {
+    store.settle().await.unwrap();
     store.events_after(0, 1_000_000, &EventFilter::default()).await.unwrap().events
 }
 

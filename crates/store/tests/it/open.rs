@@ -27,6 +27,9 @@ fn refusal(opened: Result<Store, StoreError>) -> String {
 
 #[tokio::test]
 async fn every_acknowledged_write_survives_a_kill() {
+    if !only_sqlite() {
+        return;
+    }
     let (_dir, store) = store().await;
     for id in 1..=30 {
         store
@@ -77,6 +80,9 @@ async fn the_lock_goes_with_the_last_clone_of_the_store() {
 
 #[tokio::test]
 async fn connections_have_the_settings_that_durability_needs() {
+    if !only_sqlite() {
+        return;
+    }
     let (_dir, store) = store().await;
     let settings = store.write(|tx| {
         Box::pin(async move {
@@ -88,6 +94,11 @@ async fn connections_have_the_settings_that_durability_needs() {
         })
     });
     assert_eq!(settings.await.unwrap(), (vec![2, 1, 1], "wal".to_owned()));
+}
+
+#[tokio::test]
+async fn readers_cannot_write() {
+    let (_dir, store) = store().await;
     for pool in [store.read(), store.reports()] {
         assert!(execute(pool, "DELETE FROM scratch", vec![]).await.is_err(), "a reader can write");
     }
@@ -103,7 +114,7 @@ async fn a_report_that_does_not_end_is_stopped_and_the_pool_goes_on() {
     for _ in 0..2 {
         let stopped = fetch_value::<i64>(store.reports(), endless, vec![]).await;
         assert!(matches!(stopped, Err(StoreError::Timeout(_))), "{stopped:?}");
-        assert_eq!(value::<i64>(store.reports(), "SELECT 1", vec![]).await, 1);
+        assert_eq!(value::<i64>(store.reports(), "SELECT CAST(1 AS bigint)", vec![]).await, 1);
     }
 }
 

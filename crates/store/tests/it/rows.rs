@@ -26,7 +26,10 @@ async fn any_number_of_rows_is_inserted_whole_and_in_order() {
         });
         assert_eq!(inserted.await.unwrap(), (count as u64, (0..count).collect::<Vec<_>>()));
     }
-    assert_eq!(value::<i64>(store.read(), "SELECT sum(size) FROM scratch", vec![]).await, 4_995_000);
+    assert_eq!(
+        value::<i64>(store.read(), "SELECT CAST(sum(size) AS bigint) FROM scratch", vec![]).await,
+        4_995_000
+    );
 }
 
 #[tokio::test]
@@ -73,6 +76,10 @@ struct Note {
 
 #[tokio::test]
 async fn a_value_that_cannot_be_read_is_named_by_table_column_and_row() {
+    // Columns of PostgreSQL hold nothing of another type.
+    if !only_sqlite() {
+        return;
+    }
     let (_dir, store) = store().await;
     let spoil = "INSERT INTO scratch (id, text) VALUES (7, NULL), (8, x'ff')";
     store.write(move |tx| Box::pin(async move { execute(tx, spoil, vec![]).await })).await.unwrap();
@@ -102,7 +109,7 @@ async fn a_list_is_one_parameter() {
         .await
         .unwrap();
     let count = async |column: &str, list: String, parameter: Value| {
-        let sql = format!("SELECT count(*) FROM event WHERE {column} IN {list}");
+        let sql = format!("SELECT count(*) FROM event WHERE {column} {list}");
         value::<i64>(store.read(), &sql, vec![parameter]).await
     };
     let dialect = store.dialect();

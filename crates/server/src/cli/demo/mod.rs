@@ -130,6 +130,11 @@ pub fn demo(mut config: Config, args: DemoArgs) -> Result<ExitCode, CliError> {
     serve::init_log(&config.log)?;
     let name = if args.data.is_some() { "demo-olist" } else { "demo" };
     let dir = args.data_dir.clone().unwrap_or_else(|| config.server.data_dir.join(name));
+    if args.fresh && !config.database.url.is_empty() {
+        let schema = &config.database.schema;
+        let message = format!("--fresh deletes no schema of PostgreSQL: `DROP SCHEMA {schema} CASCADE` does");
+        return Err(CliError::Failed(message));
+    }
     if args.fresh && dir.join("handfast.db").exists() {
         std::fs::remove_dir_all(&dir)
             .map_err(|error| CliError::Failed(format!("{}: {error}", dir.display())))?;
@@ -140,13 +145,7 @@ pub fn demo(mut config: Config, args: DemoArgs) -> Result<ExitCode, CliError> {
     let clock = Arc::new(ShiftedClock::default());
     let running = runtime.block_on(async {
         let ids = Arc::new(RandomIds::default());
-        let app = App::open(
-            &config.server.data_dir,
-            clock.clone(),
-            ids,
-            config.server.rule_threads,
-            &config.workspace,
-        );
+        let app = App::open(&config, clock.clone(), ids);
         serve::start(app.await.map_err(failed)?, &config).await
     })?;
     let url = format!("http://{}", running.address);
