@@ -61,6 +61,27 @@ pub fn data(path: &str) -> Option<PathBuf> {
     Some(file)
 }
 
+/// The database of a data directory: the file in it, or with `HANDFAST_TEST_POSTGRES` a schema named after it.
+pub fn database(dir: &Path) -> Vec<(&'static str, String)> {
+    let Ok(url) = std::env::var("HANDFAST_TEST_POSTGRES") else { return vec![] };
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    let schema: String =
+        name.bytes().flat_map(|byte| format!("{byte:02x}").into_bytes()).map(char::from).collect();
+    vec![("HANDFAST__DATABASE__URL", url), ("HANDFAST__DATABASE__SCHEMA", format!("t_{schema}"))]
+}
+
+/// Whether this run is the one on PostgreSQL.
+pub fn on_postgres() -> bool {
+    std::env::var_os("HANDFAST_TEST_POSTGRES").is_some()
+}
+
+/// A command on the data of a stopped server.
+pub fn offline(dir: &Path, args: &[&str]) -> std::process::Output {
+    let mut command = Command::new(binary());
+    command.args(args).arg("--data-dir").arg(dir).current_dir(dir).envs(database(dir));
+    command.stdin(Stdio::null()).output().expect("the command line runs")
+}
+
 /// A running server. It ends with the test.
 pub struct Server {
     child: Child,
@@ -83,6 +104,7 @@ impl Server {
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(dir.path())
             .current_dir(dir.path())
+            .envs(database(dir.path()))
             .env("HANDFAST__LOG__LEVEL", "warn")
             .env("HANDFAST__SERVER__TIMER_INTERVAL_MS", "100")
             .stdin(Stdio::null())
@@ -196,6 +218,7 @@ impl Server {
         Command::new(binary())
             .args(args)
             .current_dir(self.dir.path())
+            .envs(database(self.dir.path()))
             .env("HANDFAST_URL", &self.url)
             .env("HANDFAST_TOKEN", &self.token)
             .stdin(Stdio::null())

@@ -25,13 +25,7 @@ fn verify(api: &handfast_tests::Api, decision: &Value) -> Value {
 
 /// Standard output, standard error and exit code of a command on the server's directory.
 fn offline(dir: &tempfile::TempDir, args: &[&str]) -> (String, String, i32) {
-    let command = std::process::Command::new(handfast_tests::binary())
-        .args(args)
-        .arg("--data-dir")
-        .arg(dir.path())
-        .current_dir(dir.path())
-        .output();
-    let Output { status, stdout, stderr } = command.expect("the command runs");
+    let Output { status, stdout, stderr } = handfast_tests::offline(dir.path(), args);
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     (text(stdout), text(stderr), status.code().unwrap_or(-1))
 }

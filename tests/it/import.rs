@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use handfast_domain::time::{DAY, Instant};
-use handfast_tests::{Api, Server, binary, card, data, eventually, fair_share, root};
+use handfast_tests::{Api, Server, card, data, eventually, fair_share, root};
 use serde_json::{Value, json};
 
 mod cells;
@@ -160,11 +160,9 @@ fn server_in(currency: &str, zone: &str) -> Server {
     Server::start_in(dir, None)
 }
 
-/// A command on the data of a stopped server.
+/// A command on the data of a stopped server, with its result as JSON.
 fn offline(dir: &Path, command: &str) -> Output {
-    let run =
-        Command::new(binary()).current_dir(dir).args([command, "--json", "--data-dir"]).arg(dir).output();
-    run.expect("the command line runs")
+    handfast_tests::offline(dir, &[command, "--json"])
 }
 
 fn read(path: impl AsRef<Path>) -> String {

@@ -423,10 +423,6 @@ fn a_broken_promise_is_seen_stays_broken_and_is_corrected_only_by_an_act_in_time
     let ledger = admin.query("{ ledgerNow { balanced } ledger { balance } }", json!({}));
     assert_eq!(ledger, json!({"ledgerNow": {"balanced": true}, "ledger": [{"balance": "0"}]}));
     let (dir, _) = world.server.stop();
-    let doctor = std::process::Command::new(handfast_tests::binary())
-        .args(["doctor", "--data-dir"])
-        .arg(dir.path())
-        .output();
-    let doctor = doctor.expect("the command runs");
+    let doctor = handfast_tests::offline(dir.path(), &["doctor"]);
     assert!(doctor.status.success(), "{}", String::from_utf8_lossy(&doctor.stdout));
 }

@@ -5,6 +5,7 @@ mod arrows;
 mod demo;
 mod features;
 mod plugins;
+mod postgres;
 mod schema;
 mod shell;
 mod test;
@@ -23,6 +24,7 @@ Tasks:
   demo      Build plugins and server and start a living funnel on 127.0.0.1
   test      Run everything that continuous integration runs, in order
   plugins   Build plugins/ for wasm32 into target/plugins/*.wasm
+  postgres  Start a private PostgreSQL and print its URL
   schema    Write schema/handfast.graphql from the server's types (--check: only compare)
 
 `cargo xtask <task> --help` tells more.";
@@ -33,7 +35,7 @@ is missing. Prints the path of each component.
 
 Usage: cargo xtask plugins";
 
-const TASKS: &[&str] = &["demo", "test", "plugins", "schema", "help"];
+const TASKS: &[&str] = &["demo", "test", "plugins", "postgres", "schema", "help"];
 
 fn main() -> ExitCode {
     match run() {
@@ -57,6 +59,7 @@ fn run() -> Result<ExitCode, Failure> {
     match task.as_str() {
         "demo" => demo::run(&workspace, &rest),
         "test" => test::run(&workspace, &rest),
+        "postgres" => postgres::run(&workspace, &rest),
         "schema" => schema::run(&workspace, &rest),
         "plugins" if shell::wants_help(&rest) => Ok(print(PLUGINS_USAGE)),
         "plugins" => {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
+use crate::postgres::Cluster;
 use crate::shell::{self, Failure, Workspace};
 use crate::{arrows, features, plugins, schema, tools};
 
@@ -50,6 +51,12 @@ const STEPS: &[Step] = &[
         about: "unit, property and black-box tests",
         needs: &["plugins", "clients", "build"],
         run: tests,
+    },
+    Step {
+        name: "postgres",
+        about: "what touches the store once more, on a private PostgreSQL",
+        needs: &["plugins", "clients", "build"],
+        run: postgres,
     },
     Step { name: "guests", about: "the plugins' own unit tests", needs: &[], run: guests },
     Step {
@@ -306,10 +313,19 @@ fn tests(run: &Run) -> Result<(), String> {
         None => eprintln!("   no real data: set HANDFAST_DATA to its folder; tests that need it are skipped"),
     }
     let mut server = test_command(run, tools::has_nextest());
-    run.with_product(server.args(SERVER_CRATES));
+    run.with_product(server.args(SERVER_CRATES).env_remove("HANDFAST_TEST_POSTGRES"));
     let mut this = test_command(run, tools::has_nextest());
     let this = shell::run(this.args(THIS_CRATE));
     shell::run(&mut server).and(this)
+}
+
+/// The same tests as on SQLite: those of the store, of the server's flows, and the black-box tests.
+fn postgres(run: &Run) -> Result<(), String> {
+    let cluster = Cluster::start()?;
+    let mut command = test_command(run, tools::has_nextest());
+    command.args(["-p", "handfast-store", "-p", "handfast", "-p", "handfast-tests"]);
+    run.with_product(command.env("HANDFAST_TEST_POSTGRES", &cluster.url));
+    shell::run(&mut command)
 }
 
 fn test_command(run: &Run, nextest: bool) -> Command {
