@@ -2,7 +2,7 @@
 //! that bring leads back, and the queue that people work from.
 
 use handfast_domain::time::Instant;
-use handfast_tests::{Api, Server, card, eventually, fair_share};
+use handfast_tests::{Api, Server, card, eventually, fair_share, root};
 use serde_json::{Value, json};
 
 /// A company of three: Mia in marketing, Rob in sales' pool, Ada in sales without a place in the pool. Rules
@@ -292,6 +292,40 @@ fn under_the_unsigned_charter_a_conversation_is_enough_to_qualify() {
         "SQL",
         "charter 0 asks for nothing more"
     );
+}
+
+#[test]
+fn graded_answers_open_the_gate_to_sql_and_ticked_boxes_do_not() {
+    let world = World::unsigned();
+    world.agree(|body| {
+        let slots = body["slots"].as_array_mut().expect("slots");
+        slots.push(json!({"key": "sql", "kind": "QUALIFY", "gate": "SQL", "team": "sales", "position": 0, "scoring": false}));
+    });
+    let settings = std::fs::read_to_string(root().join("plugins/graded-answers/settings/default.json"));
+    let settings: Value = serde_json::from_str(&settings.expect("settings")).expect("JSON");
+    let version = world.server.deploy("graded-answers", "sql", &settings);
+    let lead = world.mql("graded@example.test", json!({}));
+    done(&world.rob, "acceptHandoff", &lead, json!({}));
+    done(&world.rob, "logActivity", &lead, json!({"kind": "CALL", "direction": "TWO_WAY"}));
+
+    let tick = |key: &str| json!({"key": key, "grade": 2, "confidence": 5000});
+    let ticked = ["budget", "authority", "need", "timeline"].map(tick);
+    let ticked = json!({"answers": ticked});
+    let early = refused(&world.rob, "qualify", &lead, ticked);
+    assert_eq!(early["code"], "GATE_NOT_MET", "{early}");
+    let proven = |key: &str| json!({"key": key, "grade": 4, "confidence": 9000, "evidence": "in writing"});
+    let answers = ["budget", "authority", "need", "timeline", "consequence"].map(proven);
+    let answers = json!({"answers": answers});
+    assert_eq!(done(&world.rob, "qualify", &lead, answers)["stage"], "SQL");
+
+    let fields =
+        "evaluations(first: 1) { decisions { slot outcome fit version reasons { code weight field } } }";
+    let judged = look(&world.mia, &lead, fields);
+    let decision = &judged["evaluations"][0]["decisions"][0];
+    assert_eq!((&decision["slot"], &decision["outcome"]), (&json!("sql"), &json!("ADVANCE")), "{judged}");
+    assert_eq!((&decision["fit"], &decision["version"]), (&json!(90), &json!(version)), "{judged}");
+    let need = json!({"code": "answer-need", "weight": 27, "field": "answers.need.grade"});
+    assert_eq!(decision["reasons"][0], need, "the heaviest answer first: {judged}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Rises whenever a path is added or its meaning changes; stored with every snapshot.
-pub const CATALOGUE_VERSION: u32 = 1;
+pub const CATALOGUE_VERSION: u32 = 2;
 
 /// The kind of a field's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -103,7 +103,7 @@ const fn routing(path: &'static str, kind: Kind, unit: &'static str, meaning: &'
 
 use Kind::{Boolean, Integer, Text, TextList};
 
-/// Every path except the open families `traits.<key>` and `answers.<key>.grade`.
+/// Every path except the open families `traits.<key>` and `answers.<key>.…`.
 pub static CATALOGUE: &[Field] = &[
     field(
         "lead.stage",
@@ -188,6 +188,14 @@ pub static CATALOGUE: &[Field] = &[
     routing("verdict.reasons", TextList, "", "Reason codes of the qualification"),
 ];
 
+/// What may be read of each graded answer, as `answers.<key>.<part>`.
+pub static ANSWER_PARTS: &[Field] = &[
+    field("grade", Integer, "0 to 4", "Grade of the answer: 0 unknown or no, 4 proven"),
+    field("confidence", Integer, "basis points", "How sure whoever gave the grade was"),
+    field("evidence", Boolean, "", "Whether it is written down what the grade rests on"),
+    field("at", Integer, "ms since 1970", "When the answer was given"),
+];
+
 /// Traits that the workspace defined: key to kind. Personal traits are left out by the caller, since no rule may read them.
 pub type TraitKinds = BTreeMap<String, Kind>;
 
@@ -209,15 +217,17 @@ pub fn kind_of(path: &str, traits: &TraitKinds) -> Result<Kind, UnknownField> {
     if let Some(kind) = path.strip_prefix("traits.").and_then(|key| traits.get(key)) {
         return Ok(*kind);
     }
-    if let Some(key) = path.strip_prefix("answers.").and_then(|rest| rest.strip_suffix(".grade"))
+    if let Some((key, part)) = path.strip_prefix("answers.").and_then(|rest| rest.split_once('.'))
+        && let Some(part) = ANSWER_PARTS.iter().find(|known| known.path == part)
         && is_key(key)
     {
-        return Ok(Kind::Integer);
+        return Ok(part.kind);
     }
     let known = CATALOGUE
         .iter()
         .map(|field| field.path.to_owned())
-        .chain(traits.keys().map(|key| format!("traits.{key}")));
+        .chain(traits.keys().map(|key| format!("traits.{key}")))
+        .chain(ANSWER_PARTS.iter().map(|part| format!("answers.<key>.{}", part.path)));
     Err(UnknownField { path: path.to_owned(), nearest: nearest(path, known) })
 }
 
@@ -270,6 +280,9 @@ mod tests {
         assert_eq!(kind_of("traits.seats", &traits), Ok(Integer));
         assert_eq!(kind_of("traits.seat", &traits).unwrap_err().nearest, ["traits.seats"]);
         assert_eq!(kind_of("answers.budget.grade", &traits), Ok(Integer));
+        assert_eq!(kind_of("answers.budget.evidence", &traits), Ok(Boolean));
+        assert!(kind_of("answers.budget.words", &traits).is_err());
+        assert!(kind_of("answers.Budget.grade", &traits).is_err());
     }
 
     #[test]

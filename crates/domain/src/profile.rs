@@ -78,6 +78,17 @@ pub struct Past {
     pub furthest_stage: StageKind,
 }
 
+/// A graded answer as rules see it: not the words of its evidence, which may name people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// 0 unknown or no, 4 proven.
+    pub grade: i64,
+    /// Basis points.
+    pub confidence: i64,
+    pub evidence: bool,
+    pub at: Instant,
+}
+
 /// Everything that a snapshot is made of, beside the journey.
 #[derive(Clone, Debug, Default)]
 pub struct Profile {
@@ -88,8 +99,8 @@ pub struct Profile {
     pub engagement: Engagement,
     /// Newest value per key; personal traits are left out by the store.
     pub traits: BTreeMap<String, Value>,
-    /// Grades 0–4 by key.
-    pub answers: BTreeMap<String, i64>,
+    /// Of the open cycle, by key.
+    pub answers: BTreeMap<String, Answer>,
     pub history: Vec<Past>,
 }
 
@@ -148,8 +159,11 @@ impl Profile {
         for (key, value) in &self.traits {
             fields.0.insert(format!("traits.{key}"), value.clone());
         }
-        for (key, grade) in &self.answers {
-            fields.0.insert(format!("answers.{key}.grade"), Value::Integer(*grade));
+        for (key, Answer { grade, confidence, evidence, at }) in &self.answers {
+            fields.integer(&format!("answers.{key}.grade"), Some(*grade));
+            fields.integer(&format!("answers.{key}.confidence"), Some(*confidence));
+            fields.put(&format!("answers.{key}.evidence"), Some(Value::Boolean(*evidence)));
+            fields.instant(&format!("answers.{key}.at"), Some(*at));
         }
         // Personas are matched before the gates; the match is a field like any other.
         let persona = best_match(&charter.body.personas, &fields.0);

@@ -6,7 +6,7 @@ use std::path::Path;
 use handfast_domain::clock::{CalendarMode, ClockEvent, ClockKind, ClockLevel, Party};
 use handfast_domain::digest::Digest;
 use handfast_domain::event::{Actor, ActorKind, Body, Event, Fact, SCHEMA_VERSION, StreamKind};
-use handfast_domain::field::{CATALOGUE, CATALOGUE_VERSION};
+use handfast_domain::field::{ANSWER_PARTS, CATALOGUE, CATALOGUE_VERSION};
 use handfast_domain::stage::{Cause, Channel, CycleOpenedBy, CycleOutcome, StageKind, WorkState};
 use handfast_domain::time::Instant;
 use serde_json::{Value, json};
@@ -23,10 +23,9 @@ fn fields() -> Value {
                 "meaning": "Trait that the workspace defined, of the kind it was defined with; a personal one is never readable",
             },
             {
-                "path": "answers.<key>.grade",
-                "kind": "integer",
-                "unit": "0 to 4",
-                "meaning": "Grade of a qualification answer",
+                "path": "answers.<key>",
+                "meaning": "Graded answer of a qualification in the open cycle",
+                "parts": ANSWER_PARTS,
             },
         ],
     })

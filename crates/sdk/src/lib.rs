@@ -62,11 +62,13 @@
 //! Build it as a `cdylib` for `wasm32-unknown-unknown` and wrap it with `wit_component::ComponentEncoder`; in this
 //! repository `cargo xtask plugins` does both.
 
+mod decay;
 mod export;
 mod leads;
 mod reads;
 mod types;
 
+pub use decay::{DAY, SCALE, decayed, remaining};
 pub use leads::{Leads, TextList};
 pub use reads::Row;
 pub use types::*;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use handfast_domain::field::Value as FieldValue;
-use handfast_domain::profile::{Company, Contact, Engagement, Past, Profile, Source};
+use handfast_domain::profile::{Answer, Company, Contact, Engagement, Past, Profile, Source};
 use handfast_domain::stage::{Channel, CycleOutcome, StageKind};
+use handfast_domain::time::Instant;
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use uuid::Uuid;
 
@@ -48,6 +49,9 @@ struct AnswerRow {
     lead: Uuid,
     key: String,
     grade: i64,
+    confidence: i64,
+    evidence: bool,
+    at: i64,
 }
 
 #[derive(FromQueryResult)]
@@ -89,12 +93,14 @@ pub async fn profiles(
         }
     }
     let sql = format!(
-        "SELECT t.lead, t.key, t.grade FROM answer t JOIN lead l ON l.id = t.lead AND l.cycle = t.cycle WHERE t.lead {}",
+        "SELECT t.lead, t.key, t.grade, t.confidence, t.evidence IS NOT NULL AS evidence, t.at FROM answer t JOIN lead l ON l.id = t.lead AND l.cycle = t.cycle WHERE t.lead {}",
         list(db)
     );
-    for AnswerRow { lead, key, grade } in fetch_all::<AnswerRow>(db, &sql, ids()).await? {
+    for AnswerRow { lead, key, grade, confidence, evidence, at } in
+        fetch_all::<AnswerRow>(db, &sql, ids()).await?
+    {
         if let Some(profile) = found.get_mut(&lead) {
-            profile.answers.insert(key, grade);
+            profile.answers.insert(key, Answer { grade, confidence, evidence, at: Instant(at) });
         }
     }
     let sql = format!(

@@ -2,10 +2,9 @@
 
 use serde::Deserialize;
 
-use handfast_sdk::{Column, Kind, Leads};
+use handfast_sdk::{Column, DAY, Kind, Leads, decayed};
 
 use crate::condition::{Words, fold};
-use crate::decay::{DAY, decayed};
 use crate::fields;
 use crate::settings::{declared, in_range};
 

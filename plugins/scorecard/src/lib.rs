@@ -6,7 +6,6 @@
 
 mod condition;
 mod criterion;
-mod decay;
 mod fields;
 mod score;
 mod settings;

@@ -1,10 +1,9 @@
 //! From points to verdicts: sums, reasons, what is missing, and the outcome.
 
-use handfast_sdk::{CodeInfo, Column, Context, Leads, Missing, Outcome, Reason, Verdict};
+use handfast_sdk::{CodeInfo, Column, Context, DAY, Leads, Missing, Outcome, Reason, Verdict};
 
 use crate::condition::{Words, fold};
 use crate::criterion::{Compiled, Criterion, Scored};
-use crate::decay::DAY;
 use crate::fields;
 use crate::settings::{Below, Knockout, Settings, Then, Thresholds};
 

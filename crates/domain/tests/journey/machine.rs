@@ -21,7 +21,7 @@ use proptest::test_runner::TestRunner;
 use uuid::Uuid;
 
 use crate::invariants;
-use crate::world::{Funnel, IVO, MIA, PEOPLE, SUE, Step, Vote, World, copy, destination, packet};
+use crate::world::{Funnel, IVO, MIA, PEOPLE, SUE, Step, Vote, World, copy, destination, graded, packet};
 
 const LEADS: usize = 3;
 
@@ -295,7 +295,7 @@ fn run(world: &mut World, op: &Op) -> Vec<Step> {
         Verb::Profile { employees, grade } => {
             let profile = &mut world.leads[lead].profile;
             profile.company.employees = Some(*employees);
-            profile.answers.insert("need".into(), *grade);
+            profile.answers.insert("need".into(), graded(*grade, now));
             vec![]
         }
         Verb::Evaluate { votes, route } => {

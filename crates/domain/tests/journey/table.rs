@@ -12,7 +12,7 @@ use handfast_domain::time::{DAY, HOUR, Instant, MINUTE};
 use handfast_domain::verdict::Status;
 
 use crate::invariants;
-use crate::world::{Funnel, IVO, MIA, MONDAY, SAM, SUE, Step, Vote, World, copy, packet};
+use crate::world::{Funnel, IVO, MIA, MONDAY, SAM, SUE, Step, Vote, World, copy, graded, packet};
 
 fn world() -> World {
     World::new(&Funnel::default(), 1)
@@ -310,7 +310,7 @@ fn sql_needs_a_conversation_and_the_charters_criteria() {
     world.act(0, Cause::Sales, |draft| draft.log_activity(&reply)).unwrap();
     assert_eq!(world.lead(0).work_state, WorkState::Connected);
     assert_eq!(missing(&mut world), 1);
-    world.leads[0].profile.answers.insert("need".into(), 2);
+    world.leads[0].profile.answers.insert("need".into(), graded(2, world.now));
     world.qualify(0).unwrap();
     assert_eq!(world.lead(0).stage, StageKind::Sql);
     assert_eq!(code(world.qualify(0)), RefusalCode::IllegalTransition);

@@ -15,7 +15,7 @@ use handfast_domain::evaluation::{
 use handfast_domain::event::{Actor, ActorKind, Event};
 use handfast_domain::handoff::Packet;
 use handfast_domain::lead::Journey;
-use handfast_domain::profile::Profile;
+use handfast_domain::profile::{Answer, Profile};
 use handfast_domain::qualify::{Capture, Destination, Judgement};
 use handfast_domain::refused::Refused;
 use handfast_domain::snapshot::Snapshot;
@@ -468,4 +468,9 @@ pub fn decision(id: Uuid, slot: &str, gate: StageKind, vote: &Vote, now: Instant
         engine: "test".into(),
         message: None,
     }
+}
+
+/// A sure answer with evidence.
+pub fn graded(grade: i64, at: Instant) -> Answer {
+    Answer { grade, confidence: 10_000, evidence: true, at }
 }

@@ -2,6 +2,7 @@
 
 use handfast_domain::change::Draft;
 use handfast_domain::field::is_key;
+use handfast_domain::profile;
 use handfast_domain::refused::Refused;
 use handfast_domain::stage::{Cause, Side, StageKind};
 use handfast_store::answer::Answer;
@@ -39,7 +40,7 @@ pub async fn qualify(app: &App, target: &lead::Target<'_>, answers: &[Graded]) -
         let Some(mut profile) = profiles.into_values().next() else {
             return Err(Refused::not_found("lead").into());
         };
-        profile.answers.extend(rows.iter().map(|row| (row.key.clone(), i64::from(row.grade))));
+        profile.answers.extend(rows.iter().map(|row| (row.key.clone(), as_read(row))));
         let mut draft = Draft::new(journey.clone(), scene);
         draft.expect_version(target.expected_version)?;
         let subject = Subject { journey, profile, high_intent: false, as_of: scene.at };
@@ -62,6 +63,13 @@ pub async fn qualify(app: &App, target: &lead::Target<'_>, answers: &[Graded]) -
         }
     }
     Err(lead::overtaken(app, target.lead).await)
+}
+
+/// What the rules see of an answer.
+fn as_read(row: &Answer) -> profile::Answer {
+    let Answer { grade, confidence, at, .. } = *row;
+    let (grade, confidence) = (i64::from(grade), i64::from(confidence));
+    profile::Answer { grade, confidence, evidence: row.evidence.is_some(), at }
 }
 
 /// The most answers of one request, and the longest evidence in characters.
