@@ -94,6 +94,11 @@ impl Host {
         &self.0.fingerprint
     }
 
+    /// Calls that run or wait for a thread.
+    pub fn waiting(&self) -> usize {
+        self.0.config.queue.max(1).saturating_sub(self.0.admission.available_permits())
+    }
+
     pub fn limits(&self) -> &Limits {
         &self.0.config.limits
     }

@@ -7,4 +7,5 @@ pub mod config;
 pub mod flows;
 pub mod graphql;
 pub mod http;
+pub mod telemetry;
 pub mod workspace;

@@ -25,7 +25,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection};
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -246,6 +246,7 @@ impl Store {
         if inside_command() {
             return Err(StoreError::Nested.into());
         }
+        let began = Instant::now();
         let (answer, result) = oneshot::channel();
         let command = Box::new(Task { work, answer });
         match &self.shared.engine {
@@ -260,7 +261,11 @@ impl Store {
                 })?;
             }
         }
-        result.await.map_err(|_| E::from(StoreError::Closed))?
+        let ended = result.await.map_err(|_| E::from(StoreError::Closed))?;
+        let word = if ended.is_ok() { "ok" } else { "undone" };
+        metrics::counter!("handfast_writes_total", "result" => word).increment(1);
+        metrics::histogram!("handfast_write_seconds").record(began.elapsed());
+        ended
     }
 
     /// The read-only pool, for queries whose cost is bounded.

@@ -4,6 +4,7 @@
 mod arrows;
 mod demo;
 mod features;
+mod languages;
 mod plugins;
 mod postgres;
 mod schema;
@@ -24,6 +25,7 @@ Tasks:
   demo      Build plugins and server and start a living funnel on 127.0.0.1
   test      Run everything that continuous integration runs, in order
   plugins   Build plugins/ for wasm32 into target/plugins/*.wasm
+  languages Build the rules that are written in JavaScript and Python
   postgres  Start a private PostgreSQL and print its URL
   schema    Write schema/handfast.graphql from the server's types (--check: only compare)
 
@@ -35,7 +37,7 @@ is missing. Prints the path of each component.
 
 Usage: cargo xtask plugins";
 
-const TASKS: &[&str] = &["demo", "test", "plugins", "postgres", "schema", "help"];
+const TASKS: &[&str] = &["demo", "test", "plugins", "languages", "postgres", "schema", "help"];
 
 fn main() -> ExitCode {
     match run() {
@@ -59,6 +61,7 @@ fn run() -> Result<ExitCode, Failure> {
     match task.as_str() {
         "demo" => demo::run(&workspace, &rest),
         "test" => test::run(&workspace, &rest),
+        "languages" => languages::run(&workspace, &rest),
         "postgres" => postgres::run(&workspace, &rest),
         "schema" => schema::run(&workspace, &rest),
         "plugins" if shell::wants_help(&rest) => Ok(print(PLUGINS_USAGE)),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::postgres::Cluster;
 use crate::shell::{self, Failure, Workspace};
-use crate::{arrows, features, plugins, schema, tools};
+use crate::{arrows, features, languages, plugins, schema, tools};
 
 const USAGE: &str = "\
 Runs everything that continuous integration runs, in order, and ends with a summary.
@@ -46,6 +46,12 @@ const STEPS: &[Step] = &[
     Step { name: "plugins", about: "plugins/ for wasm32, as components", needs: &[], run: build_plugins },
     Step { name: "clients", about: "the official npm clients of tests/clients", needs: &[], run: clients },
     Step { name: "build", about: "the server and every test", needs: &[], run: build },
+    Step {
+        name: "languages",
+        about: "the scorecard in JavaScript and Python, against the same cases",
+        needs: &["build"],
+        run: languages,
+    },
     Step {
         name: "tests",
         about: "unit, property and black-box tests",
@@ -232,7 +238,7 @@ impl Run<'_> {
             Some(data) => command.env("HANDFAST_DATA", data),
             None => command.env_remove("HANDFAST_DATA"),
         };
-        if clients_are_installed(&self.clients_folder()) && tools::check_node().is_ok() {
+        if tools::packages_are_installed(&self.clients_folder()) && tools::check_node().is_ok() {
             command.env("HANDFAST_CLIENTS", self.clients_folder());
         } else {
             // Unset would mean the usual folder, whose clients may stand there without a node to run them.
@@ -286,20 +292,18 @@ fn clients(run: &Run) -> Result<(), String> {
         return Err(missing);
     }
     let folder = run.clients_folder();
-    if clients_are_installed(&folder) {
-        eprintln!("   tests/clients/node_modules is as package-lock.json says");
-        return Ok(());
-    }
-    shell::run(Command::new(tools::npm()).args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder))
+    tools::install_packages(&folder)
 }
 
-/// npm leaves a copy of the lock file with what it installed.
-fn clients_are_installed(folder: &Path) -> bool {
-    let changed = |file: &str| std::fs::metadata(folder.join(file)).and_then(|data| data.modified()).ok();
-    match (changed("package-lock.json"), changed("node_modules/.package-lock.json")) {
-        (Some(locked), Some(installed)) => installed >= locked,
-        _ => false,
+/// The scorecard's cases, once for each language that could be built.
+fn languages(run: &Run) -> Result<(), String> {
+    let mut outcome = Ok(());
+    for component in languages::build(run.workspace)? {
+        let mut command = Command::new(run.workspace.binary("dev"));
+        command.args(["plugin", "test", "plugins/scorecard", "--wasm"]).arg(&component);
+        outcome = shell::run(command.current_dir(&run.workspace.root)).and(outcome);
     }
+    outcome
 }
 
 fn build(run: &Run) -> Result<(), String> {
@@ -400,6 +404,7 @@ mod tests {
     fn a_chosen_step_brings_what_it_needs_and_keeps_the_order() {
         let names = |only: &[&str]| selected(only).iter().map(|step| step.name).collect::<Vec<_>>();
         assert_eq!(names(&["tests"]), ["plugins", "clients", "build", "tests"]);
+        assert_eq!(names(&["languages"]), ["build", "languages"]);
         assert_eq!(names(&["docs", "format"]), ["format", "docs"]);
         assert_eq!(names(&[]).len(), STEPS.len());
     }

@@ -1,6 +1,7 @@
 //! What must be installed beside cargo: rustup's components, cargo-nextest, node. Adds what rustup can add, and says in
 //! one line how to get the rest.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::shell;
@@ -43,6 +44,23 @@ pub fn check_node() -> Result<(), String> {
 /// The name under which npm can be started.
 pub fn npm() -> &'static str {
     if cfg!(windows) { "npm.cmd" } else { "npm" }
+}
+
+/// The packages of a folder, as its lock file says.
+pub fn install_packages(folder: &Path) -> Result<(), String> {
+    if packages_are_installed(folder) {
+        return Ok(());
+    }
+    shell::run(Command::new(npm()).args(["ci", "--no-audit", "--no-fund"]).current_dir(folder))
+}
+
+/// npm leaves a copy of the lock file with what it installed.
+pub fn packages_are_installed(folder: &Path) -> bool {
+    let changed = |file: &str| std::fs::metadata(folder.join(file)).and_then(|data| data.modified()).ok();
+    match (changed("package-lock.json"), changed("node_modules/.package-lock.json")) {
+        (Some(locked), Some(installed)) => installed >= locked,
+        _ => false,
+    }
 }
 
 /// The major number of `v20.11.1`.

@@ -14,6 +14,7 @@ use crate::app::{App, RandomIds, SystemClock};
 use crate::config::{Config, LogConfig, LogFormat};
 use crate::flows::{self, Error};
 use crate::http::{self, Lifecycle};
+use crate::telemetry;
 
 #[derive(Args, Clone)]
 pub struct ServeArgs {
@@ -74,7 +75,8 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
     flows::resume(&app).await.map_err(failed)?;
     let lifecycle = Lifecycle::new();
     let schema = crate::graphql::schema(app.clone());
-    let routes = http::blob::routes(app.clone());
+    let counts = telemetry::install().map_err(|error| CliError::Failed(format!("metrics: {error}")))?;
+    let routes = http::blob::routes(app.clone()).merge(telemetry::routes(app.clone(), counts));
     let clock = app.clock.clone();
     let router =
         http::router(schema, Tokens(app.clone()), clock, lifecycle.clone(), config.edge.clone(), routes);

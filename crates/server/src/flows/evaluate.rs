@@ -27,6 +27,7 @@ use super::commit::{Committed, Once, Plan};
 use super::route::{self, Pools};
 use super::{Error, lead, scope};
 use crate::app::App;
+use crate::telemetry;
 use crate::workspace::{LiveRule, Workspace};
 
 /// Calls of one rule that are under way for one batch.
@@ -144,7 +145,7 @@ fn decision(
 ) -> Decision {
     let Judged { status, verdict, input_digest, output_digest, fuel, batch_size, message } = answer;
     let verdict = verdict.as_ref();
-    Decision {
+    let decision = Decision {
         id: app.id(),
         slot: slot.key.clone(),
         gate: Some(gate),
@@ -169,7 +170,9 @@ fn decision(
         batch_size,
         engine: app.host.fingerprint().to_owned(),
         message,
-    }
+    };
+    telemetry::decided(&decision);
+    decision
 }
 
 /// The rule that answers for a slot: the live one, or the built-in rule that holds every lead.

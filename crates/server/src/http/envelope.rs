@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use super::config::EdgeConfig;
 use super::media::Media;
 use super::problem::{Code, Problem};
+use crate::telemetry;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -97,6 +98,7 @@ pub async fn wrap(State(envelope): State<Arc<Envelope>>, mut request: Request, n
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         answer.headers_mut().insert(REQUEST_ID, value);
     }
+    telemetry::answered(&path, answer.status().as_u16(), began.elapsed());
     tracing::debug!(
         request_id = id.as_str(), %method, path, status = answer.status().as_u16(), micros = began.elapsed().as_micros() as u64,
         "answered"

@@ -42,6 +42,8 @@ pub use serve::serve;
 use config::SocketLimits;
 use problem::Problem;
 
+use crate::telemetry::Stream;
+
 /// Decides who is asking.
 pub trait Admission: Clone + Send + Sync + 'static {
     /// Resolvers find it in the request's data.
@@ -140,6 +142,14 @@ impl<E: Executor, A: Admission> Edge<E, A> {
     async fn admit(&self, headers: &HeaderMap) -> Result<Admitted<A::Viewer>, Problem> {
         let bearer = bearer(headers).map_err(|Denied| Problem::unauthenticated())?;
         self.admission.admit(bearer).await.map_err(|Denied| Problem::unauthenticated())
+    }
+
+    /// A place for one more socket or event stream.
+    fn stream(&self) -> Result<Stream, Problem> {
+        let place = self.slots.clone().try_acquire_owned();
+        let place =
+            place.map_err(|_| Problem::new(problem::Code::Busy, "too many open streams, try again later"));
+        place.map(Stream::new)
     }
 
     /// How long a viewer may stay, in milliseconds.

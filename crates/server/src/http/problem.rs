@@ -8,6 +8,7 @@ use serde_json::json;
 use super::config::Limits;
 use super::envelope::RequestId;
 use super::media::Media;
+use crate::telemetry;
 
 macro_rules! codes {
     ($($name:ident = $text:literal, $status:expr, $mend:literal;)*) => {
@@ -115,6 +116,7 @@ impl Problem {
     /// The problem as an HTTP answer.
     pub fn into_http(self, media: Media, id: &RequestId) -> axum::response::Response {
         let code = self.code;
+        telemetry::error(code.text());
         let mut error = json!({
             "message": clip(&self.message, MESSAGE_CHARS),
             "extensions": {
@@ -169,6 +171,7 @@ pub fn finish(response: &mut Response, id: &RequestId, limits: &Limits) {
         shown += 1;
     }
     response.errors.truncate(shown);
+    telemetry::errors(response);
     if shown < found {
         response.extensions.insert("errorsOmitted".into(), Value::from(found - shown));
     }

@@ -9,6 +9,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 
 use super::problem::{Code, Problem};
+use crate::telemetry;
 
 /// Executes a query or a mutation.
 pub async fn once<E: Executor>(
@@ -17,8 +18,14 @@ pub async fn once<E: Executor>(
     kind: OperationType,
     deadline: Duration,
 ) -> Response {
+    let began = std::time::Instant::now();
     let work = AssertUnwindSafe(schema.execute(request)).catch_unwind();
-    match tokio::time::timeout(deadline, work).await {
+    let ended = tokio::time::timeout(deadline, work).await;
+    telemetry::operation(
+        if kind == OperationType::Mutation { "mutation" } else { "query" },
+        Some(began.elapsed()),
+    );
+    match ended {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => panicked(),
         Err(_) => {
@@ -42,6 +49,7 @@ pub fn many<E: Executor>(
         let schema = schema.clone();
         return async move { once(&schema, request, kind, deadline).await }.into_stream().boxed();
     }
+    telemetry::operation("subscription", None);
     AssertUnwindSafe(schema.execute_stream(request, None))
         .catch_unwind()
         .map(|answer| answer.unwrap_or_else(|_| panicked()))

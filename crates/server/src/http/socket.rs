@@ -76,8 +76,7 @@ pub async fn upgrade<E: Executor, A: Admission>(
     if edge.lifecycle.is_draining() {
         return Err(Problem::new(Code::Busy, "the server is shutting down"));
     }
-    let slot = edge.slots.clone().try_acquire_owned();
-    let slot = slot.map_err(|_| Problem::new(Code::Busy, "too many open streams, try again later"))?;
+    let place = edge.stream()?;
     let mut stay = edge.lifecycle.stay();
     Ok(handshake.on_upgrade(async move |mut socket| {
         let close = if spoken {
@@ -88,7 +87,7 @@ pub async fn upgrade<E: Executor, A: Admission>(
         if let Some(close) = close {
             hang_up(&mut socket, close).await;
         }
-        drop(slot);
+        drop(place);
     }))
 }
 

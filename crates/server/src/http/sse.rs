@@ -70,8 +70,7 @@ async fn open<E: Executor, A: Admission>(
     if edge.lifecycle.is_draining() {
         return Err(Problem::new(Code::Busy, "the server is shutting down"));
     }
-    let slot = edge.slots.clone().try_acquire_owned();
-    let slot = slot.map_err(|_| Problem::new(Code::Busy, "too many open streams, try again later"))?;
+    let place = edge.stream()?;
     let left = edge.time_left(admitted.expires_at);
     let ended = edge.admission.ended(&admitted.viewer);
     request = request.data(admitted.viewer).data(id.clone());
@@ -84,7 +83,7 @@ async fn open<E: Executor, A: Admission>(
     let pump = Pump { edge: edge.clone(), id: id.clone(), answers, sender };
     tokio::spawn(async move {
         pump.run(left.map(Duration::from_millis), ended, stay).await;
-        drop(slot);
+        drop(place);
     });
     let keep_alive = edge.socket.keep_alive();
     let events = stream::unfold(receiver, move |mut receiver| async move {

@@ -1,0 +1,147 @@
+//! What the process counts of itself, for Prometheus: `GET /metrics`. Numbers and words of closed lists only: no id, no key
+//! of a caller, no contact data. It needs no token, as `/healthz` does; a proxy keeps it from strangers.
+
+use std::time::Duration;
+
+use async_graphql::Response as GraphQlResponse;
+use axum::Router;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use handfast_domain::evaluation::Decision;
+use metrics::{SharedString, counter, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::app::App;
+
+/// Seconds, from a look-up to what no user waits for.
+const SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+/// Begins to count, once in a process.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .install_recorder()?;
+    metrics::describe_counter!("handfast_http_requests_total", "Answers, by route and status");
+    metrics::describe_histogram!("handfast_http_request_seconds", "Time to the first byte of an answer");
+    metrics::describe_counter!(
+        "handfast_graphql_operations_total",
+        "Operations that were carried out, by kind"
+    );
+    metrics::describe_histogram!(
+        "handfast_graphql_operation_seconds",
+        "Time of an operation; of a subscription none"
+    );
+    metrics::describe_counter!("handfast_errors_total", "Errors in answers, by code");
+    metrics::describe_gauge!("handfast_streams_open", "Sockets and event streams");
+    metrics::describe_counter!("handfast_decisions_total", "Decisions of rules, by status and outcome");
+    metrics::describe_counter!("handfast_rule_fuel_total", "Fuel that rules have used");
+    metrics::describe_gauge!("handfast_rule_calls_waiting", "Calls of rules that run or wait for a thread");
+    metrics::describe_counter!("handfast_writes_total", "Write commands, by result");
+    metrics::describe_histogram!(
+        "handfast_write_seconds",
+        "Time of a write command, from asking to its acknowledgement"
+    );
+    metrics::describe_gauge!("handfast_feed_position", "Newest position of the feed that this process knows");
+    metrics::describe_gauge!("handfast_importing", "1 while an import is under way");
+    metrics::describe_gauge!("process_resident_memory_bytes", "Memory of this process");
+    Ok(handle)
+}
+
+#[derive(Clone)]
+struct Told {
+    app: App,
+    handle: PrometheusHandle,
+}
+
+pub fn routes(app: App, handle: PrometheusHandle) -> Router {
+    Router::new().route("/metrics", get(tell)).with_state(Told { app, handle })
+}
+
+async fn tell(State(Told { app, handle }): State<Told>) -> Response {
+    gauge!("handfast_feed_position").set(*app.store.head().borrow() as f64);
+    gauge!("handfast_rule_calls_waiting").set(app.host.waiting() as f64);
+    let importing = app.importing.load(std::sync::atomic::Ordering::Relaxed);
+    gauge!("handfast_importing").set(f64::from(u8::from(importing)));
+    if let Some(bytes) = resident() {
+        gauge!("process_resident_memory_bytes").set(bytes as f64);
+    }
+    handle.run_upkeep();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render()).into_response()
+}
+
+/// Memory of this process in bytes, where the kernel tells it.
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+}
+
+/// An answer went out.
+pub fn answered(path: &str, status: u16, time: Duration) {
+    // A path that somebody made up is no route: the list of names must not grow with them.
+    const ROUTES: [&str; 6] = ["/graphql", "/graphql/stream", "/blobs", "/healthz", "/readyz", "/metrics"];
+    let route = ROUTES.iter().find(|route| **route == path).copied().unwrap_or("other");
+    counter!("handfast_http_requests_total", "route" => route, "status" => status.to_string()).increment(1);
+    histogram!("handfast_http_request_seconds", "route" => route).record(time);
+}
+
+/// A query or mutation was carried out, or a subscription began.
+pub fn operation(kind: &'static str, time: Option<Duration>) {
+    counter!("handfast_graphql_operations_total", "kind" => kind).increment(1);
+    if let Some(time) = time {
+        histogram!("handfast_graphql_operation_seconds", "kind" => kind).record(time);
+    }
+}
+
+/// The errors of an answer, each with its code.
+pub fn errors(response: &GraphQlResponse) {
+    for one in &response.errors {
+        let code = match one.extensions.as_ref().and_then(|extensions| extensions.get("code")) {
+            Some(async_graphql::Value::String(code)) => code.clone(),
+            Some(async_graphql::Value::Enum(code)) => code.to_string(),
+            _ => continue,
+        };
+        error(code);
+    }
+}
+
+/// A refusal, by its code.
+pub fn error(code: impl Into<SharedString>) {
+    counter!("handfast_errors_total", "code" => code.into()).increment(1);
+}
+
+/// A rule has judged, or could not.
+pub fn decided(decision: &Decision) {
+    let outcome = decision.outcome.as_ref().map_or_else(|| "NONE".to_owned(), word);
+    counter!("handfast_decisions_total", "status" => word(&decision.status), "outcome" => outcome)
+        .increment(1);
+    counter!("handfast_rule_fuel_total").increment(decision.fuel);
+}
+
+/// A word of a closed list, as the API spells it.
+fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
+/// A place among the open sockets and event streams; it is counted as long as it lives.
+pub struct Stream(#[expect(dead_code, reason = "held, so that the place is taken")] OwnedSemaphorePermit);
+
+impl Stream {
+    pub fn new(place: OwnedSemaphorePermit) -> Stream {
+        gauge!("handfast_streams_open").increment(1.0);
+        Stream(place)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        gauge!("handfast_streams_open").decrement(1.0);
+    }
+}
