@@ -1,6 +1,6 @@
 //! Touchpoints: rows for the timeline, and a count of each lead's engagement that rules read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use handfast_domain::profile::Engagement;
 use handfast_domain::stage::Channel;
@@ -80,30 +80,30 @@ struct EngagementRow {
 
 /// Stores those that are new, by their reference in the source system, and counts them. Answers how many were new.
 pub async fn record(tx: &Tx, touches: &[Touchpoint]) -> Result<usize> {
-    let mut known: Vec<(String, String)> = vec![];
-    let refs: Vec<&ExternalRef> = touches.iter().filter_map(|touch| touch.external.as_ref()).collect();
-    if !refs.is_empty() {
+    let mut by_system: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for at in touches.iter().filter_map(|touch| touch.external.as_ref()) {
+        by_system.entry(&at.system).or_default().push(&at.id);
+    }
+    let mut known: BTreeSet<(String, String)> = BTreeSet::new();
+    // The index begins with the system: without it, each look would read the whole table.
+    let sql = format!(
+        "SELECT external_id FROM touchpoint WHERE system = $1 AND external_id {}",
+        tx.dialect().text_list("$2")
+    );
+    for (system, ids) in by_system {
         #[derive(FromQueryResult)]
         struct Known {
-            system: String,
             external_id: String,
         }
-        let texts = tx.dialect().text_list("$1");
-        let sql = format!(
-            "SELECT system, external_id FROM touchpoint WHERE external_id {texts} AND system IS NOT NULL"
-        );
-        let rows: Vec<Known> =
-            fetch_all(tx, &sql, vec![dialect::texts(refs.iter().map(|at| &at.id))]).await?;
-        known.extend(rows.into_iter().map(|row| (row.system, row.external_id)));
+        let rows: Vec<Known> = fetch_all(tx, &sql, vec![system.into(), dialect::texts(ids)]).await?;
+        known.extend(rows.into_iter().map(|row| (system.to_owned(), row.external_id)));
     }
     let mut fresh: Vec<&Touchpoint> = vec![];
     for touch in touches {
         if let Some(at) = &touch.external {
-            let key = (at.system.clone(), at.id.clone());
-            if known.contains(&key) {
+            if !known.insert((at.system.clone(), at.id.clone())) {
                 continue;
             }
-            known.push(key);
         }
         fresh.push(touch);
     }
