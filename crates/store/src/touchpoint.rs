@@ -100,12 +100,11 @@ pub async fn record(tx: &Tx, touches: &[Touchpoint]) -> Result<usize> {
     }
     let mut fresh: Vec<&Touchpoint> = vec![];
     for touch in touches {
-        if let Some(at) = &touch.external {
-            if !known.insert((at.system.clone(), at.id.clone())) {
-                continue;
-            }
+        let again =
+            touch.external.as_ref().is_some_and(|at| !known.insert((at.system.clone(), at.id.clone())));
+        if !again {
+            fresh.push(touch);
         }
-        fresh.push(touch);
     }
     let rows = fresh.iter().map(|touch| {
         let (system, external_id) = touch.external.clone().map(|at| (at.system, at.id)).unzip();
