@@ -119,9 +119,14 @@ pub(crate) async fn checkpoint(writer: &DatabaseConnection) -> Result<()> {
     Ok(())
 }
 
+/// The path is set as a path below: in a URL it would need escapes.
 fn options(connections: u32) -> ConnectOptions {
-    // The path is set as a path below: in a URL it would need escapes.
-    let mut options = ConnectOptions::new("sqlite://handfast.db");
+    patient("sqlite://handfast.db", connections)
+}
+
+/// Connections that stay, and are waited for.
+pub(crate) fn patient(url: &str, connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
     options
         .max_connections(connections)
         .min_connections(connections)

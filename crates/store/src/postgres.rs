@@ -7,12 +7,11 @@ use crate::{
     command::Command,
     error::{Result, StoreError},
     feed::FeedHead,
+    pool,
     tx::Tx,
 };
 use handfast_domain::digest::Digest;
-use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, TransactionTrait};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
@@ -42,6 +41,16 @@ pub(crate) fn check_schema(schema: &str) -> Result<()> {
     )))
 }
 
+/// Another scheme would open another kind of database. The URL is not repeated: it may hold a password.
+pub(crate) fn check_url(url: &str) -> Result<()> {
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Ok(());
+    }
+    let message = "[database] url begins with postgres://, as in postgres://user:password@host:5432/name; \
+                   leave it empty for the file in the data directory";
+    Err(StoreError::Open(message.to_owned()))
+}
+
 /// A pool whose statements are stopped after `limit`.
 pub(crate) async fn connect(
     postgres: &PostgresOptions,
@@ -49,16 +58,8 @@ pub(crate) async fn connect(
     limit: Duration,
     read_only: bool,
 ) -> Result<DatabaseConnection> {
-    let mut options = ConnectOptions::new(&postgres.url);
-    options
-        .max_connections(connections)
-        .min_connections(1)
-        .sqlx_logging(false)
-        .record_stmt_in_spans(false)
-        .test_before_acquire(false)
-        .idle_timeout(None::<Duration>)
-        .max_lifetime(None::<Duration>)
-        .acquire_timeout(Duration::from_secs(10));
+    let mut options = pool::patient(&postgres.url, connections);
+    options.min_connections(1);
     let schema = postgres.schema.clone();
     options.map_sqlx_postgres_opts(move |postgres| {
         let limit = limit.as_millis().to_string();
@@ -83,6 +84,7 @@ pub(crate) async fn connect(
 
 /// Makes the schema, before any connection looks into it.
 pub(crate) async fn make_schema(postgres: &PostgresOptions) -> Result<()> {
+    check_url(&postgres.url)?;
     check_schema(&postgres.schema)?;
     let db = connect(postgres, 1, Duration::from_secs(60), false).await?;
     let key = lock_key(&postgres.schema);
@@ -194,6 +196,17 @@ async fn commit(transaction: DatabaseTransaction) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_kind_of_database_is_refused_and_no_password_is_repeated() {
+        for good in ["postgres://a@b/c", "postgresql://a@b/c"] {
+            assert_eq!(check_url(good), Ok(()));
+        }
+        for bad in ["sqlite://x.db", "mysql://a:secret@b/c", "host=b password=secret", "POSTGRES://a@b/c"] {
+            let refused = check_url(bad).unwrap_err().to_string();
+            assert!(refused.contains("postgres://user") && !refused.contains("secret"), "{bad}: {refused}");
+        }
+    }
 
     #[test]
     fn a_schema_is_a_name_that_needs_no_quotes() {

@@ -60,6 +60,8 @@ impl Sequencer {
                     if std::mem::take(&mut quiet) {
                         tracing::warn!(%reason, "the feed cannot be numbered now; trying again");
                     }
+                    // Whatever fails at once must not be tried without a pause.
+                    tokio::time::sleep(POLL_STANDBY).await;
                     false
                 }
             };

@@ -71,7 +71,7 @@ fn newest(path: &Path) -> Option<SystemTime> {
     }
     let entries = fs::read_dir(path).ok()?.flatten();
     entries
-        .filter(|entry| entry.file_name() != "node_modules")
+        .filter(|entry| !["node_modules", "__pycache__"].iter().any(|made| entry.file_name() == *made))
         .filter_map(|entry| newest(&entry.path()))
         .max()
 }
