@@ -68,30 +68,31 @@ struct Card<'a> {
 impl Card<'_> {
     fn verdict(&self, lead: usize, knocked: Option<usize>) -> Verdict {
         let mut verdict = Verdict::new(Outcome::Hold);
-        verdict.fit = sum(self.fit, lead);
-        verdict.engagement = sum(self.engagement, lead);
-        verdict.confidence = self.confidence(lead);
-        for (criterion, scored) in self.fit.iter().chain(self.engagement) {
-            let points = scored.points[lead];
-            if points != 0 {
-                let code = FIELDS + criterion.position;
-                verdict.reasons.push(Reason { code, weight: points, field: Some(criterion.position) });
+        // One more for what decides; a list that grows would be copied again and again.
+        verdict.reasons.reserve(self.fit.len() + self.engagement.len() + 1);
+        let (mut all, mut known) = (0i64, 0i64);
+        for (side, sum) in [(self.fit, &mut verdict.fit), (self.engagement, &mut verdict.engagement)] {
+            for (criterion, scored) in side {
+                let points = scored.points[lead];
+                *sum = sum.saturating_add(points);
+                let (least, most) = criterion.span;
+                let span = i64::from(most) - i64::from(least);
+                all += span;
+                if scored.known[lead] {
+                    known += span;
+                } else if most > points {
+                    let worth = most.saturating_sub(points).min(1_000);
+                    missing(&mut verdict.missing, Missing { field: criterion.position, worth });
+                }
+                if points != 0 {
+                    let (code, field) = (FIELDS + criterion.position, Some(criterion.position));
+                    heaviest_first(&mut verdict.reasons, Reason { code, weight: points, field });
+                }
             }
-            let worth = criterion.span.1.saturating_sub(points);
-            if !scored.known[lead] && worth > 0 {
-                verdict.missing.push(Missing { field: criterion.position, worth: worth.min(1_000) });
-            }
+            *sum = (*sum).clamp(-1_000, 1_000);
         }
-        verdict.reasons.sort_by_key(|reason| std::cmp::Reverse(reason.weight.abs()));
-        verdict.missing.sort_by_key(|missing| std::cmp::Reverse(missing.worth));
-        // Two criteria may rest on the same field; it is missing once, at what it is worth most.
-        let mut seen = Vec::new();
-        verdict.missing.retain(|missing| {
-            !seen.contains(&missing.field) && {
-                seen.push(missing.field);
-                true
-            }
-        });
+        // The share of what the card could say that is known, by the span of each criterion.
+        verdict.confidence = if all == 0 { 10_000 } else { (known * 10_000 / all) as u16 };
         verdict.missing.truncate(REASONS);
         self.decide(&mut verdict, knocked);
         verdict.reasons.truncate(REASONS);
@@ -151,17 +152,6 @@ impl Card<'_> {
         days.map(|days| self.context.as_of.saturating_add(i64::from(days) * DAY))
     }
 
-    /// The share of what the card could say that is known, by the span of each criterion.
-    fn confidence(&self, lead: usize) -> u16 {
-        let (mut all, mut known) = (0i64, 0i64);
-        for (criterion, scored) in self.fit.iter().chain(self.engagement) {
-            let span = i64::from(criterion.span.1) - i64::from(criterion.span.0);
-            all += span;
-            known += if scored.known[lead] { span } else { 0 };
-        }
-        if all == 0 { 10_000 } else { (known * 10_000 / all) as u16 }
-    }
-
     fn trace(&self, lead: usize, verdict: &Verdict) -> Vec<String> {
         let mut lines = Vec::new();
         for (side, criteria) in [("fit", self.fit), ("engagement", self.engagement)] {
@@ -179,8 +169,23 @@ impl Card<'_> {
     }
 }
 
-fn sum(criteria: &[(Compiled, Scored)], lead: usize) -> i32 {
-    criteria.iter().map(|(_, scored)| scored.points[lead]).fold(0, i32::saturating_add).clamp(-1_000, 1_000)
+/// Behind all that weigh as much.
+fn heaviest_first(reasons: &mut Vec<Reason>, reason: Reason) {
+    let weight = reason.weight.abs();
+    let lighter = reasons.iter().rev().take_while(|other| other.weight.abs() < weight).count();
+    reasons.insert(reasons.len() - lighter, reason);
+}
+
+/// The worthiest first. Two criteria may rest on the same field; it is missing once, at what it is worth most.
+fn missing(fields: &mut Vec<Missing>, one: Missing) {
+    if let Some(at) = fields.iter().position(|other| other.field == one.field) {
+        if fields[at].worth >= one.worth {
+            return;
+        }
+        fields.remove(at);
+    }
+    let less = fields.iter().rev().take_while(|other| other.worth < one.worth).count();
+    fields.insert(fields.len() - less, one);
 }
 
 fn grey(thresholds: &Thresholds, total: i32, words: &str) -> String {
@@ -203,21 +208,22 @@ fn knockouts(knockouts: &[Knockout], leads: &Leads) -> Vec<Option<usize>> {
     first
 }
 
-/// An unknown field knocks nobody out.
+/// An unknown field knocks nobody out. Each distinct text is looked at once.
 fn holding(knockout: &Knockout, position: usize, leads: &Leads) -> Vec<bool> {
     let words: Words = knockout.words().lowered();
-    (0..leads.len())
-        .map(|lead| match leads.column(position) {
-            Some(Column::Booleans(_)) => {
-                knockout.answer.is_some() && leads.boolean(position, lead) == knockout.answer
-            }
-            Some(Column::Texts(_)) => {
-                leads.text(position, lead).is_some_and(|text| words.match_lowered(&fold(text)))
-            }
-            Some(Column::TextLists(_)) => {
-                leads.texts(position, lead).iter().any(|text| words.match_lowered(&fold(text)))
-            }
-            _ => false,
-        })
-        .collect()
+    match leads.column(position) {
+        Some(Column::Booleans(values)) => {
+            values.iter().map(|value| knockout.answer.is_some() && *value == knockout.answer).collect()
+        }
+        Some(Column::Texts(texts)) => {
+            let named: Vec<bool> =
+                texts.distinct.iter().map(|text| words.match_lowered(&fold(text))).collect();
+            let holds = |index: &u32| (*index as usize).checked_sub(1).and_then(|at| named.get(at));
+            texts.index.iter().map(|index| holds(index).copied().unwrap_or(false)).collect()
+        }
+        Some(Column::TextLists(_)) => (0..leads.len())
+            .map(|lead| leads.texts(position, lead).iter().any(|text| words.match_lowered(&fold(text))))
+            .collect(),
+        _ => vec![false; leads.len()],
+    }
 }
