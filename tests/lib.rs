@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -90,6 +91,8 @@ pub struct Server {
     pub token: String,
     pub dir: tempfile::TempDir,
     agent: ureq::Agent,
+    /// What it wrote to its log so far.
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
@@ -100,13 +103,43 @@ impl Server {
 
     /// Starts again on a directory that an earlier server left.
     pub fn start_in(dir: tempfile::TempDir, token: Option<String>) -> Server {
+        let database = database(dir.path());
+        Server::start_on(dir, token, database)
+    }
+
+    /// Starts on an empty directory with more configuration.
+    pub fn configured(more: &[(&'static str, &str)]) -> Server {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let more = more.iter().map(|(key, value)| (*key, (*value).to_owned()));
+        let environment = database(dir.path()).into_iter().chain(more).collect();
+        Server::start_on(dir, None, environment)
+    }
+
+    /// The lines of its log so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().expect("nobody panics with it").clone()
+    }
+
+    /// Starts another node of the same workspace, which must be on PostgreSQL.
+    pub fn beside(&self) -> Server {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let secret = |dir: &Path| dir.join("secret");
+        std::fs::copy(secret(self.dir.path()), secret(dir.path())).expect("nodes share the root secret");
+        Server::start_on(dir, Some(self.token.clone()), database(self.dir.path()))
+    }
+
+    fn start_on(
+        dir: tempfile::TempDir,
+        token: Option<String>,
+        environment: Vec<(&'static str, String)>,
+    ) -> Server {
         let mut child = Command::new(binary())
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(dir.path())
             .current_dir(dir.path())
-            .envs(database(dir.path()))
             .env("HANDFAST__LOG__LEVEL", "warn")
             .env("HANDFAST__SERVER__TIMER_INTERVAL_MS", "100")
+            .envs(environment)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -114,9 +147,12 @@ impl Server {
             .expect("the server starts");
         let stderr = child.stderr.take().expect("stderr is piped");
         let (send, lines) = std::sync::mpsc::channel();
+        let log = Arc::<Mutex<Vec<String>>>::default();
+        let kept = log.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 eprintln!("[server] {line}");
+                kept.lock().expect("nobody panics with it").push(line.clone());
                 drop(send.send(line));
             }
         });
@@ -140,7 +176,7 @@ impl Server {
             .http_status_as_error(false)
             .build();
         let url = url.unwrap_or_default();
-        Server { child, url, token, dir, agent: config.into() }
+        Server { child, url, token, dir, agent: config.into(), log }
     }
 
     /// Ends it as a power cut would, and gives the directory back.
@@ -246,14 +282,16 @@ pub struct Api {
 impl Api {
     /// The whole answer, with status.
     pub fn post(&self, body: &Value) -> (u16, Value) {
-        let mut response = self
-            .agent
-            .post(format!("{}/graphql", self.url))
-            .header("authorization", format!("Bearer {}", self.token))
-            .send_json(body)
-            .expect("the server answers");
-        let answer = response.body_mut().read_json().expect("the answer is JSON");
-        (response.status().as_u16(), answer)
+        self.try_post(body).expect("the server answers with JSON")
+    }
+
+    /// None when the server is gone.
+    pub fn try_post(&self, body: &Value) -> Option<(u16, Value)> {
+        let request = self.agent.post(format!("{}/graphql", self.url));
+        let request = request.header("authorization", format!("Bearer {}", self.token));
+        let mut response = request.send_json(body).ok()?;
+        let answer = response.body_mut().read_json().ok()?;
+        Some((response.status().as_u16(), answer))
     }
 
     /// The data of an operation that must have no errors.

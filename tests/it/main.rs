@@ -9,6 +9,7 @@ mod import;
 mod language;
 mod lead;
 mod ledger;
+mod nodes;
 mod plugin;
 mod schema;
 mod subscribe;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use handfast_tests::{Server, card, fair_share};
-use serde_json::json;
+use handfast_tests::{Server, card, eventually, fair_share};
+use serde_json::{Value, json};
 
 /// Name with labels to value.
 fn counts(server: &Server) -> BTreeMap<String, f64> {
@@ -83,4 +83,36 @@ fn an_open_stream_is_counted_as_long_as_it_is_open() {
     handfast_tests::eventually(5, "the stream is counted", || (open() == 1.0).then_some(()));
     drop(stream);
     handfast_tests::eventually(20, "the stream is gone", || (open() == 0.0).then_some(()));
+}
+
+#[test]
+fn spans_tell_where_the_time_of_a_request_goes_and_nothing_about_anybody() {
+    let server = Server::configured(&[("HANDFAST__LOG__SPANS", "true"), ("HANDFAST__LOG__FORMAT", "json")]);
+    server.deploy("scorecard", "mql", &card(10));
+    let lead = json!({"email": "ada.lovelace@example.test", "name": "Ada Lovelace", "consent": true});
+    let document = "mutation($lead: LeadInput!) { captureLead(input: {lead: $lead}) { lead { stage } } }";
+    let body = json!({"query": document, "variables": {"lead": lead}});
+    let answer = ureq::post(format!("{}/graphql", server.url))
+        .header("authorization", format!("Bearer {}", server.token))
+        .header("x-request-id", "ada-1")
+        .send_json(body);
+    assert_eq!(answer.expect("the server answers").status(), 200);
+    let spans = || {
+        let lines = server.log().into_iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+        let of_request = |line: &Value| line.to_string().contains("ada-1");
+        lines.filter(of_request).collect::<Vec<Value>>()
+    };
+    let closed = eventually(10, "the request's span ends", || {
+        let spans = spans();
+        spans.iter().any(|line| line["span"]["name"] == "request").then_some(spans)
+    });
+    for name in ["request", "operation", "rule", "write"] {
+        let span = closed.iter().find(|line| line["span"]["name"] == name);
+        let span = span.unwrap_or_else(|| panic!("no span {name} in {closed:#?}"));
+        assert!(span["fields"]["time.busy"].is_string(), "{span}");
+    }
+    let text = server.log().join("\n");
+    for secret in ["lovelace", "Lovelace", "example.test", server.token.as_str()] {
+        assert!(!text.contains(secret), "{secret} stands in the log");
+    }
 }

@@ -29,6 +29,30 @@ text_enum! {
         Campaign = "CAMPAIGN",
         /// A grey case.
         Case = "CASE",
+        /// A noun of the set-up, by its own id.
+        Setup = "SETUP",
+    }
+}
+
+text_enum! {
+    /// What the set-up consists of, besides charters, campaigns and rules.
+    pub enum SetupNoun {
+        /// A team.
+        Team = "TEAM",
+        /// A user.
+        User = "USER",
+        /// A calendar.
+        Calendar = "CALENDAR",
+        /// A queue.
+        Queue = "QUEUE",
+        /// A pool.
+        Pool = "POOL",
+        /// A territory.
+        Territory = "TERRITORY",
+        /// A trait definition.
+        Trait = "TRAIT",
+        /// A token. It changes by being revoked.
+        Token = "TOKEN",
     }
 }
 
@@ -334,6 +358,13 @@ pub enum Fact {
         /// The campaign.
         campaign: Uuid,
     },
+    /// A part of the set-up was made or edited.
+    SetupChanged {
+        /// What kind of part.
+        noun: SetupNoun,
+        /// Which one.
+        id: Uuid,
+    },
 }
 
 text_enum! {
@@ -375,6 +406,7 @@ impl Fact {
             Fact::DeploymentStarted { .. } => "DEPLOYMENT_STARTED",
             Fact::DeploymentEnded { .. } => "DEPLOYMENT_ENDED",
             Fact::CampaignChanged { .. } => "CAMPAIGN_CHANGED",
+            Fact::SetupChanged { .. } => "SETUP_CHANGED",
         }
     }
 }

@@ -320,7 +320,8 @@ impl Journey {
             | Fact::CharterActivated { .. }
             | Fact::DeploymentStarted { .. }
             | Fact::DeploymentEnded { .. }
-            | Fact::CampaignChanged { .. } => {}
+            | Fact::CampaignChanged { .. }
+            | Fact::SetupChanged { .. } => {}
         }
     }
 }

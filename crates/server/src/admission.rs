@@ -1,8 +1,11 @@
 //! Who is asking: a token of ours, looked up by its hash, and the user that it belongs to.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use futures_util::future::BoxFuture;
 use handfast_domain::time::{Instant, MINUTE};
-use handfast_store::token::{self, TokenText};
+use handfast_store::token::{self, Token, TokenText};
 use uuid::Uuid;
 
 use crate::app::App;
@@ -11,28 +14,38 @@ use crate::http::{Admission, Admitted, Denied};
 
 /// Admits whoever has a valid token of a user that exists.
 #[derive(Clone)]
-pub struct Tokens(pub App);
+pub struct Tokens {
+    app: App,
+    known: Arc<Mutex<HashMap<[u8; 32], Known>>>,
+}
+
+/// A token that was looked up a moment ago.
+struct Known {
+    token: Arc<Token>,
+    at: Instant,
+}
+
+/// A token is looked up once in this time, not for each request. So long it may still be used on the other nodes of a
+/// workspace after it was revoked on one, where it ends at once.
+const TRUSTED_MS: i64 = 1_000;
+/// Tokens that are remembered.
+const REMEMBERED: usize = 10_000;
 
 impl Admission for Tokens {
     type Viewer = Viewer;
 
     async fn admit(&self, bearer: Option<&str>) -> Result<Admitted<Viewer>, Denied> {
-        let app = &self.0;
+        let app = &self.app;
         let text = bearer.and_then(TokenText::parse).ok_or(Denied)?;
-        let found = token::find(app.store.read(), text.hash()).await.map_err(|error| {
-            tracing::error!(%error, "a token could not be looked up");
-            Denied
-        })?;
-        let token = found.filter(|token| token.is_valid(app.now())).ok_or(Denied)?;
+        let token = self.find(text.hash()).await?.filter(|token| token.is_valid(app.now())).ok_or(Denied)?;
         let workspace = app.workspace();
         let user = workspace.directory.user(token.user).cloned().ok_or(Denied)?;
-        self.note_use(token.id, token.last_used_at);
-        let viewer = Viewer { user, token: token.id, scopes: token.scopes };
+        let viewer = Viewer { user, token: token.id, scopes: token.scopes.clone() };
         Ok(Admitted { viewer, expires_at: token.expires_at })
     }
 
     fn ended(&self, viewer: &Viewer) -> BoxFuture<'static, ()> {
-        let (mut revoked, token) = (self.0.revoked.subscribe(), viewer.token);
+        let (mut revoked, token) = (self.app.revoked.subscribe(), viewer.token);
         Box::pin(async move {
             // The sender lives as long as the process.
             drop(revoked.wait_for(|revoked| revoked.contains(&token)).await);
@@ -41,9 +54,39 @@ impl Admission for Tokens {
 }
 
 impl Tokens {
+    pub fn new(app: App) -> Tokens {
+        Tokens { app, known: Arc::default() }
+    }
+
+    async fn find(&self, hash: [u8; 32]) -> Result<Option<Arc<Token>>, Denied> {
+        let (app, now) = (&self.app, self.app.now());
+        let trusted = |known: &&Known| (0..TRUSTED_MS).contains(&now.since(known.at));
+        let known = self.lock().get(&hash).filter(trusted).map(|known| known.token.clone());
+        if let Some(token) = known {
+            return Ok(Some(token).filter(|token| !app.revoked.borrow().contains(&token.id)));
+        }
+        let found = token::find(app.store.read(), hash).await.map_err(|error| {
+            tracing::error!(%error, "a token could not be looked up");
+            Denied
+        })?;
+        let Some(token) = found.map(Arc::new) else { return Ok(None) };
+        self.note_use(token.id, token.last_used_at);
+        let mut known = self.lock();
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(hash, Known { token: token.clone(), at: now });
+        Ok(Some(token))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], Known>> {
+        // No code runs under this lock that could leave the map half-written.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Keeps when a token was used last, to the minute: not every request is worth a write.
     fn note_use(&self, token: Uuid, before: Option<Instant>) {
-        let (app, now) = (self.0.clone(), self.0.now());
+        let (app, now) = (self.app.clone(), self.app.now());
         if before.is_some_and(|before| now.since(before) < MINUTE) {
             return;
         }

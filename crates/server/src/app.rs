@@ -32,6 +32,8 @@ pub struct Inner {
     /// The zone in which days are counted. It changes inside the command that changes the charter, so that no command
     /// after it counts by the old one.
     pub zone: ArcSwap<TimeZone>,
+    /// Where the feed ended before the workspace was loaded.
+    pub followed_from: i64,
     /// Wakes whoever carries out imports.
     pub imports: tokio::sync::Notify,
     workspace: ArcSwap<Workspace>,
@@ -64,6 +66,7 @@ impl App {
         }
         let host = Host::new(rules).map_err(|error| Error::fault(error.to_string()))?;
         setup::ensure_workspace(&store, clock.as_ref(), ids.as_ref(), &config.workspace).await?;
+        let followed_from = *store.head().borrow();
         let workspace = Workspace::load(&store, &host).await?;
         let inner = Inner {
             store,
@@ -73,6 +76,7 @@ impl App {
             importing: AtomicBool::new(false),
             revoked: tokio::sync::watch::Sender::default(),
             zone: ArcSwap::from_pointee(workspace.zone()),
+            followed_from,
             imports: tokio::sync::Notify::new(),
             workspace: ArcSwap::from_pointee(workspace),
             reloading: tokio::sync::Mutex::new(()),

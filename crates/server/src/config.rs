@@ -64,6 +64,7 @@ pub struct WorkspaceConfig {
 pub struct LogConfig {
     pub level: String,
     pub format: LogFormat,
+    pub spans: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

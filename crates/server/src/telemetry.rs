@@ -14,6 +14,7 @@ use metrics::{SharedString, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
+use tracing_subscriber::filter::Directive;
 
 use crate::app::App;
 
@@ -21,6 +22,11 @@ use crate::app::App;
 const SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
 /// Begins to count, once in a process.
+/// What lets the spans of `[log] spans` through; all have one target. Without it they cost next to nothing.
+pub fn spans() -> Directive {
+    format!("{}=debug", handfast_store::SPANS).parse().unwrap_or_default()
+}
+
 pub fn install() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
@@ -80,11 +86,15 @@ fn resident() -> Option<u64> {
     line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
 }
 
+/// The name of a path. One that somebody made up is no route: the list of names must not grow with them.
+pub fn route(path: &str) -> &'static str {
+    const ROUTES: [&str; 6] = ["/graphql", "/graphql/stream", "/blobs", "/healthz", "/readyz", "/metrics"];
+    ROUTES.iter().find(|route| **route == path).copied().unwrap_or("other")
+}
+
 /// An answer went out.
 pub fn answered(path: &str, status: u16, time: Duration) {
-    // A path that somebody made up is no route: the list of names must not grow with them.
-    const ROUTES: [&str; 6] = ["/graphql", "/graphql/stream", "/blobs", "/healthz", "/readyz", "/metrics"];
-    let route = ROUTES.iter().find(|route| **route == path).copied().unwrap_or("other");
+    let route = route(path);
     counter!("handfast_http_requests_total", "route" => route, "status" => status.to_string()).increment(1);
     histogram!("handfast_http_request_seconds", "route" => route).record(time);
 }

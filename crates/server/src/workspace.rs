@@ -1,7 +1,8 @@
 //! The workspace as an immutable snapshot: charter in force, directory, defined traits and live rules. Small tables are
 //! read from here, never from the database, and a request keeps the snapshot that it began with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use handfast_domain::calendar::TimeZone;
 use handfast_domain::charter::{Charter, CharterStatus, Known};
@@ -27,13 +28,32 @@ pub struct LiveRule {
     pub settings: Settings,
 }
 
+/// All campaigns: pages of leads look one up for each lead and each touch.
+#[derive(Clone)]
+pub struct Campaigns {
+    /// The newest first.
+    pub newest: Vec<Arc<Campaign>>,
+    by_id: HashMap<Uuid, Arc<Campaign>>,
+    by_key: HashMap<String, Arc<Campaign>>,
+}
+
+impl Campaigns {
+    fn new(campaigns: Vec<Campaign>) -> Campaigns {
+        let mut newest: Vec<Arc<Campaign>> = campaigns.into_iter().map(Arc::new).collect();
+        newest.sort_by_key(|campaign| std::cmp::Reverse((campaign.created_at, campaign.id)));
+        let by_id = newest.iter().map(|campaign| (campaign.id, campaign.clone())).collect();
+        let by_key = newest.iter().map(|campaign| (campaign.key.clone(), campaign.clone())).collect();
+        Campaigns { newest, by_id, by_key }
+    }
+}
+
 #[derive(Clone)]
 pub struct Workspace {
     pub charter: Charter,
     pub charters: Vec<Charter>,
     pub directory: Directory,
     pub traits: Vec<TraitDefinition>,
-    pub campaigns: Vec<Campaign>,
+    pub campaigns: Campaigns,
     /// Slot key to the rule that is LIVE there. A slot without one is answered by the built-in rule.
     pub rules: BTreeMap<String, LiveRule>,
     zone: TimeZone,
@@ -52,7 +72,7 @@ impl Workspace {
             charters,
             directory: directory::load(db).await?,
             traits,
-            campaigns: handfast_store::campaign::all(db).await?,
+            campaigns: Campaigns::new(handfast_store::campaign::all(db).await?),
             rules: BTreeMap::new(),
             zone,
         };
@@ -87,12 +107,12 @@ impl Workspace {
         Known::of(&self.directory, self.trait_kinds())
     }
 
-    pub fn campaign(&self, id: Uuid) -> Option<&Campaign> {
-        self.campaigns.iter().find(|campaign| campaign.id == id)
+    pub fn campaign(&self, id: Uuid) -> Option<&Arc<Campaign>> {
+        self.campaigns.by_id.get(&id)
     }
 
-    pub fn campaign_by_key(&self, key: &str) -> Option<&Campaign> {
-        self.campaigns.iter().find(|campaign| campaign.key == key)
+    pub fn campaign_by_key(&self, key: &str) -> Option<&Arc<Campaign>> {
+        self.campaigns.by_key.get(key)
     }
 
     pub fn zone(&self) -> TimeZone {

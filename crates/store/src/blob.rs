@@ -1,12 +1,13 @@
-//! Uploaded files, kept by their sha-256 under `blobs/`, and the table that says what they are.
+//! Uploaded files, kept by their sha-256 under `blobs/`, and the table that says what they are. On PostgreSQL their bytes lie
+//! in the database too, since another node may need them; each node's folder is a copy then.
 
 use crate::{
     error::{Result, StoreError},
-    rows::{execute, fetch_one, insert_new_rows},
+    rows::{execute, fetch_one, fetch_value, insert_new_rows},
     tx::Tx,
 };
 use handfast_domain::{digest::Digest, time::Instant};
-use sea_orm::{ConnectionTrait, FromQueryResult};
+use sea_orm::{ConnectionTrait, DatabaseConnection, FromQueryResult};
 use sha2::{Digest as _, Sha256};
 use std::{
     fs::File,
@@ -16,14 +17,19 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The folder of files.
 #[derive(Clone, Debug)]
 pub struct Blobs {
     dir: Arc<Path>,
     drafts: Arc<AtomicU64>,
+    /// Where the bytes lie for all nodes.
+    shared: Option<DatabaseConnection>,
 }
+
+/// Bytes of a file that one row of `blob_chunk` holds.
+const CHUNK: usize = 256 << 10;
 
 impl Blobs {
     pub(crate) fn open(data_dir: &Path) -> Result<Blobs> {
@@ -35,7 +41,12 @@ impl Blobs {
                 std::fs::remove_file(entry.path()).map_err(|error| StoreError::io(&entry.path(), error))?;
             }
         }
-        Ok(Blobs { dir: dir.into(), drafts: Arc::default() })
+        Ok(Blobs { dir: dir.into(), drafts: Arc::default(), shared: None })
+    }
+
+    /// The same folder as a copy of what the database holds.
+    pub(crate) fn shared(self, db: DatabaseConnection) -> Blobs {
+        Blobs { shared: Some(db), ..self }
     }
 
     /// Begins a file of at most `limit` bytes.
@@ -44,16 +55,60 @@ impl Blobs {
         let file =
             tokio::fs::File::create_new(&draft).await.map_err(|error| StoreError::io(&draft, error))?;
         let draft = Draft(draft);
-        Ok(BlobWriter { dir: self.dir.clone(), draft, file, hash: Sha256::new(), size: 0, limit })
+        let (dir, shared) = (self.dir.clone(), self.shared.clone());
+        Ok(BlobWriter { dir, shared, draft, file, hash: Sha256::new(), size: 0, limit })
     }
 
-    /// Where the file lies, whether or not it exists.
-    pub fn path(&self, digest: Digest) -> PathBuf {
+    fn path(&self, digest: Digest) -> PathBuf {
         self.dir.join(digest.to_string())
     }
 
-    /// The whole file, checked against its digest.
+    /// Where the file lies. One that was uploaded to another node is fetched first; one that is nowhere does not exist there.
+    pub async fn file(&self, digest: Digest) -> Result<PathBuf> {
+        let path = self.path(digest);
+        if let Some(db) = &self.shared
+            && !tokio::fs::try_exists(&path).await.map_err(|error| StoreError::io(&path, error))?
+        {
+            self.fetch(db, digest).await?;
+        }
+        Ok(path)
+    }
+
+    async fn fetch(&self, db: &DatabaseConnection, digest: Digest) -> Result<()> {
+        // It is a copy: the one that is written to the database is not written there again.
+        let mut writer = Blobs { shared: None, ..self.clone() }.create(u64::MAX).await?;
+        let sql = "SELECT body FROM blob_chunk WHERE sha256 = $1 AND number = $2";
+        for number in 0i64.. {
+            let key = vec![digest.0.to_vec().into(), number.into()];
+            let Some(chunk) = fetch_value::<Vec<u8>>(db, sql, key).await? else { break };
+            writer.write(&chunk).await?;
+        }
+        if writer.size == 0 {
+            return Ok(());
+        }
+        match writer.finish().await? {
+            (found, _) if found == digest => Ok(()),
+            (found, _) => {
+                self.remove_copy(found).await?;
+                Err(StoreError::Open(format!(
+                    "the file {digest} was changed in the database; restore it from a backup"
+                )))
+            }
+        }
+    }
+
+    /// The whole file, checked against its digest. A copy that was damaged is fetched again.
     pub async fn read(&self, digest: Digest) -> Result<Vec<u8>> {
+        match (self.read_copy(digest).await, &self.shared) {
+            (Err(StoreError::Open(_)), Some(db)) => {
+                self.fetch(db, digest).await?;
+                self.read_copy(digest).await
+            }
+            (read, _) => read,
+        }
+    }
+
+    async fn read_copy(&self, digest: Digest) -> Result<Vec<u8>> {
         let path = self.path(digest);
         let bytes = tokio::fs::read(&path).await.map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => {
@@ -71,6 +126,14 @@ impl Blobs {
 
     /// Removes the file itself. [`forget`] its row first.
     pub async fn remove(&self, digest: Digest) -> Result<()> {
+        if let Some(db) = &self.shared {
+            let sql = "DELETE FROM blob_chunk WHERE sha256 = $1";
+            execute(db, sql, vec![digest.0.to_vec().into()]).await?;
+        }
+        self.remove_copy(digest).await
+    }
+
+    async fn remove_copy(&self, digest: Digest) -> Result<()> {
         let path = self.path(digest);
         match tokio::fs::remove_file(&path).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::io(&path, error)),
@@ -82,6 +145,7 @@ impl Blobs {
 /// A file that is being written. Dropped before [`BlobWriter::finish`], it leaves nothing.
 pub struct BlobWriter {
     dir: Arc<Path>,
+    shared: Option<DatabaseConnection>,
     draft: Draft,
     file: tokio::fs::File,
     hash: Sha256,
@@ -106,12 +170,31 @@ impl BlobWriter {
         let failed = |error| StoreError::io(&path, error);
         self.file.flush().await.map_err(failed)?;
         self.file.sync_all().await.map_err(failed)?;
+        if let Some(db) = &self.shared {
+            share(db, digest, &self.draft.0).await?;
+        }
         tokio::fs::rename(&self.draft.0, &path).await.map_err(failed)?;
         let dir = self.dir.clone();
         let synced = tokio::task::spawn_blocking(move || sync_directory(&dir)).await;
         synced.map_err(|_| StoreError::Closed)?.map_err(failed)?;
         Ok((digest, self.size))
     }
+}
+
+/// Writes the bytes where all nodes find them. Whoever wrote some of them before has written the same.
+async fn share(db: &DatabaseConnection, digest: Digest, path: &Path) -> Result<()> {
+    let failed = |error| StoreError::io(path, error);
+    let mut file = tokio::fs::File::open(path).await.map_err(failed)?;
+    for number in 0i64.. {
+        let mut chunk = Vec::with_capacity(CHUNK);
+        if (&mut file).take(CHUNK as u64).read_to_end(&mut chunk).await.map_err(failed)? == 0 {
+            break;
+        }
+        let row = vec![digest.0.to_vec().into(), number.into(), chunk.into()];
+        let columns = ["sha256", "number", "body"];
+        insert_new_rows(db, "blob_chunk", &columns, &["sha256", "number"], vec![row]).await?;
+    }
+    Ok(())
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

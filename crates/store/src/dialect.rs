@@ -60,6 +60,22 @@ impl Dialect {
         }
     }
 
+    /// `t`, the newest rows of a table for each lead of `$1`, made by [`uuids`], and at most `$2` of each: the index of
+    /// (lead, instant, id) is read no further.
+    pub fn newest_of_each(self, table: &str, at: &str) -> String {
+        match self {
+            // A table without rows in its middle: `+` keeps the planner from starting with the other side.
+            Dialect::Sqlite => format!(
+                "json_each($1) k CROSS JOIN {table} t ON t.rowid IN (SELECT n.rowid FROM {table} n \
+                 WHERE n.lead = unhex(k.value) ORDER BY n.{at} DESC, n.id DESC LIMIT $2)"
+            ),
+            Dialect::Postgres => format!(
+                "json_array_elements_text($1::json) k CROSS JOIN LATERAL (SELECT n.* FROM {table} n \
+                 WHERE n.lead = k.value::uuid ORDER BY n.{at} DESC, n.id DESC LIMIT $2) t"
+            ),
+        }
+    }
+
     /// At the end of a SELECT: the rows stay as they are until the command ends. SQLite has one writer.
     pub fn for_update(self) -> &'static str {
         match self {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use handfast_domain::directory::{Directory, NamedCalendar, Pool, Queue, Team, Territory, User};
+use handfast_domain::event::SetupNoun;
 use handfast_domain::field::Kind;
 use handfast_domain::snapshot::OwnerState;
 use handfast_domain::time::Instant;
@@ -32,14 +33,16 @@ pub struct TraitDefinition {
 /// A noun that is kept as a document under a key.
 pub trait Noun: Serialize + DeserializeOwned + Send {
     const TABLE: &'static str;
+    const NOUN: SetupNoun;
     fn id(&self) -> Uuid;
     fn key(&self) -> &str;
 }
 
 macro_rules! noun {
-    ($($type:ty => $table:literal),+ $(,)?) => {
+    ($($type:ty => $table:literal, $noun:ident);+ $(;)?) => {
         $(impl Noun for $type {
             const TABLE: &'static str = $table;
+            const NOUN: SetupNoun = SetupNoun::$noun;
             fn id(&self) -> Uuid {
                 self.id
             }
@@ -51,13 +54,13 @@ macro_rules! noun {
 }
 
 noun! {
-    Team => "team",
-    User => "app_user",
-    NamedCalendar => "calendar",
-    Queue => "queue",
-    Pool => "pool",
-    Territory => "territory",
-    TraitDefinition => "trait_definition",
+    Team => "team", Team;
+    User => "app_user", User;
+    NamedCalendar => "calendar", Calendar;
+    Queue => "queue", Queue;
+    Pool => "pool", Pool;
+    Territory => "territory", Territory;
+    TraitDefinition => "trait_definition", Trait;
 }
 
 #[derive(FromQueryResult)]

@@ -6,11 +6,13 @@ use crate::{
     error::Result,
     rows::{fetch_all, fetch_one, fetch_value, insert_rows},
     sequencer,
+    tail::Told,
     tx::Tx,
 };
 use handfast_domain::time::Instant;
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// An event to append. `(stream_kind, stream_id, version, ordinal)` is its place in its stream and unique.
@@ -42,9 +44,19 @@ pub struct EventFilter {
     pub stream: Option<(String, Uuid)>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl EventFilter {
+    /// The same as the conditions of [`events_after`].
+    pub(crate) fn passes(&self, row: &EventRow) -> bool {
+        let event = &row.event;
+        let kind = self.kinds.is_empty() || self.kinds.contains(&event.kind);
+        let of = |(kind, id): &(String, Uuid)| *kind == event.stream_kind && *id == event.stream_id;
+        kind && self.stream.as_ref().is_none_or(of)
+    }
+}
+
+#[derive(Clone, Debug)]
 pub struct EventPage {
-    pub events: Vec<EventRow>,
+    pub events: Vec<Arc<Told>>,
     /// Read on after this position: nothing that passes the filter lies between the last event and it.
     pub next: i64,
     /// The newest position when the page was read.
@@ -148,7 +160,7 @@ pub(crate) async fn events_after(
     Ok(EventPage {
         events: rows
             .into_iter()
-            .map(|row| EventRow { position: row.position, event: row.event.decode() })
+            .map(|row| Told::new(EventRow { position: row.position, event: row.event.decode() }))
             .collect(),
         next,
         head,

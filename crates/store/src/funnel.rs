@@ -1,14 +1,16 @@
-//! The funnel's numbers, read from counters that each change keeps in its own transaction.
+//! The funnel's numbers, read from counters that each change keeps in its own transaction, and kept in memory until the
+//! next one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use handfast_domain::stage::{CycleOutcome, StageKind};
-use sea_orm::{ConnectionTrait, FromQueryResult};
+use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
 use crate::dialect::{self, Dialect};
 use crate::error::Result;
-use crate::rows::fetch_all;
+use crate::rows::{columns, fetch_all};
 
 /// Counts by stage and by outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,7 +48,6 @@ impl Counts {
     }
 }
 
-#[derive(FromQueryResult)]
 struct Row {
     family: String,
     subject: String,
@@ -54,11 +55,84 @@ struct Row {
     value: i64,
 }
 
-pub async fn counts(db: &impl ConnectionTrait) -> Result<Counts> {
-    let sql = "SELECT family, subject, metric, value FROM counter \
-               WHERE family IN ('funnel', 'furthest', 'entered', 'closed')";
+columns!("c": Row { family, subject, metric, value });
+
+/// Numbers that were read and hold until something changes.
+#[derive(Default)]
+pub(crate) struct Kept(Mutex<Numbers>);
+
+#[derive(Default)]
+struct Numbers {
+    revision: Revision,
+    funnel: Option<Arc<Counts>>,
+    campaigns: HashMap<Uuid, Arc<CampaignCounts>>,
+}
+
+/// The feed's newest position, which any node moves, and how many commands this one has carried out: on PostgreSQL its
+/// caller may ask before his change has its position.
+pub(crate) type Revision = (i64, u64);
+
+impl Kept {
+    /// What is known as of `now`; older numbers are forgotten.
+    fn at<T>(&self, now: Revision, look: impl FnOnce(&mut Numbers) -> T) -> T {
+        let mut numbers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if numbers.revision < now {
+            *numbers = Numbers { revision: now, ..Numbers::default() };
+        }
+        look(&mut numbers)
+    }
+
+    /// Keeps what was read for `now`, unless something changed meanwhile.
+    fn keep(&self, now: Revision, set: impl FnOnce(&mut Numbers)) {
+        let mut numbers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if numbers.revision == now {
+            set(&mut numbers);
+        }
+    }
+
+    pub async fn funnel(&self, db: &impl ConnectionTrait, now: Revision) -> Result<Arc<Counts>> {
+        if let Some(counts) = self.at(now, |numbers| numbers.funnel.clone()) {
+            return Ok(counts);
+        }
+        // `now` was taken before: what is read is at least as new.
+        let counts = Arc::new(counts(db).await?);
+        self.keep(now, |numbers| numbers.funnel = Some(counts.clone()));
+        Ok(counts)
+    }
+
+    pub fn known(&self, now: Revision, campaign: Uuid) -> Option<Arc<CampaignCounts>> {
+        self.at(now, |numbers| numbers.campaigns.get(&campaign).cloned())
+    }
+
+    pub async fn campaigns(
+        &self,
+        db: &impl ConnectionTrait,
+        now: Revision,
+        asked: &[Uuid],
+    ) -> Result<BTreeMap<Uuid, Arc<CampaignCounts>>> {
+        let mut found: BTreeMap<Uuid, Arc<CampaignCounts>> = self.at(now, |numbers| {
+            let known = |id: &Uuid| numbers.campaigns.get(id).map(|counts| (*id, counts.clone()));
+            asked.iter().filter_map(known).collect()
+        });
+        let missing: Vec<Uuid> = asked.iter().filter(|id| !found.contains_key(id)).copied().collect();
+        if !missing.is_empty() {
+            let read = campaigns(db, &missing).await?;
+            let read: Vec<(Uuid, Arc<CampaignCounts>)> =
+                read.into_iter().map(|(id, counts)| (id, Arc::new(counts))).collect();
+            self.keep(now, |numbers| numbers.campaigns.extend(read.iter().cloned()));
+            found.extend(read);
+        }
+        Ok(found)
+    }
+}
+
+async fn counts(db: &impl ConnectionTrait) -> Result<Counts> {
+    let sql = format!(
+        "SELECT {} FROM counter c WHERE c.family IN ('funnel', 'furthest', 'entered', 'closed')",
+        Row::COLUMNS
+    );
     let mut counts = Counts::default();
-    for Row { family, subject, metric, value } in fetch_all::<Row>(db, sql, vec![]).await? {
+    for Row { family, subject, metric, value } in fetch_all::<Row>(db, &sql, vec![]).await? {
         match (family.as_str(), StageKind::parse(&subject), CycleOutcome::parse(&subject)) {
             ("funnel", Some(stage), _) => {
                 if let Some(outcome) = CycleOutcome::parse(&metric) {
@@ -94,15 +168,11 @@ impl CampaignCounts {
 }
 
 /// Results of any number of campaigns in one statement. A campaign without results has zeros.
-pub async fn campaigns(
-    db: &impl ConnectionTrait,
-    campaigns: &[Uuid],
-) -> Result<BTreeMap<Uuid, CampaignCounts>> {
+async fn campaigns(db: &impl ConnectionTrait, campaigns: &[Uuid]) -> Result<BTreeMap<Uuid, CampaignCounts>> {
     let keys = dialect::texts(campaigns.iter().map(|campaign| campaign.simple().to_string()));
     let list = Dialect::of(db.get_database_backend()).text_list("$1");
-    let sql = format!(
-        "SELECT family, subject, metric, value FROM counter WHERE family = 'campaign' AND subject {list}"
-    );
+    let sql =
+        format!("SELECT {} FROM counter c WHERE c.family = 'campaign' AND c.subject {list}", Row::COLUMNS);
     let mut found: BTreeMap<Uuid, CampaignCounts> =
         campaigns.iter().map(|campaign| (*campaign, CampaignCounts::default())).collect();
     for Row { subject, metric, value, .. } in fetch_all::<Row>(db, &sql, vec![keys]).await? {

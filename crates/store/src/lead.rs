@@ -1,6 +1,7 @@
 //! Leads as they stand: journeys for the flows that change them, rows for the pages that show them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use handfast_domain::handoff::{Handoff, HandoffStatus, Packet};
 use handfast_domain::lead::{Cycle, Journey, Lead, Opportunity};
@@ -12,9 +13,8 @@ use uuid::Uuid;
 use crate::decode::{Place, closed, digest, json, small};
 use crate::dialect::{self, Dialect};
 use crate::error::Result;
-use crate::rows::fetch_all;
+use crate::rows::{Columns, Only, columns, fetch_all};
 
-#[derive(FromQueryResult)]
 pub(crate) struct LeadRow {
     pub id: Uuid,
     version: i64,
@@ -43,37 +43,61 @@ pub(crate) struct LeadRow {
     grey_slots: String,
 }
 
-/// The columns of a lead as `l`, in one place for every statement that reads leads.
-pub(crate) const LEAD: &str = "l.id, l.version, l.person, l.account, l.campaign, l.source, l.channel, l.captured_at, \
-    l.cycle, l.outcome, l.stage, l.furthest_stage, l.stage_version, l.entered_stage_at, l.work_state, l.owner, l.queue, \
-    l.priority, l.persona, l.fit, l.engagement, l.next_evaluation_at, l.recycle_on, l.suppressed, l.grey_slots";
+columns!("l": LeadRow {
+    id, version, person, account, campaign, source, channel, captured_at, cycle, outcome, stage, furthest_stage, stage_version, entered_stage_at, work_state, owner, queue, priority, persona, fit, engagement, next_evaluation_at, recycle_on, suppressed, grey_slots
+});
+
+/// The columns of a lead as `l`, for every statement that reads leads.
+pub(crate) const LEAD: &str = LeadRow::COLUMNS;
 
 /// A lead with the ids that its wrappers follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredLead {
-    pub lead: Lead,
+    pub lead: Arc<Lead>,
     pub person: Uuid,
 }
 
 impl LeadRow {
     pub(crate) fn decode(self) -> Result<StoredLead> {
+        self.decode_only(Only::ALL)
+    }
+
+    /// A field whose column was left out has its type's first value; nobody looks at it.
+    pub(crate) fn decode_only(self, only: Only) -> Result<StoredLead> {
         let id = self.id;
         let at = |column: &'static str| Place("lead", column, &id);
+        let left_out = |column: &str, text: &str| {
+            text.is_empty()
+                && Self::NAMES.iter().position(|name| *name == column).is_some_and(|n| !only.has(n))
+        };
+        let stage = |column: &'static str, text: &str| match left_out(column, text) {
+            true => Ok(StageKind::Anonymous),
+            false => closed(at(column), text, StageKind::parse),
+        };
         let lead = Lead {
             id,
             version: self.version,
             account: self.account,
             campaign: self.campaign,
             source: self.source,
-            channel: closed(at("channel"), &self.channel, Channel::parse)?,
+            channel: match left_out("channel", &self.channel) {
+                true => Channel::Other,
+                false => closed(at("channel"), &self.channel, Channel::parse)?,
+            },
             captured_at: Instant(self.captured_at),
             cycle: small(at("cycle"), self.cycle)?,
-            outcome: closed(at("outcome"), &self.outcome, CycleOutcome::parse)?,
-            stage: closed(at("stage"), &self.stage, StageKind::parse)?,
-            furthest_stage: closed(at("furthest_stage"), &self.furthest_stage, StageKind::parse)?,
+            outcome: match left_out("outcome", &self.outcome) {
+                true => CycleOutcome::Open,
+                false => closed(at("outcome"), &self.outcome, CycleOutcome::parse)?,
+            },
+            stage: stage("stage", &self.stage)?,
+            furthest_stage: stage("furthest_stage", &self.furthest_stage)?,
             stage_version: small(at("stage_version"), self.stage_version)?,
             entered_stage_at: Instant(self.entered_stage_at),
-            work_state: closed(at("work_state"), &self.work_state, WorkState::parse)?,
+            work_state: match left_out("work_state", &self.work_state) {
+                true => WorkState::Unrouted,
+                false => closed(at("work_state"), &self.work_state, WorkState::parse)?,
+            },
             owner: self.owner,
             queue: self.queue,
             priority: small(at("priority"), self.priority)?,
@@ -83,9 +107,12 @@ impl LeadRow {
             next_evaluation_at: self.next_evaluation_at.map(Instant),
             recycle_on: self.recycle_on,
             suppressed: self.suppressed,
-            grey_slots: json(at("grey_slots"), &self.grey_slots)?,
+            grey_slots: match left_out("grey_slots", &self.grey_slots) {
+                true => Default::default(),
+                false => json(at("grey_slots"), &self.grey_slots)?,
+            },
         };
-        Ok(StoredLead { lead, person: self.person })
+        Ok(StoredLead { lead: Arc::new(lead), person: self.person })
     }
 }
 
@@ -199,7 +226,7 @@ pub async fn journeys(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<BTreeMa
     }
     for StoredLead { lead, .. } in leads(db, ids).await? {
         let mut journey = Journey::blank(lead.id, lead.captured_at);
-        journey.lead = lead;
+        journey.lead = Arc::unwrap_or_clone(lead);
         found.insert(journey.lead.id, journey);
     }
     let ids = || vec![dialect::uuids(found.keys())];
@@ -326,100 +353,6 @@ pub struct Due {
 
 pub(crate) fn list(db: &impl ConnectionTrait) -> String {
     Dialect::of(db.get_database_backend()).uuid_list("$1")
-}
-
-/// How a page of leads is sorted; each has its index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeadSort {
-    /// Newest capture first.
-    Captured,
-    /// Within one stage: whoever entered it last first.
-    Board,
-}
-
-/// What a page of leads is narrowed to; all given conditions hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LeadFilter {
-    pub stages: Vec<StageKind>,
-    pub outcomes: Vec<CycleOutcome>,
-    pub owner: Option<Uuid>,
-    pub queue: Option<String>,
-    pub campaign: Option<Uuid>,
-    pub source: Option<String>,
-    pub persona: Option<String>,
-}
-
-/// A page of leads after, or before, a place in the order.
-#[derive(Clone, Debug)]
-pub struct LeadPage {
-    pub sort: LeadSort,
-    pub filter: LeadFilter,
-    /// (instant, id) of the neighbour of the page.
-    pub from: Option<(i64, Uuid)>,
-    pub backward: bool,
-    pub limit: i64,
-}
-
-/// Up to `limit` leads in the page's order; one more than was asked tells whether there are more.
-pub async fn page(db: &impl ConnectionTrait, page: &LeadPage) -> Result<Vec<StoredLead>> {
-    let column = match page.sort {
-        LeadSort::Captured => "l.captured_at",
-        LeadSort::Board => "l.entered_stage_at",
-    };
-    let mut where_ = Where::new(db);
-    let filter = &page.filter;
-    where_.texts("l.stage", filter.stages.iter().map(|stage| stage.as_str()));
-    where_.texts("l.outcome", filter.outcomes.iter().map(|outcome| outcome.as_str()));
-    where_.equals("l.owner", filter.owner);
-    where_.equals("l.queue", filter.queue.clone());
-    where_.equals("l.campaign", filter.campaign);
-    where_.equals("l.source", filter.source.clone());
-    where_.equals("l.persona", filter.persona.clone());
-    let (before, order) = if page.backward { (">", "ASC") } else { ("<", "DESC") };
-    if let Some((at, id)) = page.from {
-        let (a, b) = (where_.value(at), where_.value(id));
-        where_.and(format!("({column}, l.id) {before} ({a}, {b})"));
-    }
-    let limit = where_.value(page.limit);
-    let (conditions, values) = where_.finish();
-    let sql = format!(
-        "SELECT {LEAD} FROM lead l{conditions} ORDER BY {column} {order}, l.id {order} LIMIT {limit}"
-    );
-    let rows: Vec<LeadRow> = fetch_all(db, &sql, values).await?;
-    let mut leads = rows.into_iter().map(LeadRow::decode).collect::<Result<Vec<_>>>()?;
-    if page.backward {
-        leads.reverse();
-    }
-    Ok(leads)
-}
-
-/// Open leads of an owner, or of a queue, most important first.
-pub async fn work_queue(
-    db: &impl ConnectionTrait,
-    owner: Option<Uuid>,
-    queue: Option<&str>,
-    from: Option<(i64, Uuid)>,
-    limit: i64,
-) -> Result<Vec<StoredLead>> {
-    let mut where_ = Where::new(db);
-    where_.and("l.outcome = 'OPEN'".to_owned());
-    if owner.is_some() {
-        where_.and("l.owner IS NOT NULL".to_owned());
-    } else {
-        where_.and("l.queue IS NOT NULL".to_owned());
-    }
-    where_.equals("l.owner", owner);
-    where_.equals("l.queue", queue.map(str::to_owned));
-    if let Some((priority, id)) = from {
-        let (a, b) = (where_.value(priority), where_.value(id));
-        where_.and(format!("(l.priority, l.id) < ({a}, {b})"));
-    }
-    let limit = where_.value(limit);
-    let (conditions, values) = where_.finish();
-    let sql =
-        format!("SELECT {LEAD} FROM lead l{conditions} ORDER BY l.priority DESC, l.id DESC LIMIT {limit}");
-    let rows: Vec<LeadRow> = fetch_all(db, &sql, values).await?;
-    rows.into_iter().map(LeadRow::decode).collect()
 }
 
 /// A WHERE clause in the making; values are numbered as they come.

@@ -28,6 +28,7 @@ pub mod profile;
 pub mod rebuild;
 pub mod rows;
 pub mod secret;
+pub mod tail;
 pub mod timeline;
 pub mod token;
 pub mod touchpoint;
@@ -43,6 +44,9 @@ mod pool;
 mod postgres;
 mod sequencer;
 mod writer;
+
+/// The target of spans that tell where time goes.
+pub const SPANS: &str = "handfast_spans";
 
 pub use error::StoreError;
 pub use open::{OpenOptions, Store};

@@ -1,4 +1,5 @@
-//! Leads with the children that a caller wants: one statement for each kind of child, for any number of leads.
+//! Leads with what a caller wants of them: their parents by the statement that reads the leads, and one statement more for
+//! each kind of child, for any number of leads.
 
 use std::collections::BTreeMap;
 
@@ -6,18 +7,23 @@ use handfast_domain::clock::SlaClock;
 use handfast_domain::evaluation::Evaluation;
 use handfast_domain::handoff::{Handoff, Packet};
 use handfast_domain::lead::Cycle;
-use sea_orm::ConnectionTrait;
+use handfast_domain::stage::{CycleOutcome, StageKind};
+use sea_orm::{ConnectionTrait, DbErr, Value};
 use uuid::Uuid;
 
+use crate::dialect;
 use crate::error::Result;
-use crate::lead::StoredLead;
+use crate::lead::{LeadRow, StoredLead, Where, list};
 use crate::person::{Account, Person, Trait};
+use crate::rows::{Cells, Columns, Only, fetch_cells, fetch_cells_one};
 use crate::touchpoint::Touchpoint;
 use crate::{evaluation, lead, person, touchpoint};
 
-/// Which children to read; a limit of 0 means none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What to read of a lead and beside it; a limit of 0 means none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Want {
+    /// Columns of the lead itself.
+    pub lead: Only,
     pub person: bool,
     pub account: bool,
     pub touches: i64,
@@ -26,6 +32,30 @@ pub struct Want {
     pub traits: bool,
     pub handoff: bool,
     pub evaluations: i64,
+}
+
+impl Default for Want {
+    fn default() -> Want {
+        Want {
+            lead: Only::ALL,
+            person: false,
+            account: false,
+            touches: 0,
+            cycles: false,
+            clocks: false,
+            traits: false,
+            handoff: false,
+            evaluations: 0,
+        }
+    }
+}
+
+impl Want {
+    /// The columns of a lead with these names, with those that pages and parents need; all if one is not known.
+    pub fn lead_columns<'n>(names: impl IntoIterator<Item = &'n str>) -> Only {
+        const ALWAYS: [&str; 6] = ["id", "person", "account", "captured_at", "entered_stage_at", "priority"];
+        Only::of::<LeadRow>(ALWAYS.into_iter().chain(names))
+    }
 }
 
 /// A lead with what was read of it. `None` was not asked for.
@@ -44,74 +74,235 @@ pub struct LoadedLead {
     pub evaluation_limit: i64,
 }
 
+/// How a page of leads is sorted; each has its index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeadSort {
+    /// Newest capture first.
+    Captured,
+    /// Within one stage: whoever entered it last first.
+    Board,
+}
+
+/// What a page of leads is narrowed to; all given conditions hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeadFilter {
+    pub stages: Vec<StageKind>,
+    pub outcomes: Vec<CycleOutcome>,
+    pub owner: Option<Uuid>,
+    pub queue: Option<String>,
+    pub campaign: Option<Uuid>,
+    pub source: Option<String>,
+    pub persona: Option<String>,
+}
+
+/// A page of leads after, or before, a place in the order.
+#[derive(Clone, Debug)]
+pub struct LeadPage {
+    pub sort: LeadSort,
+    pub filter: LeadFilter,
+    /// (instant, id) of the neighbour of the page.
+    pub from: Option<(i64, Uuid)>,
+    pub backward: bool,
+    pub limit: i64,
+}
+
+/// Up to `limit` leads in the page's order; one more than was asked tells whether there are more.
+pub async fn page(db: &impl ConnectionTrait, page: &LeadPage, want: &Want) -> Result<Vec<LoadedLead>> {
+    let column = match page.sort {
+        LeadSort::Captured => "l.captured_at",
+        LeadSort::Board => "l.entered_stage_at",
+    };
+    let mut where_ = Where::new(db);
+    let filter = &page.filter;
+    where_.texts("l.stage", filter.stages.iter().map(|stage| stage.as_str()));
+    where_.texts("l.outcome", filter.outcomes.iter().map(|outcome| outcome.as_str()));
+    where_.equals("l.owner", filter.owner);
+    where_.equals("l.queue", filter.queue.clone());
+    where_.equals("l.campaign", filter.campaign);
+    where_.equals("l.source", filter.source.clone());
+    where_.equals("l.persona", filter.persona.clone());
+    let (before, order) = if page.backward { (">", "ASC") } else { ("<", "DESC") };
+    if let Some((at, id)) = page.from {
+        let (a, b) = (where_.value(at), where_.value(id));
+        where_.and(format!("({column}, l.id) {before} ({a}, {b})"));
+    }
+    let limit = where_.value(page.limit);
+    let (conditions, values) = where_.finish();
+    let rest = format!("{conditions} ORDER BY {column} {order}, l.id {order} LIMIT {limit}");
+    let mut leads = read(db, want, &rest, values).await?;
+    if page.backward {
+        leads.reverse();
+    }
+    children(db, leads, want).await
+}
+
+/// Open leads of an owner, or of a queue, most important first.
+pub async fn work_queue(
+    db: &impl ConnectionTrait,
+    owner: Option<Uuid>,
+    queue: Option<&str>,
+    from: Option<(i64, Uuid)>,
+    limit: i64,
+    want: &Want,
+) -> Result<Vec<LoadedLead>> {
+    let mut where_ = Where::new(db);
+    where_.and("l.outcome = 'OPEN'".to_owned());
+    if owner.is_some() {
+        where_.and("l.owner IS NOT NULL".to_owned());
+    } else {
+        where_.and("l.queue IS NOT NULL".to_owned());
+    }
+    where_.equals("l.owner", owner);
+    where_.equals("l.queue", queue.map(str::to_owned));
+    if let Some((priority, id)) = from {
+        let (a, b) = (where_.value(priority), where_.value(id));
+        where_.and(format!("(l.priority, l.id) < ({a}, {b})"));
+    }
+    let limit = where_.value(limit);
+    let (conditions, values) = where_.finish();
+    let rest = format!("{conditions} ORDER BY l.priority DESC, l.id DESC LIMIT {limit}");
+    children(db, read(db, want, &rest, values).await?, want).await
+}
+
+/// One lead by its id.
+pub async fn one(db: &impl ConnectionTrait, id: Uuid, want: &Want) -> Result<Option<LoadedLead>> {
+    let sql = format!("{} WHERE l.id = $1", select(want));
+    let row = fetch_cells_one(db, &sql, vec![id.into()], |cells| found(cells, want)).await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(children(db, vec![row.decode(want)?], want).await?.into_iter().next())
+}
+
+/// Leads by id, in no particular order; unknown ids are left out.
+pub async fn by_id(db: &impl ConnectionTrait, ids: &[Uuid], want: &Want) -> Result<Vec<LoadedLead>> {
+    if ids.is_empty() {
+        return Ok(vec![]);
+    }
+    let rest = format!(" WHERE l.id {}", list(db));
+    children(db, read(db, want, &rest, vec![dialect::uuids(ids)]).await?, want).await
+}
+
+/// A lead with those of its parents that are wanted.
+struct Found {
+    stored: StoredLead,
+    person: Option<Person>,
+    account: Option<Account>,
+}
+
+/// The same as it comes from the database.
+struct Row(LeadRow, Option<Person>, Option<Account>);
+
+impl Row {
+    fn decode(self, want: &Want) -> Result<Found> {
+        let Row(lead, person, account) = self;
+        Ok(Found { stored: lead.decode_only(want.lead)?, person, account })
+    }
+}
+
+/// Both parents are joined from the outside, so that the planner starts with the leads whatever it knows of the tables.
+fn select(want: &Want) -> String {
+    let (mut columns, mut tables) = (LeadRow::list(want.lead), "lead l".to_owned());
+    if want.person {
+        columns = format!("{columns}, {}", Person::COLUMNS);
+        tables.push_str(" LEFT JOIN person p ON p.id = l.person");
+    }
+    if want.account {
+        columns = format!("{columns}, {}", Account::COLUMNS);
+        tables.push_str(" LEFT JOIN account a ON a.id = l.account");
+    }
+    format!("SELECT {columns} FROM {tables}")
+}
+
+fn found(cells: &mut Cells<'_>, want: &Want) -> Result<Row, DbErr> {
+    let lead = LeadRow::read(cells, want.lead)?;
+    let person = if want.person { Person::read_joined(cells, Only::ALL)? } else { None };
+    let account = if want.account { Account::read_joined(cells, Only::ALL)? } else { None };
+    Ok(Row(lead, person, account))
+}
+
+async fn read(db: &impl ConnectionTrait, want: &Want, rest: &str, values: Vec<Value>) -> Result<Vec<Found>> {
+    let sql = format!("{}{rest}", select(want));
+    let rows = fetch_cells(db, &sql, values, |cells| found(cells, want)).await?;
+    rows.into_iter().map(|row| row.decode(want)).collect()
+}
+
+/// The same for leads that were read before; a lead may come more than once.
 pub async fn load(db: &impl ConnectionTrait, leads: Vec<StoredLead>, want: &Want) -> Result<Vec<LoadedLead>> {
-    let ids: Vec<Uuid> = leads.iter().map(|stored| stored.lead.id).collect();
-    let some = !ids.is_empty();
+    let order: Vec<Uuid> = leads.iter().map(|stored| stored.lead.id).collect();
+    let leads: BTreeMap<Uuid, StoredLead> = order.iter().copied().zip(leads).collect();
     let mut people = BTreeMap::new();
-    if want.person && some {
-        let keys: Vec<Uuid> = leads.iter().map(|stored| stored.person).collect();
+    if want.person && !leads.is_empty() {
+        let keys: Vec<Uuid> = leads.values().map(|stored| stored.person).collect();
         people.extend(person::people(db, &keys).await?.into_iter().map(|person| (person.id, person)));
     }
     let mut accounts = BTreeMap::new();
-    if want.account && some {
-        let keys: Vec<Uuid> = leads.iter().filter_map(|stored| stored.lead.account).collect();
+    if want.account && !leads.is_empty() {
+        let keys: Vec<Uuid> = leads.values().filter_map(|stored| stored.lead.account).collect();
         accounts.extend(person::accounts(db, &keys).await?.into_iter().map(|account| (account.id, account)));
     }
-    let touches = match want.touches > 0 && some {
+    let found = |stored: StoredLead| Found {
+        person: people.get(&stored.person).cloned(),
+        account: stored.lead.account.and_then(|account| accounts.get(&account).cloned()),
+        stored,
+    };
+    let loaded = children(db, leads.into_values().map(found).collect(), want).await?;
+    let loaded: BTreeMap<Uuid, LoadedLead> =
+        loaded.into_iter().map(|one| (one.stored.lead.id, one)).collect();
+    Ok(order.iter().filter_map(|id| loaded.get(id).cloned()).collect())
+}
+
+async fn children(db: &impl ConnectionTrait, leads: Vec<Found>, want: &Want) -> Result<Vec<LoadedLead>> {
+    let ids: Vec<Uuid> = leads.iter().map(|found| found.stored.lead.id).collect();
+    let some = !ids.is_empty();
+    let mut touches = match want.touches > 0 && some {
         true => {
             grouped(touchpoint::newest(db, &ids, want.touches).await?, |touch| touch.lead.unwrap_or_default())
         }
         false => BTreeMap::new(),
     };
-    let cycles = match want.cycles && some {
+    let mut cycles = match want.cycles && some {
         true => grouped(lead::cycles(db, &ids).await?, |(lead, _)| *lead),
         false => BTreeMap::new(),
     };
-    let clocks = match want.clocks && some {
+    let mut clocks = match want.clocks && some {
         true => grouped(lead::clocks(db, &ids).await?, |(lead, _)| *lead),
         false => BTreeMap::new(),
     };
-    let traits = match want.traits && some {
+    let mut traits = match want.traits && some {
         true => grouped(person::traits(db, &ids).await?, |one| one.lead),
         false => BTreeMap::new(),
     };
-    let handoffs = match want.handoff && some {
+    let mut handoffs = match want.handoff && some {
         true => grouped(lead::handoffs(db, &ids).await?, |(lead, ..)| *lead),
         false => BTreeMap::new(),
     };
-    let evaluations = match want.evaluations > 0 && some {
+    let mut evaluations = match want.evaluations > 0 && some {
         true => grouped(evaluation::newest(db, &ids, want.evaluations).await?, |one| one.lead),
         false => BTreeMap::new(),
     };
-    let second =
-        |list: Option<&Vec<(Uuid, SlaClock)>>| list.map(|l| l.iter().map(|(_, one)| one.clone()).collect());
-    let wrap = |stored: StoredLead| {
+    let wrap = |Found { stored, person, account }: Found| {
         let id = stored.lead.id;
         LoadedLead {
-            person: people.get(&stored.person).cloned(),
-            account: stored.lead.account.and_then(|account| accounts.get(&account).cloned()),
-            touches: (want.touches > 0).then(|| touches.get(&id).cloned().unwrap_or_default()),
+            person,
+            account,
+            touches: (want.touches > 0).then(|| touches.remove(&id).unwrap_or_default()),
             touch_limit: want.touches,
-            cycles: want.cycles.then(|| {
-                cycles
-                    .get(&id)
-                    .map(|list| list.iter().map(|(_, cycle)| cycle.clone()).collect())
-                    .unwrap_or_default()
-            }),
-            clocks: want.clocks.then(|| second(clocks.get(&id)).unwrap_or_default()),
-            traits: want.traits.then(|| traits.get(&id).cloned().unwrap_or_default()),
+            cycles: want.cycles.then(|| second(cycles.remove(&id))),
+            clocks: want.clocks.then(|| second(clocks.remove(&id))),
+            traits: want.traits.then(|| traits.remove(&id).unwrap_or_default()),
             handoff: want.handoff.then(|| {
-                handoffs
-                    .get(&id)
-                    .and_then(|list| list.first())
-                    .map(|(_, state, packet)| (state.clone(), packet.clone()))
+                let newest = handoffs.remove(&id).and_then(|list| list.into_iter().next());
+                newest.map(|(_, state, packet)| (state, packet))
             }),
-            evaluations: (want.evaluations > 0).then(|| evaluations.get(&id).cloned().unwrap_or_default()),
+            evaluations: (want.evaluations > 0).then(|| evaluations.remove(&id).unwrap_or_default()),
             evaluation_limit: want.evaluations,
             stored,
         }
     };
     Ok(leads.into_iter().map(wrap).collect())
+}
+
+fn second<T>(rows: Option<Vec<(Uuid, T)>>) -> Vec<T> {
+    rows.unwrap_or_default().into_iter().map(|(_, row)| row).collect()
 }
 
 fn grouped<T>(rows: Vec<T>, lead: impl Fn(&T) -> Uuid) -> BTreeMap<Uuid, Vec<T>> {

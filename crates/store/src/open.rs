@@ -9,6 +9,7 @@ use crate::{
     error::{Result, StoreError},
     feed::{self, EventFilter, EventPage},
     files::{self, LockFile},
+    funnel::{CampaignCounts, Counts, Kept, Revision},
     lease::Lease,
     migrations,
     pool::{self, Deadline},
@@ -16,6 +17,7 @@ use crate::{
     rows::{execute, fetch_value},
     secret::{Purpose, RootSecret, random},
     sequencer::{self, Sequencer},
+    tail::Tail,
     tx::Tx,
     writer::{Message, Writer},
 };
@@ -23,11 +25,17 @@ use futures_util::future::BoxFuture;
 use handfast_domain::digest::Digest;
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tracing::Instrument;
+use uuid::Uuid;
 
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
@@ -75,6 +83,10 @@ struct Shared {
     reports: DatabaseConnection,
     head: watch::Receiver<i64>,
     leads: watch::Receiver<bool>,
+    /// Commands that were carried out here.
+    commits: Arc<AtomicU64>,
+    numbers: Kept,
+    tail: Tail,
     secret: RootSecret,
     cursors: Cursors,
     blobs: Blobs,
@@ -133,6 +145,7 @@ impl Store {
         let feed_head = feed::load_head(&connection).await?;
         let (publish, head) = watch::channel(feed_head.position);
         let (queue, inbox) = mpsc::channel(QUEUE);
+        let commits = Arc::<AtomicU64>::default();
         let writer = Writer {
             database,
             connection,
@@ -141,6 +154,7 @@ impl Store {
             publish,
             deadline,
             limit: options.command_limit,
+            commits: commits.clone(),
             lock: lock.clone(),
         };
         tokio::spawn(writer.run(inbox));
@@ -148,7 +162,22 @@ impl Store {
         let engine = Engine::Sqlite { queue };
         // The lock on the directory lets one process in: it leads.
         let (_, leads) = watch::channel(true);
-        let shared = Shared { dir, engine, read, reports, head, leads, secret, cursors, blobs, lock };
+        let (numbers, tail) = (Kept::default(), Tail::default());
+        let shared = Shared {
+            dir,
+            engine,
+            read,
+            reports,
+            head,
+            leads,
+            commits,
+            numbers,
+            tail,
+            secret,
+            cursors,
+            blobs,
+            lock,
+        };
         Ok(Store { shared: Arc::new(shared) })
     }
 
@@ -195,10 +224,27 @@ impl Store {
         };
         let (close, closing) = oneshot::channel();
         tokio::spawn(sequencer.run(closing));
-        let writers = Writers::new(write, schema, options.command_limit, committed);
+        let commits = Arc::<AtomicU64>::default();
+        let blobs = blobs.shared(write.clone());
+        let writers = Writers::new(write, schema, options.command_limit, committed, commits.clone());
         let cursors = Cursors::new(secret.subkey(Purpose::Cursors), epoch);
         let engine = Engine::Postgres { writers, sequencer: Mutex::new(Some(close)) };
-        let shared = Shared { dir, engine, read, reports, head, leads, secret, cursors, blobs, lock };
+        let (numbers, tail) = (Kept::default(), Tail::default());
+        let shared = Shared {
+            dir,
+            engine,
+            read,
+            reports,
+            head,
+            leads,
+            commits,
+            numbers,
+            tail,
+            secret,
+            cursors,
+            blobs,
+            lock,
+        };
         Ok(Store { shared: Arc::new(shared) })
     }
 
@@ -261,7 +307,8 @@ impl Store {
                 })?;
             }
         }
-        let ended = result.await.map_err(|_| E::from(StoreError::Closed))?;
+        let span = tracing::debug_span!(target: crate::SPANS, "write");
+        let ended = result.instrument(span).await.map_err(|_| E::from(StoreError::Closed))?;
         let word = if ended.is_ok() { "ok" } else { "undone" };
         metrics::counter!("handfast_writes_total", "result" => word).increment(1);
         metrics::histogram!("handfast_write_seconds").record(began.elapsed());
@@ -276,6 +323,11 @@ impl Store {
     /// A small pool of its own for aggregates, so that they cannot starve the other queries.
     pub fn reports(&self) -> &DatabaseConnection {
         &self.shared.reports
+    }
+
+    /// Whether other processes may work on the same workspace.
+    pub fn is_shared(&self) -> bool {
+        self.dialect() == Dialect::Postgres
     }
 
     pub fn dialect(&self) -> Dialect {
@@ -309,7 +361,26 @@ impl Store {
     /// Up to `limit` events after `position` that pass `filter`, in order.
     pub async fn events_after(&self, position: i64, limit: usize, filter: &EventFilter) -> Result<EventPage> {
         let head = *self.shared.head.borrow();
-        feed::events_after(self.read(), position, head, limit, filter).await
+        self.shared.tail.events_after(self.read(), position, head, limit, filter).await
+    }
+
+    /// Where leads stand, from counters that each change keeps. Between changes nothing is read.
+    pub async fn funnel(&self) -> Result<Arc<Counts>> {
+        self.shared.numbers.funnel(self.read(), self.revision()).await
+    }
+
+    /// Results of any number of campaigns, by one statement for those that are not known. Between changes nothing is read.
+    pub async fn campaign_results(&self, campaigns: &[Uuid]) -> Result<BTreeMap<Uuid, Arc<CampaignCounts>>> {
+        self.shared.numbers.campaigns(self.read(), self.revision(), campaigns).await
+    }
+
+    /// Results of a campaign that were read since the last change.
+    pub fn known_results(&self, campaign: Uuid) -> Option<Arc<CampaignCounts>> {
+        self.shared.numbers.known(self.revision(), campaign)
+    }
+
+    fn revision(&self) -> Revision {
+        (*self.shared.head.borrow(), self.shared.commits.load(Ordering::Acquire))
     }
 
     /// Reads the whole log and checks its hash chain; `progress` gets (rows checked, rows in all).

@@ -11,11 +11,11 @@ use crate::change::json;
 use crate::dialect::{self, Dialect};
 use crate::error::Result;
 use crate::lead::list;
-use crate::rows::{execute, fetch_all, insert_new_rows, insert_rows, upsert_rows};
+use crate::rows::{columns, execute, fetch_all, insert_new_rows, insert_rows, upsert_rows};
 use crate::tx::Tx;
 
 /// A person with contact data. E-mails are lower-case, phones in E.164.
-#[derive(Clone, Debug, Default, PartialEq, Eq, FromQueryResult)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Person {
     pub id: Uuid,
     pub name: Option<String>,
@@ -29,7 +29,7 @@ pub struct Person {
     pub created_at: i64,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, FromQueryResult)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
     pub id: Uuid,
     pub name: String,
@@ -61,23 +61,22 @@ pub struct Trait {
     pub observed_at: Instant,
 }
 
-const PERSON: &str =
-    "p.id, p.name, p.email, p.phone, p.title, p.seniority, p.department, p.country, p.consent, p.created_at";
-const ACCOUNT: &str = "a.id, a.name, a.domain, a.industry, a.employees, a.annual_revenue, a.country, a.region, a.incumbent, a.created_at";
+columns!("p": Person { id, name, email, phone, title, seniority, department, country, consent, created_at });
+columns!("a": Account { id, name, domain, industry, employees, annual_revenue, country, region, incumbent, created_at });
 
 pub async fn people(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Person>> {
-    let sql = format!("SELECT {PERSON} FROM person p WHERE p.id {}", list(db));
+    let sql = format!("SELECT {} FROM person p WHERE p.id {}", Person::COLUMNS, list(db));
     fetch_all(db, &sql, vec![dialect::uuids(ids)]).await
 }
 
 pub async fn accounts(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Account>> {
-    let sql = format!("SELECT {ACCOUNT} FROM account a WHERE a.id {}", list(db));
+    let sql = format!("SELECT {} FROM account a WHERE a.id {}", Account::COLUMNS, list(db));
     fetch_all(db, &sql, vec![dialect::uuids(ids)]).await
 }
 
 pub async fn accounts_by_domain(db: &impl ConnectionTrait, domains: &[String]) -> Result<Vec<Account>> {
     let texts = Dialect::of(db.get_database_backend()).text_list("$1");
-    let sql = format!("SELECT {ACCOUNT} FROM account a WHERE a.domain {texts}");
+    let sql = format!("SELECT {} FROM account a WHERE a.domain {texts}", Account::COLUMNS);
     fetch_all(db, &sql, vec![dialect::texts(domains)]).await
 }
 

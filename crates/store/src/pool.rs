@@ -149,7 +149,7 @@ fn common(sqlite: SqliteConnectOptions, database: &Path) -> SqliteConnectOptions
 }
 
 fn read_only(sqlite: SqliteConnectOptions) -> SqliteConnectOptions {
-    sqlite.read_only(true).pragma("query_only", "ON").pragma("cache_size", "-4096")
+    sqlite.read_only(true).pragma("query_only", "ON").pragma("cache_size", "-2048")
 }
 
 fn millis(duration: Duration) -> u64 {

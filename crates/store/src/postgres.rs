@@ -12,7 +12,13 @@ use crate::{
 };
 use handfast_domain::digest::Digest;
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, TransactionTrait};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -114,6 +120,8 @@ pub(crate) struct Writers {
     pub limit: Duration,
     /// Wakes the sequencer.
     pub committed: Arc<Notify>,
+    /// Counts them.
+    commits: Arc<AtomicU64>,
     places: Arc<Semaphore>,
 }
 
@@ -123,8 +131,9 @@ impl Writers {
         schema: String,
         limit: Duration,
         committed: Arc<Notify>,
+        commits: Arc<AtomicU64>,
     ) -> Writers {
-        Writers { connections, schema, limit, committed, places: Arc::new(Semaphore::new(QUEUE)) }
+        Writers { connections, schema, limit, committed, commits, places: Arc::new(Semaphore::new(QUEUE)) }
     }
 
     /// Starts the command in a task of its own: it happens even if the caller stops waiting.
@@ -147,6 +156,7 @@ impl Writers {
         match command.run(&tx, self.limit).await {
             Ok(ack) => {
                 let ended = commit(tx.into_connection()).await;
+                self.commits.fetch_add(1, Ordering::Release);
                 self.committed.notify_one();
                 ack(ended);
             }

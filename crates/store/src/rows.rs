@@ -4,6 +4,7 @@ use crate::{
     dialect::Dialect,
     error::{Result, StoreError},
 };
+use sea_orm::sqlx::{self, Column as _, Decode, Postgres, Row as _, Sqlite, Type};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult, Statement, Value};
 use std::cell::Cell;
 use uuid::Uuid;
@@ -75,6 +76,30 @@ pub async fn fetch_all<T: FromQueryResult>(
     rows.iter().map(|row| decode(row, sql)).collect()
 }
 
+/// Rows whose columns depend on what was asked for.
+pub(crate) async fn fetch_cells<T>(
+    db: &impl ConnectionTrait,
+    sql: &str,
+    values: Vec<Value>,
+    read: impl Fn(&mut Cells<'_>) -> Result<T, DbErr>,
+) -> Result<Vec<T>> {
+    let rows = db.query_all_raw(statement(db, sql, values)).await?;
+    rows.iter().map(|row| read(&mut Cells::of(row)).map_err(|error| undecodable(row, sql, error))).collect()
+}
+
+/// The first of such rows, if there is one. The driver of SQLite wakes the caller for each row and for the end of them: who
+/// asks for one row is woken once.
+pub(crate) async fn fetch_cells_one<T>(
+    db: &impl ConnectionTrait,
+    sql: &str,
+    values: Vec<Value>,
+    read: impl Fn(&mut Cells<'_>) -> Result<T, DbErr>,
+) -> Result<Option<T>> {
+    let row = db.query_one_raw(statement(db, sql, values)).await?;
+    let read = |row: &QueryResult| read(&mut Cells::of(row)).map_err(|error| undecodable(row, sql, error));
+    row.as_ref().map(read).transpose()
+}
+
 /// The first row, if there is one.
 pub async fn fetch_one<T: FromQueryResult>(
     db: &impl ConnectionTrait,
@@ -94,6 +119,145 @@ pub async fn fetch_value<T: sea_orm::TryGetable>(
     match db.query_one_raw(statement(db, sql, values)).await? {
         Some(row) => row.try_get_by_index(0).map(Some).map_err(|error| undecodable(&row, sql, error)),
         None => Ok(None),
+    }
+}
+
+/// A row that is read by position, for reads that are hot: a name costs a look-up for each cell, and a null a text. Cells
+/// cost more than their row, so that those which nobody asked for can be left out.
+pub(crate) trait Columns: Sized {
+    const ALIAS: &'static str;
+    /// In the order of the fields.
+    const NAMES: &'static [&'static str];
+
+    /// Fields whose columns were left out are empty.
+    fn read(cells: &mut Cells<'_>, only: Only) -> Result<Self, DbErr>;
+
+    /// Of a table that was joined and may have no row; its first column is its key.
+    fn read_joined(cells: &mut Cells<'_>, only: Only) -> Result<Option<Self>, DbErr> {
+        if cells.is_null()? {
+            cells.at += only.count(Self::NAMES.len());
+            return Ok(None);
+        }
+        Self::read(cells, only).map(Some)
+    }
+
+    /// For the list of a SELECT.
+    fn list(only: Only) -> String {
+        let mut list = String::new();
+        for (_, name) in Self::NAMES.iter().enumerate().filter(|(at, _)| only.has(*at)) {
+            let comma = if list.is_empty() { "" } else { ", " };
+            list.extend([comma, Self::ALIAS, ".", name]);
+        }
+        list
+    }
+}
+
+/// Which columns of a table, by their places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Only(u64);
+
+impl Only {
+    pub const ALL: Only = Only(u64::MAX);
+    const NONE: Only = Only(0);
+
+    /// The columns with these names; all of them if one is not known.
+    pub(crate) fn of<T: Columns>(names: impl IntoIterator<Item = impl AsRef<str>>) -> Only {
+        let place = |name: &str| T::NAMES.iter().position(|known| *known == name);
+        let set = |Only(set): Only, name: &str| place(name).map(|at| Only(set | 1 << at));
+        let mut names = names.into_iter();
+        names.try_fold(Only::NONE, |only, name| set(only, name.as_ref())).unwrap_or(Only::ALL)
+    }
+
+    pub(crate) fn has(self, at: usize) -> bool {
+        self.0 & (1 << at) != 0
+    }
+
+    fn count(self, of: usize) -> usize {
+        (0..of).filter(|at| self.has(*at)).count()
+    }
+}
+
+/// Gives a row its columns, in the order of its fields: `columns!("l": LeadRow { id, version })`.
+macro_rules! columns {
+    ($alias:literal: $row:ident { $first:ident $(, $rest:ident)* $(,)? }) => {
+        impl $crate::rows::Columns for $row {
+            const ALIAS: &'static str = $alias;
+            const NAMES: &'static [&'static str] = &[stringify!($first) $(, stringify!($rest))*];
+
+            fn read(cells: &mut $crate::rows::Cells<'_>, only: $crate::rows::Only) -> Result<Self, sea_orm::DbErr> {
+                let mut at = 0..;
+                Ok($row {
+                    $first: cells.take_if(only, &mut at)?,
+                    $($rest: cells.take_if(only, &mut at)?,)*
+                })
+            }
+        }
+
+        impl $row {
+            /// All columns, for the list of a SELECT.
+            pub(crate) const COLUMNS: &'static str =
+                concat!($alias, ".", stringify!($first) $(, ", ", $alias, ".", stringify!($rest))*);
+        }
+
+        impl sea_orm::FromQueryResult for $row {
+            fn from_query_result(row: &sea_orm::QueryResult, _: &str) -> Result<Self, sea_orm::DbErr> {
+                let cells = &mut $crate::rows::Cells::of(row);
+                <$row as $crate::rows::Columns>::read(cells, $crate::rows::Only::ALL)
+            }
+        }
+    };
+}
+pub(crate) use columns;
+
+/// The cells of a row, taken from left to right.
+pub(crate) struct Cells<'r> {
+    row: &'r QueryResult,
+    at: usize,
+}
+
+/// What both databases know.
+pub(crate) trait Known:
+    for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>
+{
+}
+
+impl<T> Known for T where
+    T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>
+{
+}
+
+impl<'r> Cells<'r> {
+    pub fn of(row: &'r QueryResult) -> Cells<'r> {
+        Cells { row, at: 0 }
+    }
+
+    /// The next cell, if it was asked for.
+    pub fn take_if<T: Known + Default>(
+        &mut self,
+        only: Only,
+        at: &mut std::ops::RangeFrom<usize>,
+    ) -> Result<T, DbErr> {
+        match at.next() {
+            Some(at) if only.has(at) => self.take(),
+            _ => Ok(T::default()),
+        }
+    }
+
+    pub fn take<T: Known>(&mut self) -> Result<T, DbErr> {
+        let at = self.at;
+        self.at += 1;
+        let (cell, name) = match (self.row.try_as_sqlite_row(), self.row.try_as_pg_row()) {
+            (Some(row), _) => (row.try_get(at), row.columns().get(at).map(|column| column.name())),
+            (None, Some(row)) => (row.try_get(at), row.columns().get(at).map(|column| column.name())),
+            (None, None) => return Err(DbErr::Type("a row of a third database".to_owned())),
+        };
+        cell.map_err(|error: sqlx::Error| DbErr::Type(format!("`{}`: {error}", name.unwrap_or("?"))))
+    }
+
+    /// Whether the next cell is empty.
+    fn is_null(&self) -> Result<bool, DbErr> {
+        let next = Cells { row: self.row, at: self.at }.take::<Option<Uuid>>();
+        next.map(|cell| cell.is_none())
     }
 }
 

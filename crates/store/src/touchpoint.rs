@@ -14,7 +14,7 @@ use crate::dialect::{self, Dialect};
 use crate::error::Result;
 use crate::lead::list;
 use crate::person::ExternalRef;
-use crate::rows::{execute, fetch_all, insert_new_rows, upsert_rows};
+use crate::rows::{columns, execute, fetch_all, insert_new_rows, upsert_rows};
 use crate::tx::Tx;
 
 /// One touch of a lead, or of a visitor who has no name yet.
@@ -33,7 +33,6 @@ pub struct Touchpoint {
     pub external: Option<ExternalRef>,
 }
 
-#[derive(FromQueryResult)]
 struct Row {
     id: Uuid,
     lead: Option<Uuid>,
@@ -69,8 +68,9 @@ impl Row {
     }
 }
 
-const TOUCHPOINT: &str = "t.id, t.lead, t.anonymous_id, t.campaign, t.channel, t.source, t.medium, t.content, \
-    t.occurred_at, t.received_at, t.system, t.external_id";
+columns!("t": Row { id, lead, anonymous_id, campaign, channel, source, medium, content, occurred_at, received_at, system, external_id });
+
+const TOUCHPOINT: &str = Row::COLUMNS;
 
 #[derive(FromQueryResult)]
 struct EngagementRow {
@@ -198,12 +198,8 @@ pub async fn visits(db: &impl ConnectionTrait, visitors: &[String]) -> Result<Ve
 
 /// The newest touches of each lead: one statement, the limit inside.
 pub async fn newest(db: &impl ConnectionTrait, leads: &[Uuid], per_lead: i64) -> Result<Vec<Touchpoint>> {
-    let sql = format!(
-        "SELECT id, lead, anonymous_id, campaign, channel, source, medium, content, occurred_at, received_at, system, \
-         external_id FROM (SELECT {TOUCHPOINT}, row_number() OVER (PARTITION BY t.lead ORDER BY t.occurred_at DESC, t.id DESC) AS rank \
-         FROM touchpoint t WHERE t.lead {}) ranked WHERE rank <= $2 ORDER BY lead, occurred_at DESC, id DESC",
-        list(db)
-    );
+    let newest = Dialect::of(db.get_database_backend()).newest_of_each("touchpoint", "occurred_at");
+    let sql = format!("SELECT {TOUCHPOINT} FROM {newest} ORDER BY t.lead, t.occurred_at DESC, t.id DESC");
     let rows: Vec<Row> = fetch_all(db, &sql, vec![dialect::uuids(leads), per_lead.into()]).await?;
     rows.into_iter().map(Row::decode).collect()
 }

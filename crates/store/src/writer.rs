@@ -15,7 +15,10 @@ use sea_orm::{
 use std::{
     collections::VecDeque,
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::{
@@ -43,6 +46,8 @@ pub(crate) struct Writer {
     pub publish: watch::Sender<i64>,
     pub deadline: Deadline,
     pub limit: Duration,
+    /// Counts the groups that were committed.
+    pub commits: Arc<AtomicU64>,
     /// Held until the last write is done, whoever dropped the store.
     pub lock: Arc<LockFile>,
 }
@@ -161,7 +166,9 @@ impl Writer {
     }
 
     async fn commit(&mut self, outer: DatabaseTransaction, head: FeedHead, acks: Vec<Ack>) -> Result<()> {
-        match outer.commit().await {
+        let ended = outer.commit().await;
+        self.commits.fetch_add(1, Ordering::Release);
+        match ended {
             Ok(()) => {
                 self.set_head(head);
                 acks.into_iter().for_each(|ack| ack(Ok(())));

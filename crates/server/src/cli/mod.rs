@@ -5,7 +5,7 @@ mod demo;
 mod import;
 mod offline;
 mod plugin;
-mod serve;
+pub mod serve;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

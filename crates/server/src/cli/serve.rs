@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use axum::Router;
 use clap::Args;
 use tokio::net::TcpListener;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 use super::client::CliError;
 use super::{DataArgs, runtime};
@@ -60,6 +62,7 @@ pub struct Running {
     served: tokio::task::JoinHandle<()>,
     timers: tokio::task::JoinHandle<()>,
     imports: tokio::task::JoinHandle<()>,
+    follower: tokio::task::JoinHandle<()>,
 }
 
 /// Binds, starts the timers and what an earlier process left unfinished, and answers requests.
@@ -74,18 +77,23 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
     let first_token = flows::token::bootstrap(&app).await.map_err(failed)?;
     flows::resume(&app).await.map_err(failed)?;
     let lifecycle = Lifecycle::new();
-    let schema = crate::graphql::schema(app.clone());
     let counts = telemetry::install().map_err(|error| CliError::Failed(format!("metrics: {error}")))?;
     let routes = http::blob::routes(app.clone()).merge(telemetry::routes(app.clone(), counts));
-    let clock = app.clock.clone();
-    let router =
-        http::router(schema, Tokens(app.clone()), clock, lifecycle.clone(), config.edge.clone(), routes);
+    let router = router(&app, config, lifecycle.clone(), routes);
     let served =
         tokio::spawn(http::serve(listener, router, lifecycle.clone(), config.edge.connection.clone()));
     let timers = tokio::spawn(flows::timers::run(app.clone(), config.server.timer_interval_ms));
     let imports = tokio::spawn(flows::import::run(app.clone()));
+    let follower = tokio::spawn(flows::follow::run(app.clone()));
     lifecycle.ready();
-    Ok(Running { app, address, lifecycle, first_token, served, timers, imports })
+    Ok(Running { app, address, lifecycle, first_token, served, timers, imports, follower })
+}
+
+/// The API of a running product, with routes beside it.
+pub fn router(app: &App, config: &Config, lifecycle: Lifecycle, beside: Router) -> Router {
+    let schemas = crate::graphql::schemas(app.clone());
+    let (tokens, clock) = (Tokens::new(app.clone()), app.clock.clone());
+    http::router(schemas, tokens, clock, lifecycle, config.edge.clone(), beside)
 }
 
 impl Running {
@@ -103,6 +111,7 @@ impl Running {
         }
         self.timers.abort();
         self.imports.abort();
+        self.follower.abort();
         self.app.store.close().await;
     }
 }
@@ -132,7 +141,12 @@ pub async fn stop_signal() {
 pub fn init_log(config: &LogConfig) -> Result<(), CliError> {
     let filter = tracing_subscriber::EnvFilter::try_new(&config.level)
         .map_err(|error| CliError::Usage(format!("log.level {:?}: {error}", config.level)))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let (filter, ends) = match config.spans {
+        true => (filter.add_directive(telemetry::spans()), FmtSpan::CLOSE),
+        false => (filter, FmtSpan::NONE),
+    };
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_span_events(ends).with_writer(std::io::stderr);
     let done = match config.format {
         LogFormat::Human => builder.with_ansi(std::env::var_os("NO_COLOR").is_none()).try_init(),
         LogFormat::Json => builder.json().try_init(),

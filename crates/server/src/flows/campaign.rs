@@ -1,5 +1,7 @@
 //! Campaigns: created and edited by marketing. Their results are computed, never typed in.
 
+use std::sync::Arc;
+
 use handfast_domain::event::{Fact, StreamKind};
 use handfast_domain::refused::{RefusalCode, Refused};
 use handfast_domain::stage::{Channel, Side};
@@ -56,31 +58,27 @@ pub async fn update(app: &App, ask: &Ask<'_>, id: Uuid, edit: CampaignEdit) -> R
 }
 
 /// The key is what imports and integrations know; people follow the id.
-pub fn find(app: &App, id: Option<Uuid>, key: Option<&str>) -> Option<Campaign> {
+pub fn find(app: &App, id: Option<Uuid>, key: Option<&str>) -> Option<Arc<Campaign>> {
     let workspace = app.workspace();
     let by_id = id.and_then(|id| workspace.campaign(id));
     by_id.or_else(|| key.and_then(|key| workspace.campaign_by_key(key))).cloned()
 }
 
 /// Campaigns by their creation, the newest first, from the workspace in memory; backward the ones before a place.
-pub fn page(app: &App, from: Option<(i64, Uuid)>, backward: bool, limit: i64) -> Vec<Campaign> {
+pub fn page(app: &App, from: Option<(i64, Uuid)>, backward: bool, limit: i64) -> Vec<Arc<Campaign>> {
     let workspace = app.workspace();
-    let place = |campaign: &Campaign| (campaign.created_at.ms(), campaign.id);
-    let mut all: Vec<&Campaign> = workspace.campaigns.iter().collect();
-    all.sort_by_key(|campaign| std::cmp::Reverse(place(campaign)));
+    let all = &workspace.campaigns.newest;
     let limit = usize::try_from(limit).unwrap_or(0);
-    let wanted = |campaign: &&&Campaign| match from {
-        Some(from) if backward => place(campaign) > from,
-        Some(from) => place(campaign) < from,
-        None => true,
-    };
-    let mut found: Vec<Campaign> = all.iter().filter(wanted).map(|campaign| (*campaign).clone()).collect();
-    if backward {
-        found.drain(..found.len().saturating_sub(limit));
-    } else {
-        found.truncate(limit);
+    let newer_than = |from| all.partition_point(|campaign| (campaign.created_at.ms(), campaign.id) > from);
+    let not_older_than =
+        |from| all.partition_point(|campaign| (campaign.created_at.ms(), campaign.id) >= from);
+    match (backward, from) {
+        (false, from) => all[from.map_or(0, not_older_than)..].iter().take(limit).cloned().collect(),
+        (true, from) => {
+            let before = &all[..from.map_or(all.len(), newer_than)];
+            before[before.len().saturating_sub(limit)..].to_vec()
+        }
     }
-    found
 }
 
 enum What {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::BoxFuture;
 use handfast_domain::change::Change;
 use handfast_domain::digest::Digest;
-use handfast_domain::event::{Actor, Body, Event, Fact, StreamKind};
+use handfast_domain::event::{Actor, Body, Event, Fact, SetupNoun, StreamKind};
 use handfast_domain::stage::Cause;
 use handfast_domain::time::Instant;
 use handfast_store::change::{Conflict, NewLead};
@@ -252,6 +252,13 @@ impl App {
             recorded_at: now,
             body: Body { actor, cause: Cause::Setup, charter, cycle: None, fact },
         }
+    }
+}
+
+impl App {
+    /// A part of the set-up changed: other nodes of the workspace take it up from the log.
+    pub fn setup_changed(&self, actor: Actor, noun: SetupNoun, id: Uuid) -> Event {
+        self.fact(actor, StreamKind::Setup, id, Fact::SetupChanged { noun, id })
     }
 }
 

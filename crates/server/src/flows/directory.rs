@@ -7,6 +7,7 @@ use handfast_domain::field::{CATALOGUE, Kind, TraitKinds};
 use handfast_domain::refused::{RefusalCode, Refused};
 use handfast_domain::stage::Side;
 use handfast_store::Tx;
+use handfast_store::change::append_fact;
 use handfast_store::directory::{self as rows, Noun, TraitDefinition};
 use uuid::Uuid;
 
@@ -284,11 +285,12 @@ where
     F: FnOnce(&Standing, Uuid) -> Result<T, Vec<Refused>> + Send + 'static,
 {
     ask.viewer.require(scope::ADMIN)?;
-    let id = app.id();
+    let (id, own, actor) = (app.id(), app.clone(), ask.viewer.actor());
     let decided = app.decide(ask.once.as_ref(), ask.dry_run, move |tx| {
         Box::pin(async move {
             let noun = make(&Standing::load(tx).await?, id)?;
             rows::put(tx, &noun).await?;
+            append_fact(tx, own.setup_changed(actor, T::NOUN, noun.id())).await?;
             let answer = noun.id().to_string();
             Ok((noun, answer))
         })

@@ -21,6 +21,8 @@ use handfast_domain::stage::{Cause, CycleOpenedBy, CycleOutcome, StageKind};
 use handfast_domain::time::Instant;
 use handfast_domain::verdict::{Outcome, Verdict};
 use handfast_rules::{Context, Descriptor, Judged, NativeRule, Rule, Settings};
+use handfast_store::SPANS;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::commit::{Committed, Once, Plan};
@@ -121,7 +123,8 @@ async fn ask(
         .map(|(as_of, places)| {
             let context = Context { as_of, charter: workspace.charter.number, explain: false };
             let leads = places.iter().map(|place| judged[*place].snapshot.clone()).collect();
-            let call = app.host.evaluate(&live.rule, &live.settings, context, leads);
+            let span = tracing::debug_span!(target: SPANS, "rule", slot = slot.key, leads = places.len());
+            let call = app.host.evaluate(&live.rule, &live.settings, context, leads).instrument(span);
             async move { (places, call.await) }
         })
         .collect();

@@ -10,6 +10,7 @@ pub mod deploy;
 pub mod directory;
 pub mod doctor;
 pub mod evaluate;
+pub mod follow;
 pub mod import;
 pub mod lead;
 pub mod ledger;

@@ -15,6 +15,8 @@ use handfast_domain::snapshot::{OwnerState, PoolState, Snapshot};
 use handfast_domain::stage::{Cause, Side, StageKind};
 use handfast_domain::verdict::{Reason, Status, Target};
 use handfast_rules::{Context, Routed};
+use handfast_store::SPANS;
+use tracing::Instrument;
 
 use super::commit::{Committed, Once, Plan};
 use super::evaluate::Judgment;
@@ -85,7 +87,9 @@ pub async fn decide(
     snapshot.pool = Some(pool.clone());
     let snapshot = Arc::new(snapshot);
     let context = Context { as_of: scene.at, charter: workspace.charter.number, explain: false };
-    let answer = app.host.assign(&live.rule, &live.settings, context, snapshot.clone()).await;
+    let span = tracing::debug_span!(target: SPANS, "rule", slot = slot.key, leads = 1);
+    let answer =
+        app.host.assign(&live.rule, &live.settings, context, snapshot.clone()).instrument(span).await;
     let Routed { status, assignment, input_digest, output_digest, fuel, message } = answer;
     let (owner, queue) = match assignment.as_ref().map(|assignment| &assignment.target) {
         Some(Target::Owner(owner)) => (Some(*owner), None),
@@ -176,12 +180,8 @@ pub fn packet(
     let found =
         persona.and_then(|found| workspace.charter.body.personas.iter().find(|one| one.key == found.key));
     let pains = found.map(|persona| persona.pains.clone()).unwrap_or_default();
-    let promises = workspace
-        .campaigns
-        .iter()
-        .filter(|campaign| snapshot.text("campaign.key") == Some(&campaign.key))
-        .map(|campaign| format!("Answered to: {}", campaign.name))
-        .collect();
+    let campaign = snapshot.text("campaign.key").and_then(|key| workspace.campaign_by_key(key));
+    let promises = campaign.map(|campaign| format!("Answered to: {}", campaign.name)).into_iter().collect();
     Packet::of(snapshot, &reasons, &pains, promises)
 }
 

@@ -1,7 +1,9 @@
 //! API tokens: made for a user with some scopes, shown once, revoked at any time.
 
+use handfast_domain::event::SetupNoun;
 use handfast_domain::refused::{RefusalCode, Refused};
 use handfast_domain::time::Instant;
+use handfast_store::change::append_fact;
 use handfast_store::token::{self, Token, TokenText};
 use uuid::Uuid;
 
@@ -90,13 +92,14 @@ pub async fn bootstrap(app: &App) -> Result<Option<String>, Error> {
 
 /// Ends a token at once. Everyone may end a token of their own; the admin ends any.
 pub async fn revoke(app: &App, ask: &Ask<'_>, id: Uuid) -> Result<Token, Error> {
-    let now = app.now();
+    let (now, own, actor) = (app.now(), app.clone(), ask.viewer.actor());
     let (user, admin) = (ask.viewer.id(), ask.viewer.may(scope::ADMIN));
     let decided = app.decide(ask.once.as_ref(), ask.dry_run, move |tx| {
         Box::pin(async move {
             let found = token::by_id(tx, id).await?.filter(|token| admin || token.user == user);
             found.ok_or_else(|| Refused::not_found("token").at("input/token"))?;
             token::revoke(tx, id, now).await?;
+            append_fact(tx, own.setup_changed(actor, SetupNoun::Token, id)).await?;
             let token = token::by_id(tx, id).await?.ok_or_else(|| Refused::not_found("token"))?;
             Ok((token, id.to_string()))
         })

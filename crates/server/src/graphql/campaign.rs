@@ -1,11 +1,14 @@
 //! Campaigns and their computed results.
 
+use std::sync::Arc;
+
 use async_graphql::{ComplexObject, Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use handfast_domain::digest::Digest;
 use handfast_domain::stage::Channel;
 use handfast_domain::time::Instant;
 use handfast_store::campaign::Campaign as Row;
 
+use super::inline::Inline;
 use super::page::{Page, PageArgs};
 use super::problem::{UserError, coded, failure, payload};
 use super::results::{self, CampaignResults};
@@ -18,36 +21,47 @@ use crate::flows::campaign::{self, CampaignEdit, NewCampaign};
 #[graphql(complex)]
 pub struct Campaign {
     pub id: ID,
-    key: String,
-    name: String,
-    /// For example `webinar`, `fair`, `landing-page`.
-    kind: String,
-    channel: Channel,
-    starts_at: Option<Instant>,
-    ends_at: Option<Instant>,
-    created_at: Instant,
     #[graphql(skip)]
-    row: Row,
+    row: Arc<Row>,
 }
 
 impl Campaign {
-    pub fn wrap(row: &Row) -> Campaign {
-        Campaign {
-            id: global("Campaign", row.id),
-            key: row.key.clone(),
-            name: row.name.clone(),
-            kind: row.kind.clone(),
-            channel: row.channel,
-            starts_at: row.starts_at,
-            ends_at: row.ends_at,
-            created_at: row.created_at,
-            row: row.clone(),
-        }
+    pub fn wrap(row: Arc<Row>) -> Campaign {
+        Campaign { id: global("Campaign", row.id), row }
     }
 }
 
 #[ComplexObject]
 impl Campaign {
+    async fn key(&self) -> &str {
+        &self.row.key
+    }
+
+    async fn name(&self) -> &str {
+        &self.row.name
+    }
+
+    /// For example `webinar`, `fair`, `landing-page`.
+    async fn kind(&self) -> &str {
+        &self.row.kind
+    }
+
+    async fn channel(&self) -> Channel {
+        self.row.channel
+    }
+
+    async fn starts_at(&self) -> Option<Instant> {
+        self.row.starts_at
+    }
+
+    async fn ends_at(&self) -> Option<Instant> {
+        self.row.ends_at
+    }
+
+    async fn created_at(&self) -> Instant {
+        self.row.created_at
+    }
+
     /// What was spent.
     async fn cost(&self, ctx: &Context<'_>) -> async_graphql::Result<Money> {
         let currency = app(ctx)?.workspace().charter.body.currency.clone();
@@ -55,7 +69,7 @@ impl Campaign {
     }
 
     /// What came of it.
-    async fn results(&self, ctx: &Context<'_>) -> async_graphql::Result<CampaignResults> {
+    async fn results(&self, ctx: &Context<'_>) -> async_graphql::Result<Inline<CampaignResults>> {
         results::of(ctx, &self.row).await
     }
 }
@@ -80,7 +94,7 @@ impl CampaignQuery {
             .map(|id| local("Campaign", &id, "id"))
             .transpose()
             .map_err(|refused| failure(refused.into()))?;
-        Ok(campaign::find(app(ctx)?, id, key.as_deref()).as_ref().map(Campaign::wrap))
+        Ok(campaign::find(app(ctx)?, id, key.as_deref()).map(Campaign::wrap))
     }
 
     /// Campaigns, the newest first.
@@ -97,7 +111,7 @@ impl CampaignQuery {
         let digest = Digest::of("filter", 1, &"campaigns");
         let window = PageArgs { first, after, last, before }.window(app, "created", digest)?;
         let rows = campaign::page(app, window.from, window.backward, window.limit);
-        Ok(window.page(app, rows, |row| (row.created_at.ms(), row.id), |row| Campaign::wrap(&row)))
+        Ok(window.page(app, rows, |row| (row.created_at.ms(), row.id), Campaign::wrap))
     }
 }
 
@@ -167,7 +181,7 @@ impl CampaignMutation {
         let ask = ask(ctx, "createCampaign", idempotency_key, dry_run, &said)?;
         let new = NewCampaign { key, name, kind, channel, cost: cost.map(amount), starts_at, ends_at };
         let (made, errors) = payload(campaign::create(app(ctx)?, &ask, new).await)?;
-        Ok(CampaignPayload { campaign: made.as_ref().map(Campaign::wrap), errors })
+        Ok(CampaignPayload { campaign: made.map(Arc::new).map(Campaign::wrap), errors })
     }
 
     /// Edits a campaign, for example what was spent so far.
@@ -197,7 +211,7 @@ impl CampaignMutation {
             Err(refused) => Err(refused.into()),
         };
         let (edited, errors) = payload(edited)?;
-        Ok(CampaignPayload { campaign: edited.as_ref().map(Campaign::wrap), errors })
+        Ok(CampaignPayload { campaign: edited.map(Arc::new).map(Campaign::wrap), errors })
     }
 }
 

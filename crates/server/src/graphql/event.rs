@@ -1,18 +1,21 @@
 //! Events: the log as a query by cursor and as subscriptions. Everything is read from the feed; nothing is published
 //! by a resolver.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject, Subscription};
 use futures_util::{Stream, StreamExt};
-use handfast_domain::event::{ActorKind, Body, Fact, StreamKind};
+use handfast_domain::event::{ActorKind, Fact, StreamKind};
 use handfast_domain::stage::{Cause, StageKind};
 use handfast_domain::time::Instant;
 use handfast_store::cursor::CursorError;
-use handfast_store::feed::{EventFilter, EventRow};
+use handfast_store::feed::EventFilter;
+use handfast_store::tail::Told;
 
 use super::directory::User;
 use super::funnel::FunnelStage;
+use super::inline::Inline;
 use super::lead::{Lead, lead_by, leads_by, want};
 use super::problem::{coded, failure};
 use super::scalar::{FeedCursor, Uuid, global, local};
@@ -54,12 +57,12 @@ pub struct Event {
 }
 
 impl Event {
-    fn wrap(app: &App, row: &EventRow) -> async_graphql::Result<Event> {
-        let body = body(row)?;
+    fn wrap(app: &App, row: &Told) -> async_graphql::Result<Event> {
+        let body = row.body().map_err(|error| failure(error.into()))?;
         let event = &row.event;
         Ok(Event {
             id: Uuid(event.id),
-            cursor: FeedCursor(app.store.cursors().feed(row.position)),
+            cursor: cursor(app, row),
             kind: event.kind.clone(),
             stream: StreamKind::parse(&event.stream_kind).unwrap_or(StreamKind::Lead),
             version: i32::try_from(event.version).unwrap_or(i32::MAX),
@@ -141,7 +144,7 @@ impl LeadStageChange {
 /// A page of the log.
 #[derive(SimpleObject)]
 pub struct EventPage {
-    events: Vec<Event>,
+    events: Vec<Inline<Event>>,
     /// Read on after this cursor, also when the page is empty.
     cursor: FeedCursor,
     /// Whether the page reached the newest event.
@@ -200,6 +203,7 @@ impl EventQuery {
             events.iter_mut().for_each(|event| event.loaded = leads.get(&event.stream_id).cloned());
         }
         let cursor = FeedCursor(app.store.cursors().feed(page.next));
+        let events = events.into_iter().map(Inline).collect();
         Ok(EventPage { events, cursor, at_head: page.next >= page.head })
     }
 
@@ -225,7 +229,8 @@ impl EventSubscription {
         ctx: &Context<'_>,
         after: Option<FeedCursor>,
         filter: Option<StageChangeFilter>,
-    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<LeadStageChange>> + use<>> {
+    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Inline<LeadStageChange>>> + use<>>
+    {
         let filter = filter.unwrap_or_default();
         let lead = filter.lead.map(|id| local("Lead", &id, "filter/lead")).transpose();
         let lead = lead.map_err(|refused| failure(refused.into()))?;
@@ -239,7 +244,11 @@ impl EventSubscription {
                 (Ok(None), _) => false,
                 _ => true,
             };
-            std::future::ready(if wanted { change.transpose() } else { None })
+            std::future::ready(if wanted {
+                change.map(|change| change.map(Inline)).transpose()
+            } else {
+                None
+            })
         }))
     }
 
@@ -249,10 +258,10 @@ impl EventSubscription {
         ctx: &Context<'_>,
         after: Option<FeedCursor>,
         filter: Option<EventFilterInput>,
-    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Event>> + use<>> {
+    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Inline<Event>>> + use<>> {
         let rows = follow(ctx, after, read_filter(filter.unwrap_or_default())?)?;
         let app = app(ctx)?.clone();
-        Ok(rows.map(move |row| row.and_then(|row| Event::wrap(&app, &row))))
+        Ok(rows.map(move |row| row.and_then(|row| Event::wrap(&app, &row).map(Inline))))
     }
 
     /// How many leads stand at each stage, whenever that changed, at most once in `intervalMs`.
@@ -260,7 +269,8 @@ impl EventSubscription {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "250 to 60000", default = 1000)] interval_ms: i32,
-    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Vec<FunnelStage>>> + use<>> {
+    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Vec<Inline<FunnelStage>>>> + use<>>
+    {
         read_viewer(ctx)?;
         let interval = u64::try_from(interval_ms).ok().filter(|ms| (250..=60_000).contains(ms));
         let interval =
@@ -285,7 +295,7 @@ fn follow(
     ctx: &Context<'_>,
     after: Option<FeedCursor>,
     filter: EventFilter,
-) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<EventRow>> + use<>> {
+) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Arc<Told>>> + use<>> {
     read_viewer(ctx)?;
     let app = app(ctx)?.clone();
     let resumed = ctx.data_opt::<LastEventId>().map(|last| FeedCursor(last.0.clone()));
@@ -334,18 +344,18 @@ fn read_filter(filter: EventFilterInput) -> async_graphql::Result<EventFilter> {
     Ok(EventFilter { kinds: filter.kinds.unwrap_or_default(), stream })
 }
 
-fn body(row: &EventRow) -> async_graphql::Result<Body> {
-    serde_json::from_str(&row.event.payload)
-        .map_err(|error| failure(crate::flows::Error::fault(format!("event {}: {error}", row.event.id))))
+fn cursor(app: &App, row: &Told) -> FeedCursor {
+    FeedCursor(row.cursor(app.store.cursors()).to_string())
 }
 
-fn stage_change(app: &App, row: &EventRow) -> async_graphql::Result<Option<LeadStageChange>> {
-    let body = body(row)?;
-    let Fact::StageChanged { from, to, skipped, stage_version, .. } = body.fact else { return Ok(None) };
+fn stage_change(app: &App, row: &Told) -> async_graphql::Result<Option<LeadStageChange>> {
+    let body = row.body().map_err(|error| failure(error.into()))?;
+    let Fact::StageChanged { from, to, skipped, stage_version, .. } = &body.fact else { return Ok(None) };
+    let (from, to, skipped, stage_version) = (*from, *to, skipped.clone(), *stage_version);
     let event = &row.event;
     Ok(Some(LeadStageChange {
         id: Uuid(event.id),
-        cursor: FeedCursor(app.store.cursors().feed(row.position)),
+        cursor: cursor(app, row),
         lead_id: global("Lead", event.stream_id),
         lead_uuid: Uuid(event.stream_id),
         stage_version: super::small(stage_version),

@@ -1,5 +1,7 @@
 //! The funnel in numbers: where leads stand, how far they came, what converts, how cycles end.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Object, SimpleObject};
 use handfast_domain::charter::StageDefinition;
 use handfast_domain::clock::Party;
@@ -8,6 +10,7 @@ use handfast_domain::stage::{CycleOutcome, StageKind};
 use handfast_domain::time::Instant;
 use handfast_store::funnel::Counts;
 
+use super::inline::Inline;
 use super::problem::failure;
 use super::scalar::Long;
 use super::{app, read_viewer};
@@ -21,9 +24,9 @@ pub struct Funnel {
     charter: FunnelCharter,
     as_of: Instant,
     /// The charter's stages, in order; and stages of earlier charters where leads stand.
-    stages: Vec<FunnelStage>,
+    stages: Vec<Inline<FunnelStage>>,
     /// From each stage to the next one.
-    conversion: Vec<FunnelConversion>,
+    conversion: Vec<Inline<FunnelConversion>>,
     /// Cycles that were won.
     won: Long,
     /// Cycles that were lost at SQL or OPPORTUNITY.
@@ -56,7 +59,7 @@ pub struct FunnelStage {
     /// Cycles that entered this stage, skipped stages included.
     pub entered: Long,
     /// Leads whose newest cycle stands here or ended here, by its outcome; outcomes without leads are left out.
-    pub standing: Vec<FunnelStanding>,
+    pub standing: Vec<Inline<FunnelStanding>>,
 }
 
 /// Leads of a stage with one outcome.
@@ -86,13 +89,13 @@ pub struct FunnelQuery;
 #[Object]
 impl FunnelQuery {
     /// Where leads stand, what converts, and how cycles end. Subscribe to `funnelCounts` to see it move.
-    async fn funnel(&self, ctx: &Context<'_>) -> async_graphql::Result<Funnel> {
+    async fn funnel(&self, ctx: &Context<'_>) -> async_graphql::Result<Inline<Funnel>> {
         read_viewer(ctx)?;
         let app = app(ctx)?;
         let workspace = app.workspace();
         let counts = counts(app).await?;
         let charter = &workspace.charter;
-        Ok(Funnel {
+        Ok(Inline(Funnel {
             charter: FunnelCharter { number: super::small(charter.number), signed: !charter.unsigned() },
             as_of: app.now(),
             stages: wrap(&workspace, &counts),
@@ -101,25 +104,25 @@ impl FunnelQuery {
             lost: Long(counts.closed(CycleOutcome::Lost)),
             recycled: Long(counts.closed(CycleOutcome::Recycled)),
             disqualified: Long(counts.closed(CycleOutcome::Disqualified)),
-        })
+        }))
     }
 }
 
 /// All stages of the charter, from counters that each change keeps.
-pub async fn stages(app: &App) -> async_graphql::Result<Vec<FunnelStage>> {
+pub async fn stages(app: &App) -> async_graphql::Result<Vec<Inline<FunnelStage>>> {
     let counts = counts(app).await?;
     Ok(wrap(&app.workspace(), &counts))
 }
 
-async fn counts(app: &App) -> async_graphql::Result<Counts> {
-    handfast_store::funnel::counts(app.store.read()).await.map_err(|error| failure(error.into()))
+async fn counts(app: &App) -> async_graphql::Result<Arc<Counts>> {
+    app.store.funnel().await.map_err(|error| failure(error.into()))
 }
 
-fn wrap(workspace: &Workspace, counts: &Counts) -> Vec<FunnelStage> {
+fn wrap(workspace: &Workspace, counts: &Counts) -> Vec<Inline<FunnelStage>> {
     let stage = |definition: &StageDefinition| {
         let stage = definition.kind;
         let standing = CycleOutcome::ALL.iter().map(|outcome| (*outcome, counts.standing(stage, *outcome)));
-        FunnelStage {
+        Inline(FunnelStage {
             stage,
             label: definition.label.clone(),
             open: Long(counts.open(stage)),
@@ -127,12 +130,12 @@ fn wrap(workspace: &Workspace, counts: &Counts) -> Vec<FunnelStage> {
             entered: Long(counts.entered(stage)),
             standing: standing
                 .filter(|(_, leads)| *leads != 0)
-                .map(|(outcome, leads)| FunnelStanding { outcome, leads: Long(leads) })
+                .map(|(outcome, leads)| Inline(FunnelStanding { outcome, leads: Long(leads) }))
                 .collect(),
-        }
+        })
     };
     let body = &workspace.charter.body;
-    let mut stages: Vec<FunnelStage> = body.stages.iter().map(stage).collect();
+    let mut stages: Vec<Inline<FunnelStage>> = body.stages.iter().map(stage).collect();
     // A lead may stand at a stage that an earlier charter had; it must not vanish.
     for kind in StageKind::ALL.iter().filter(|kind| body.stage(**kind).is_none()) {
         let left = stage(&StageDefinition {
@@ -144,15 +147,15 @@ fn wrap(workspace: &Workspace, counts: &Counts) -> Vec<FunnelStage> {
             exit: vec![],
             composition: Composition::All,
         });
-        if !left.standing.is_empty() {
-            let place = stages.iter().position(|other| other.stage > *kind).unwrap_or(stages.len());
+        if !left.0.standing.is_empty() {
+            let place = stages.iter().position(|other| other.0.stage > *kind).unwrap_or(stages.len());
             stages.insert(place, left);
         }
     }
     stages
 }
 
-fn conversion(workspace: &Workspace, counts: &Counts) -> Vec<FunnelConversion> {
+fn conversion(workspace: &Workspace, counts: &Counts) -> Vec<Inline<FunnelConversion>> {
     // A visitor has no cycle yet, so nothing converts from ANONYMOUS.
     let counted = workspace.charter.body.stages.iter().map(|stage| stage.kind);
     let counted: Vec<StageKind> = counted.filter(|stage| *stage > StageKind::Anonymous).collect();
@@ -160,13 +163,13 @@ fn conversion(workspace: &Workspace, counts: &Counts) -> Vec<FunnelConversion> {
         .windows(2)
         .map(|pair| {
             let (entered, advanced) = (counts.entered(pair[0]), counts.entered(pair[1]));
-            FunnelConversion {
+            Inline(FunnelConversion {
                 from: pair[0],
                 to: pair[1],
                 entered: Long(entered),
                 advanced: Long(advanced),
                 rate_basis_points: basis_points(advanced, entered),
-            }
+            })
         })
         .collect()
 }

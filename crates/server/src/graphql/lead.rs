@@ -13,14 +13,15 @@ use handfast_domain::handoff::{Handoff as DomainHandoff, Packet};
 use handfast_domain::lead::{Cycle, Lead as DomainLead};
 use handfast_domain::stage::{Cause, Channel, CycleOutcome, StageKind};
 use handfast_domain::time::Instant;
-use handfast_store::lead::{LeadFilter, LeadPage, LeadSort};
-use handfast_store::loaded::{LoadedLead, Want};
+use handfast_store::loaded::{LeadFilter, LeadPage, LeadSort, LoadedLead, Want};
 use handfast_store::person::{Account as AccountRow, Person as PersonRow};
+use handfast_store::rows::Only;
 use handfast_store::timeline::{Entry, EntryKind};
 
 use super::campaign::Campaign;
 use super::decision::Decision;
 use super::directory::{Queue, User};
+use super::inline::Inline;
 use super::page::{Page, PageArgs};
 use super::problem::failure;
 use super::scalar::{Long, Uuid, global, local};
@@ -33,11 +34,8 @@ use crate::flows::lead::LeadKey;
 #[graphql(complex)]
 pub struct Lead {
     pub id: ID,
-    pub uuid: Uuid,
-    /// Rises by one with each change; send it back as `expectedVersion` to change only what you saw.
-    pub version: i32,
     #[graphql(flatten)]
-    state: DomainLead,
+    state: Arc<DomainLead>,
     #[graphql(skip)]
     loaded: Arc<LoadedLead>,
 }
@@ -45,13 +43,7 @@ pub struct Lead {
 impl Lead {
     pub fn wrap(loaded: LoadedLead) -> Lead {
         let state = loaded.stored.lead.clone();
-        Lead {
-            id: global("Lead", state.id),
-            uuid: Uuid(state.id),
-            version: i32::try_from(state.version).unwrap_or(i32::MAX),
-            state,
-            loaded: Arc::new(loaded),
-        }
+        Lead { id: global("Lead", state.id), state, loaded: Arc::new(loaded) }
     }
 
     /// Children that the look-ahead did not see are read now.
@@ -155,7 +147,7 @@ pub struct Touchpoint {
     medium: Option<String>,
     content: Option<String>,
     occurred_at: Instant,
-    campaign: Option<Campaign>,
+    campaign: Option<Inline<Campaign>>,
 }
 
 /// A service level that runs, or how it ended.
@@ -219,7 +211,7 @@ pub struct Evaluation {
     /// Seal of everything that a rule could have read.
     snapshot: Digest,
     gates: Vec<GateResult>,
-    decisions: Vec<Decision>,
+    decisions: Vec<Inline<Decision>>,
 }
 
 impl Evaluation {
@@ -235,7 +227,8 @@ impl Evaluation {
             gates: evaluation.gates.clone(),
             decisions: decisions
                 .map(|decision| {
-                    Decision::wrap(decision.clone(), evaluation.lead, evaluation.as_of, evaluation.charter)
+                    let (at, charter) = (evaluation.as_of, evaluation.charter);
+                    Inline(Decision::wrap(decision.clone(), evaluation.lead, at, charter))
                 })
                 .collect(),
         }
@@ -302,59 +295,76 @@ impl From<Entry> for TimelineEntry {
 
 #[ComplexObject]
 impl Lead {
+    async fn uuid(&self) -> Uuid {
+        Uuid(self.state.id)
+    }
+
+    /// Rises by one with each change; send it back as `expectedVersion` to change only what you saw.
+    async fn version(&self) -> i32 {
+        i32::try_from(self.state.version).unwrap_or(i32::MAX)
+    }
+
     /// Who it is. Contact data is shown to whoever may read leads.
-    async fn contact(&self, ctx: &Context<'_>) -> async_graphql::Result<Contact> {
+    async fn contact(&self, ctx: &Context<'_>) -> async_graphql::Result<Inline<Contact>> {
         match &self.loaded.person {
-            Some(person) => Ok(person.into()),
+            Some(person) => Ok(Inline(person.into())),
             None => {
                 let filled = self.fill(ctx, Want { person: true, ..Want::default() }).await?;
-                filled.person.as_ref().map(Contact::from).ok_or_else(|| super::not_found("person"))
+                let contact = filled.person.as_ref().map(|person| Inline(person.into()));
+                contact.ok_or_else(|| super::not_found("person"))
             }
         }
     }
 
     /// The company of the person.
-    async fn account(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Account>> {
+    async fn account(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Inline<Account>>> {
         if self.state.account.is_none() {
             return Ok(None);
         }
         match &self.loaded.account {
-            Some(account) => Ok(Some(account.into())),
+            Some(account) => Ok(Some(Inline(account.into()))),
             None => {
                 let filled = self.fill(ctx, Want { account: true, ..Want::default() }).await?;
-                Ok(filled.account.as_ref().map(Account::from))
+                Ok(filled.account.as_ref().map(|account| Inline(account.into())))
             }
         }
     }
 
     /// The campaign that the lead came from.
-    async fn campaign(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Campaign>> {
+    async fn campaign(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Inline<Campaign>>> {
         let workspace = app(ctx)?.workspace();
-        Ok(self.state.campaign.and_then(|id| workspace.campaign(id)).map(Campaign::wrap))
+        Ok(self.state.campaign.and_then(|id| workspace.campaign(id)).cloned().map(Campaign::wrap).map(Inline))
     }
 
     /// Who works it.
-    async fn owner(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<User>> {
+    async fn owner(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Inline<User>>> {
         let workspace = app(ctx)?.workspace();
-        Ok(self.state.owner.and_then(|id| workspace.directory.user(id)).map(User::wrap))
+        Ok(self.state.owner.and_then(|id| workspace.directory.user(id)).map(User::wrap).map(Inline))
     }
 
     /// The queue in which it waits.
-    async fn queue(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Queue>> {
+    async fn queue(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Inline<Queue>>> {
         let workspace = app(ctx)?.workspace();
-        Ok(self.state.queue.as_ref().and_then(|key| workspace.directory.queue(key)).map(Queue::wrap))
+        Ok(self
+            .state
+            .queue
+            .as_ref()
+            .and_then(|key| workspace.directory.queue(key))
+            .map(Queue::wrap)
+            .map(Inline))
     }
 
     /// The persona that matches best, as the active charter describes it.
     async fn persona(
         &self,
         ctx: &Context<'_>,
-    ) -> async_graphql::Result<Option<handfast_domain::persona::Persona>> {
+    ) -> async_graphql::Result<Option<Inline<handfast_domain::persona::Persona>>> {
         let workspace = app(ctx)?.workspace();
         let key = self.state.persona.as_ref();
         Ok(key
             .and_then(|key| workspace.charter.body.personas.iter().find(|persona| persona.key == *key))
-            .cloned())
+            .cloned()
+            .map(Inline))
     }
 
     /// The newest touches, newest first.
@@ -362,7 +372,7 @@ impl Lead {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "1 to 50", default = 5)] first: i32,
-    ) -> async_graphql::Result<Vec<Touchpoint>> {
+    ) -> async_graphql::Result<Vec<Inline<Touchpoint>>> {
         let first = super::bounded("first", first, 50)?;
         let filled;
         let touches = match &self.loaded.touches {
@@ -380,23 +390,29 @@ impl Lead {
             medium: touch.medium.clone(),
             content: touch.content.clone(),
             occurred_at: touch.occurred_at,
-            campaign: touch.campaign.and_then(|id| workspace.campaign(id)).map(Campaign::wrap),
+            campaign: touch
+                .campaign
+                .and_then(|id| workspace.campaign(id))
+                .cloned()
+                .map(Campaign::wrap)
+                .map(Inline),
         };
-        Ok(touches.iter().take(usize::try_from(first).unwrap_or(0)).map(wrap).collect())
+        Ok(touches.iter().take(usize::try_from(first).unwrap_or(0)).map(wrap).map(Inline).collect())
     }
 
     /// All cycles, the first one first.
-    async fn cycles(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Cycle>> {
-        match &self.loaded.cycles {
-            Some(cycles) => Ok(cycles.clone()),
+    async fn cycles(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Inline<Cycle>>> {
+        let cycles = match &self.loaded.cycles {
+            Some(cycles) => cycles.clone(),
             None => {
-                Ok(self.fill(ctx, Want { cycles: true, ..Want::default() }).await?.cycles.unwrap_or_default())
+                self.fill(ctx, Want { cycles: true, ..Want::default() }).await?.cycles.unwrap_or_default()
             }
-        }
+        };
+        Ok(cycles.into_iter().map(Inline).collect())
     }
 
     /// All service levels, the oldest first.
-    async fn clocks(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Clock>> {
+    async fn clocks(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Inline<Clock>>> {
         let filled;
         let clocks = match &self.loaded.clocks {
             Some(clocks) => clocks,
@@ -405,7 +421,7 @@ impl Lead {
                 filled.clocks.as_ref().ok_or_else(|| super::not_found("clocks"))?
             }
         };
-        Ok(clocks.iter().map(Clock::wrap).collect())
+        Ok(clocks.iter().map(Clock::wrap).map(Inline).collect())
     }
 
     /// Traits, by key. Traits that were defined as personal are shown, but no rule can read them.
@@ -428,7 +444,7 @@ impl Lead {
     }
 
     /// The newest hand-off.
-    async fn handoff(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Handoff>> {
+    async fn handoff(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Inline<Handoff>>> {
         let filled;
         let handoff = match &self.loaded.handoff {
             Some(handoff) => handoff,
@@ -437,7 +453,7 @@ impl Lead {
                 filled.handoff.as_ref().ok_or_else(|| super::not_found("hand-off"))?
             }
         };
-        Ok(handoff.as_ref().map(|(state, packet)| Handoff::wrap(state, packet.as_ref())))
+        Ok(handoff.as_ref().map(|(state, packet)| Inline(Handoff::wrap(state, packet.as_ref()))))
     }
 
     /// The newest evaluations, newest first.
@@ -445,7 +461,7 @@ impl Lead {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "1 to 20", default = 3)] first: i32,
-    ) -> async_graphql::Result<Vec<Evaluation>> {
+    ) -> async_graphql::Result<Vec<Inline<Evaluation>>> {
         let first = super::bounded("first", first, 20)?;
         let filled;
         let evaluations = match &self.loaded.evaluations {
@@ -455,7 +471,12 @@ impl Lead {
                 filled.evaluations.as_ref().ok_or_else(|| super::not_found("evaluations"))?
             }
         };
-        Ok(evaluations.iter().take(usize::try_from(first).unwrap_or(0)).map(Evaluation::wrap).collect())
+        Ok(evaluations
+            .iter()
+            .take(usize::try_from(first).unwrap_or(0))
+            .map(Evaluation::wrap)
+            .map(Inline)
+            .collect())
     }
 
     /// Marketing's touches and sales' work in one list, newest first.
@@ -463,10 +484,15 @@ impl Lead {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "1 to 200", default = 50)] first: i32,
-    ) -> async_graphql::Result<Vec<TimelineEntry>> {
+    ) -> async_graphql::Result<Vec<Inline<TimelineEntry>>> {
         let first = super::bounded("first", first, 200)?;
         let entries = handfast_store::timeline::of(app(ctx)?.store.read(), self.state.id, first).await;
-        Ok(entries.map_err(|error| failure(error.into()))?.into_iter().map(TimelineEntry::from).collect())
+        Ok(entries
+            .map_err(|error| failure(error.into()))?
+            .into_iter()
+            .map(TimelineEntry::from)
+            .map(Inline)
+            .collect())
     }
 }
 
@@ -557,6 +583,7 @@ pub fn want(look: Lookahead<'_>) -> Want {
             .clamp(0, 50)
     };
     Want {
+        lead: columns(&look),
         person: look.field("contact").exists(),
         account: look.field("account").exists(),
         touches: limit("touchpoints", 5),
@@ -568,12 +595,44 @@ pub fn want(look: Lookahead<'_>) -> Want {
     }
 }
 
+/// The columns of a lead that the fields of a selection are made of. A field that is made of something else stands in the
+/// list below; an unknown one reads all columns.
+fn columns(look: &Lookahead<'_>) -> Only {
+    const BESIDE: [&str; 11] = [
+        "__typename",
+        "uuid",
+        "contact",
+        "touchpoints",
+        "cycles",
+        "clocks",
+        "traits",
+        "handoff",
+        "evaluations",
+        "timeline",
+        "id",
+    ];
+    let selected = look.selection_fields();
+    let fields = selected.iter().flat_map(|field| field.selection_set()).map(|field| field.name());
+    let names: Vec<String> = fields.filter(|name| !BESIDE.contains(name)).map(snake).collect();
+    Want::lead_columns(names.iter().map(String::as_str))
+}
+
+/// `workState` as `work_state`.
+fn snake(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len() + 4);
+    for c in name.chars() {
+        if c.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(c.to_ascii_lowercase());
+    }
+    snake
+}
+
 /// Reads a lead with the children that the selection asks for.
 pub async fn lead_by(app: &App, id: uuid::Uuid, want: &Want) -> async_graphql::Result<Option<Lead>> {
-    let stored =
-        handfast_store::lead::leads(app.store.read(), &[id]).await.map_err(|error| failure(error.into()))?;
-    let loaded = handfast_store::loaded::load(app.store.read(), stored, want).await;
-    Ok(loaded.map_err(|error| failure(error.into()))?.into_iter().next().map(Lead::wrap))
+    let loaded = handfast_store::loaded::one(app.store.read(), id, want).await;
+    Ok(loaded.map_err(|error| failure(error.into()))?.map(Lead::wrap))
 }
 
 #[derive(Default)]
@@ -582,12 +641,15 @@ pub struct LeadQuery;
 #[Object]
 impl LeadQuery {
     /// One lead; null if there is none.
-    async fn lead(&self, ctx: &Context<'_>, by: LeadRef) -> async_graphql::Result<Option<Lead>> {
+    async fn lead(&self, ctx: &Context<'_>, by: LeadRef) -> async_graphql::Result<Option<Inline<Lead>>> {
         read_viewer(ctx)?;
         let app = app(ctx)?;
         let key = by.key().map_err(|refused| failure(refused.into()))?;
+        if let LeadKey::Id(id) = key {
+            return Ok(lead_by(app, id, &want(ctx.look_ahead())).await?.map(Inline));
+        }
         match crate::flows::lead::find(app, &key).await {
-            Ok(id) => lead_by(app, id, &want(ctx.look_ahead())).await,
+            Ok(id) => Ok(lead_by(app, id, &want(ctx.look_ahead())).await?.map(Inline)),
             Err(crate::flows::Error::Refused(refused)) if super::is_absent(&refused) => Ok(None),
             Err(error) => Err(failure(error)),
         }
@@ -619,11 +681,8 @@ impl LeadQuery {
         let filter = filter.unwrap_or_default().read().map_err(|refused| failure(refused.into()))?;
         let page =
             LeadPage { sort, filter, from: window.from, backward: window.backward, limit: window.limit };
-        let rows = handfast_store::lead::page(app.store.read(), &page)
-            .await
-            .map_err(|error| failure(error.into()))?;
         let want = want(ctx.look_ahead().field("edges").field("node"));
-        let rows = handfast_store::loaded::load(app.store.read(), rows, &want).await;
+        let rows = handfast_store::loaded::page(app.store.read(), &page, &want).await;
         let place = |loaded: &LoadedLead| {
             let lead = &loaded.stored.lead;
             let at = if sort == LeadSort::Board { lead.entered_stage_at } else { lead.captured_at };
@@ -650,12 +709,10 @@ impl LeadQuery {
             .transpose()
             .map_err(|refused| failure(refused.into()))?;
         let owner = if queue.is_none() { owner.or(Some(viewer.id())) } else { owner };
-        let db = app.store.read();
-        let rows =
-            handfast_store::lead::work_queue(db, owner, queue.as_deref(), window.from, window.limit).await;
+        let (db, queue) = (app.store.read(), queue.as_deref());
         let want = want(ctx.look_ahead().field("edges").field("node"));
         let rows =
-            handfast_store::loaded::load(db, rows.map_err(|error| failure(error.into()))?, &want).await;
+            handfast_store::loaded::work_queue(db, owner, queue, window.from, window.limit, &want).await;
         let place = |loaded: &LoadedLead| (i64::from(loaded.stored.lead.priority), loaded.stored.lead.id);
         Ok(window.page(app, rows.map_err(|error| failure(error.into()))?, place, Lead::wrap))
     }
@@ -667,9 +724,7 @@ pub async fn leads_by(
     ids: &[uuid::Uuid],
     want: &Want,
 ) -> async_graphql::Result<std::collections::BTreeMap<uuid::Uuid, Lead>> {
-    let stored =
-        handfast_store::lead::leads(app.store.read(), ids).await.map_err(|error| failure(error.into()))?;
-    let loaded = handfast_store::loaded::load(app.store.read(), stored, want).await;
+    let loaded = handfast_store::loaded::by_id(app.store.read(), ids, want).await;
     let loaded = loaded.map_err(|error| failure(error.into()))?;
     Ok(loaded.into_iter().map(|one| (one.stored.lead.id, Lead::wrap(one))).collect())
 }

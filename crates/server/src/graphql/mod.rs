@@ -8,6 +8,7 @@ pub mod directory;
 pub mod event;
 pub mod funnel;
 pub mod import;
+pub mod inline;
 pub mod intake;
 pub mod lead;
 pub mod ledger;
@@ -23,12 +24,13 @@ pub mod work;
 #[cfg(test)]
 mod tests;
 
-use async_graphql::{Context, MergedObject, MergedSubscription, SDLExportOptions, Schema};
+use async_graphql::{Context, MergedObject, MergedSubscription, SDLExportOptions, Schema, ValidationMode};
 use handfast_domain::refused::{RefusalCode, Refused};
 
 use crate::app::App;
 use crate::flows::commit::{Ask, Once};
 use crate::flows::{Viewer, scope};
+use crate::http::Schemas;
 use problem::{coded, failure};
 
 #[derive(MergedObject, Default)]
@@ -67,6 +69,13 @@ pub type HandfastSchema = Schema<Query, Mutation, Subscription>;
 /// The schema over a running product. The gate of the edge has its own limits; these are the second fence.
 pub fn schema(app: App) -> HandfastSchema {
     build().data(app).data(results::Batch::default()).finish()
+}
+
+/// The same for the edge, which checks a document once.
+pub fn schemas(app: App) -> Schemas<HandfastSchema> {
+    let trusting = build().data(app.clone()).data(results::Batch::default());
+    let trusting = trusting.validation_mode(ValidationMode::Fast).finish();
+    Schemas { checking: schema(app), trusting }
 }
 
 fn build() -> async_graphql::SchemaBuilder<Query, Mutation, Subscription> {

@@ -17,7 +17,6 @@ use crate::flows::Error;
 /// An object with a global id. Ids are opaque: keep them, send them back, and build none.
 #[derive(Interface)]
 #[graphql(field(name = "id", ty = "&ID", desc = "Globally unique."))]
-#[expect(clippy::large_enum_variant, reason = "the library's interfaces hold their objects themselves")]
 pub enum Node {
     Lead(Lead),
     Account(Account),
@@ -71,7 +70,7 @@ async fn find(app: &App, id: &ID) -> async_graphql::Result<Option<Node>> {
             let found = handfast_store::person::accounts(db, &[uuid]).await.map_err(fault)?;
             found.first().map(|account| Node::Account(account.into()))
         }
-        "Campaign" => workspace.campaign(uuid).map(|row| Node::Campaign(Campaign::wrap(row))),
+        "Campaign" => workspace.campaign(uuid).cloned().map(Campaign::wrap).map(Node::Campaign),
         "Decision" => {
             let found = handfast_store::evaluation::decision(db, uuid).await.map_err(fault)?;
             found.map(|one| Node::Decision(Decision::wrap(one.decision, one.lead, one.as_of, one.charter)))

@@ -1,13 +1,15 @@
 //! Connections by keyset: arguments, limits and cursors in one place.
 
-use async_graphql::OutputType;
-use async_graphql::connection::{
-    Connection, DefaultConnectionName, DefaultEdgeName, DisableNodesField, Edge, EmptyFields, PageInfo,
-};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use async_graphql::connection::PageInfo;
+use async_graphql::{ContainerType, Object, TypeName};
 use handfast_domain::digest::Digest;
 use handfast_store::cursor::{Key, PageCursor};
 use uuid::Uuid;
 
+use super::inline::Inline;
 use super::problem::coded;
 use crate::app::App;
 
@@ -15,15 +17,82 @@ pub const DEFAULT: i32 = 50;
 pub const MAX: i32 = 200;
 
 /// `edges { cursor node }` and `pageInfo`; there is no `nodes` shortcut, so that look-ahead sees one path only.
-pub type Page<T> = Connection<
-    String,
-    T,
-    EmptyFields,
-    EmptyFields,
-    DefaultConnectionName,
-    DefaultEdgeName,
-    DisableNodesField,
->;
+pub struct Page<T> {
+    edges: Vec<Inline<Edge<T>>>,
+    has_previous: bool,
+    has_next: bool,
+}
+
+/// One row of a page.
+pub struct Edge<T> {
+    list: Arc<List>,
+    /// Its place in the order.
+    place: (i64, Uuid),
+    node: Inline<T>,
+}
+
+/// What the cursors of a page have in common.
+struct List {
+    app: App,
+    sort: &'static str,
+    filter: Digest,
+}
+
+impl<T> Edge<T> {
+    /// Made when it is asked for: a cursor is signed, and most pages need one of them.
+    fn cursor(&self) -> String {
+        let List { app, sort, filter } = &*self.list;
+        let (at, id) = self.place;
+        let keys = vec![Key::Int(at), Key::Id(id)];
+        app.store.cursors().page(&PageCursor { sort: (*sort).to_owned(), filter: *filter, keys })
+    }
+}
+
+impl<T: ContainerType> TypeName for Page<T> {
+    fn type_name() -> Cow<'static, str> {
+        format!("{}Connection", T::type_name()).into()
+    }
+}
+
+impl<T: ContainerType> TypeName for Edge<T> {
+    fn type_name() -> Cow<'static, str> {
+        format!("{}Edge", T::type_name()).into()
+    }
+}
+
+/// A page of a list.
+#[Object(name_type)]
+impl<T: ContainerType> Page<T> {
+    /// The rows of the page, in order.
+    async fn edges(&self) -> &[Inline<Edge<T>>] {
+        &self.edges
+    }
+
+    /// Where the page lies in its list.
+    async fn page_info(&self) -> PageInfo {
+        PageInfo {
+            has_previous_page: self.has_previous,
+            has_next_page: self.has_next,
+            start_cursor: self.edges.first().map(|Inline(edge)| edge.cursor()),
+            end_cursor: self.edges.last().map(|Inline(edge)| edge.cursor()),
+        }
+    }
+}
+
+/// One row of a page.
+#[Object(name_type)]
+impl<T: ContainerType> Edge<T> {
+    /// Give it as `after` or `before` to go on from this row.
+    #[graphql(name = "cursor")]
+    async fn own_cursor(&self) -> String {
+        self.cursor()
+    }
+
+    /// The row itself.
+    async fn node(&self) -> &Inline<T> {
+        &self.node
+    }
+}
 
 /// The four arguments of a connection.
 #[derive(Clone, Debug, Default)]
@@ -74,12 +143,12 @@ fn read(app: &App, text: &str, sort: &'static str, filter: Digest) -> async_grap
 
 impl Window {
     /// Wraps the rows that were read; `key` gives the place of a row in the order.
-    pub fn page<R, T: OutputType>(
+    pub fn page<R, T>(
         &self,
         app: &App,
         mut rows: Vec<R>,
         key: impl Fn(&R) -> (i64, Uuid),
-        wrap: impl FnMut(R) -> T,
+        mut wrap: impl FnMut(R) -> T,
     ) -> Page<T> {
         let size = usize::try_from(self.limit - 1).unwrap_or(0);
         let more = rows.len() > size;
@@ -88,20 +157,14 @@ impl Window {
         } else {
             rows.truncate(size);
         }
-        let (next, previous) =
+        let (has_next, has_previous) =
             if self.backward { (self.from.is_some(), more) } else { (more, self.from.is_some()) };
-        let mut page = Page::new(previous, next);
-        let mut wrap = wrap;
-        for row in rows {
-            let (at, id) = key(&row);
-            let cursor = app.store.cursors().page(&PageCursor {
-                sort: self.sort.to_owned(),
-                filter: self.filter,
-                keys: vec![Key::Int(at), Key::Id(id)],
-            });
-            page.edges.push(Edge::new(cursor, wrap(row)));
-        }
-        page
+        let list = Arc::new(List { app: app.clone(), sort: self.sort, filter: self.filter });
+        let edge = |row: R| {
+            let place = key(&row);
+            Inline(Edge { list: list.clone(), place, node: Inline(wrap(row)) })
+        };
+        Page { edges: rows.into_iter().map(edge).collect(), has_previous, has_next }
     }
 }
 

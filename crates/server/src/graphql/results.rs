@@ -1,8 +1,8 @@
 //! What campaigns came to: counted, never typed in. Many campaigns of one level cost one statement.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use async_graphql::{Context, SimpleObject};
+use async_graphql::{Context, Object};
 use handfast_domain::stage::StageKind;
 use handfast_store::StoreError;
 use handfast_store::campaign::Campaign;
@@ -11,70 +11,113 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::app;
+use super::inline::Inline;
 use super::problem::failure;
 use super::scalar::{Long, Money};
 use crate::app::App;
+use crate::workspace::Workspace;
 
 /// What came of a campaign, counted by the campaign that each lead was captured with.
-#[derive(Clone, Debug, SimpleObject)]
 pub struct CampaignResults {
+    counts: Arc<CampaignCounts>,
+    cost_minor: i64,
+    workspace: Arc<Workspace>,
+}
+
+/// What came of a campaign, counted by the campaign that each lead was captured with.
+#[Object]
+impl CampaignResults {
     /// Leads that it brought.
-    leads: Long,
+    async fn leads(&self) -> Long {
+        Long(self.counts.leads)
+    }
+
     /// Cycles of its leads that reached MQL, be it at once.
-    mql: Long,
+    async fn mql(&self) -> Long {
+        Long(self.counts.entered(StageKind::Mql))
+    }
+
     /// Cycles of its leads that sales accepted.
-    sal: Long,
+    async fn sal(&self) -> Long {
+        Long(self.counts.entered(StageKind::Sal))
+    }
+
     /// Cycles of its leads that sales qualified.
-    sql: Long,
+    async fn sql(&self) -> Long {
+        Long(self.counts.entered(StageKind::Sql))
+    }
+
     /// Cycles of its leads that became a deal.
-    opportunities: Long,
+    async fn opportunities(&self) -> Long {
+        Long(self.counts.entered(StageKind::Opportunity))
+    }
+
     /// Deals of its leads that were won.
-    won: Long,
+    async fn won(&self) -> Long {
+        Long(self.counts.won)
+    }
+
     /// What was spent on it.
-    cost: Money,
+    async fn cost(&self) -> Inline<Money> {
+        self.money(self.cost_minor)
+    }
+
     /// Amounts of the deals that were won.
-    revenue: Money,
+    async fn revenue(&self) -> Inline<Money> {
+        self.money(self.counts.revenue_minor)
+    }
+
     /// Cost for each lead; null without leads.
-    cost_per_lead: Option<Money>,
+    async fn cost_per_lead(&self) -> Option<Inline<Money>> {
+        self.per(self.counts.leads)
+    }
+
     /// Cost for each MQL; null without one.
-    cost_per_mql: Option<Money>,
+    async fn cost_per_mql(&self) -> Option<Inline<Money>> {
+        self.per(self.counts.entered(StageKind::Mql))
+    }
+
     /// Cost for each SAL; null without one.
-    cost_per_sal: Option<Money>,
+    async fn cost_per_sal(&self) -> Option<Inline<Money>> {
+        self.per(self.counts.entered(StageKind::Sal))
+    }
+
     /// Cost for each SQL; null without one.
-    cost_per_sql: Option<Money>,
+    async fn cost_per_sql(&self) -> Option<Inline<Money>> {
+        self.per(self.counts.entered(StageKind::Sql))
+    }
+
     /// Cost for each opportunity; null without one.
-    cost_per_opportunity: Option<Money>,
+    async fn cost_per_opportunity(&self) -> Option<Inline<Money>> {
+        self.per(self.counts.entered(StageKind::Opportunity))
+    }
+
     /// Cost for each deal that was won; null without one.
-    cost_per_won: Option<Money>,
+    async fn cost_per_won(&self) -> Option<Inline<Money>> {
+        self.per(self.counts.won)
+    }
+}
+
+impl CampaignResults {
+    fn money(&self, amount: i64) -> Inline<Money> {
+        let currency = self.workspace.charter.body.currency.clone();
+        Inline(Money { amount_minor: Long(amount), currency })
+    }
+
+    fn per(&self, count: i64) -> Option<Inline<Money>> {
+        (count > 0).then(|| self.money(share(self.cost_minor, count)))
+    }
 }
 
 /// The results of one campaign. Siblings that are resolved in the same pass share a statement.
-pub async fn of(ctx: &Context<'_>, campaign: &Campaign) -> async_graphql::Result<CampaignResults> {
+pub async fn of(ctx: &Context<'_>, campaign: &Campaign) -> async_graphql::Result<Inline<CampaignResults>> {
     let app = app(ctx)?;
-    let counts = ctx.data::<Batch>()?.load(app, campaign.id).await.map_err(|error| failure(error.into()))?;
-    let currency = &app.workspace().charter.body.currency;
-    let money = |amount| Money { amount_minor: Long(amount), currency: currency.clone() };
-    let cost = campaign.cost_minor;
-    let per = |count: i64| (count > 0).then(|| money(share(cost, count)));
-    let entered = |stage| counts.entered(stage);
-    let (mql, sal, sql) = (entered(StageKind::Mql), entered(StageKind::Sal), entered(StageKind::Sql));
-    let opportunities = entered(StageKind::Opportunity);
-    Ok(CampaignResults {
-        leads: Long(counts.leads),
-        mql: Long(mql),
-        sal: Long(sal),
-        sql: Long(sql),
-        opportunities: Long(opportunities),
-        won: Long(counts.won),
-        cost: money(cost),
-        revenue: money(counts.revenue_minor),
-        cost_per_lead: per(counts.leads),
-        cost_per_mql: per(mql),
-        cost_per_sal: per(sal),
-        cost_per_sql: per(sql),
-        cost_per_opportunity: per(opportunities),
-        cost_per_won: per(counts.won),
-    })
+    let counts = match app.store.known_results(campaign.id) {
+        Some(counts) => Ok(counts),
+        None => ctx.data::<Batch>()?.load(app, campaign.id).await,
+    };
+    let counts = counts.map_err(|error| failure(error.into()))?;
+    Ok(Inline(CampaignResults { counts, cost_minor: campaign.cost_minor, workspace: app.workspace() }))
 }
 
 /// Rounded to the nearest minor unit; half of one counts up.
@@ -83,7 +126,7 @@ fn share(amount: i64, count: i64) -> i64 {
     whole + i64::from(rest >= count - rest)
 }
 
-type Answer = Result<CampaignCounts, StoreError>;
+type Answer = Result<Arc<CampaignCounts>, StoreError>;
 
 /// Collects the campaigns whose results are asked for in one pass over the fields of an answer. The library's loader
 /// would do so in a task of its own, which on several threads begins before all siblings have asked.
@@ -120,7 +163,7 @@ impl Batch {
         guard.waits = false;
         let asked = self.take();
         let ids: Vec<Uuid> = asked.iter().map(|(id, _)| *id).collect();
-        let found = handfast_store::funnel::campaigns(app.store.read(), &ids).await;
+        let found = app.store.campaign_results(&ids).await;
         for (id, answer) in asked {
             let counts = found.as_ref().map(|found| found.get(&id).cloned().unwrap_or_default());
             drop(answer.send(counts.map_err(Clone::clone)));

@@ -49,7 +49,7 @@ async fn put(State(app): State<App>, Query(asked): Query<Asked>, request: Reques
             ));
         }
         let token = bearer(&parts.headers).map_err(|_| Problem::unauthenticated())?;
-        let admitted = Tokens(app.clone()).admit(token).await.map_err(|_| Problem::unauthenticated())?;
+        let admitted = Tokens::new(app.clone()).admit(token).await.map_err(|_| Problem::unauthenticated())?;
         let known = KINDS.iter().find(|(name, ..)| asked.kind.as_deref() == Some(name));
         let (kind, needed, limit) = known.ok_or_else(|| {
             Problem::new(Code::BadRequest, "say what the file is for: PUT /blobs?kind=plugin or ?kind=import")

@@ -1,6 +1,7 @@
 //! A GraphQL document before it meets the schema: its syntax, and its size once fragments expand.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 
 use async_graphql::Pos;
 use async_graphql::parser::types::{
@@ -18,6 +19,8 @@ use super::scan::prescan;
 pub struct Document {
     pub parsed: ExecutableDocument,
     pub tokens: usize,
+    /// Whether it agreed with the schema before.
+    pub valid: AtomicBool,
 }
 
 impl Document {
@@ -26,7 +29,7 @@ impl Document {
         let tokens = prescan(text, limits)?;
         let parsed = parse_query(text).map_err(syntax)?;
         measure(&parsed, limits)?;
-        Ok(Document { parsed, tokens })
+        Ok(Document { parsed, tokens, valid: AtomicBool::new(false) })
     }
 
     /// The operation that a request means.

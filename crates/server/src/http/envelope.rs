@@ -10,6 +10,8 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use handfast_store::SPANS;
+use tracing::Instrument;
 
 use super::config::EdgeConfig;
 use super::media::Media;
@@ -94,7 +96,8 @@ pub async fn wrap(State(envelope): State<Arc<Envelope>>, mut request: Request, n
     let id = envelope.id(request.headers());
     request.extensions_mut().insert(id.clone());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut answer = answer(&envelope, &id, request, next).await;
+    let span = tracing::debug_span!(target: SPANS, "request", request_id = id.as_str(), %method, route = telemetry::route(&path));
+    let mut answer = answer(&envelope, &id, request, next).instrument(span).await;
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         answer.headers_mut().insert(REQUEST_ID, value);
     }

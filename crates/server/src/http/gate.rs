@@ -1,9 +1,10 @@
 //! The document gate: nothing reaches the schema's validation that could cost more than its limits say.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_graphql::parser::types::{OperationDefinition, OperationType};
+use async_graphql::parser::types::{BaseType, OperationDefinition, OperationType};
 use async_graphql::{Name, Request, Value, Variables};
 use sha2::{Digest, Sha256};
 
@@ -25,6 +26,39 @@ pub struct Gate {
 pub struct Passed {
     pub request: Request,
     pub kind: OperationType,
+    pub document: Arc<Document>,
+}
+
+impl Passed {
+    /// Whether the request need not be held against the schema again: it only reads, its document agreed before, and each
+    /// of its variables is a plain value of a type that needs no schema to be checked.
+    pub fn is_known(&self) -> bool {
+        let valid = self.kind == OperationType::Query && self.document.valid.load(Ordering::Relaxed);
+        let Some(operation) =
+            self.document.operation(self.request.operation_name.as_deref()).ok().filter(|_| valid)
+        else {
+            return false;
+        };
+        operation.node.variable_definitions.iter().all(|variable| {
+            let value = self.request.variables.get(&variable.node.name.node);
+            value.is_none_or(|value| is_plain(&variable.node.var_type.node.base, value))
+        })
+    }
+}
+
+/// Null is none: what it means depends on where it is used.
+fn is_plain(kind: &BaseType, value: &Value) -> bool {
+    match (kind, value) {
+        (BaseType::List(inner), Value::List(items)) => items.iter().all(|item| is_plain(&inner.base, item)),
+        (BaseType::Named(name), value) => match (name.as_str(), value) {
+            ("Boolean", Value::Boolean(_)) | ("String" | "ID", Value::String(_)) => true,
+            ("Int", Value::Number(number)) => {
+                number.as_i64().is_some_and(|number| i32::try_from(number).is_ok())
+            }
+            _ => false,
+        },
+        _ => false,
+    }
 }
 
 impl Gate {
@@ -55,7 +89,7 @@ impl Gate {
         request.extensions.0 =
             call.extensions.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
         request.set_parsed_query(document.parsed.clone());
-        Ok(Passed { request, kind })
+        Ok(Passed { request, kind, document })
     }
 
     fn document(&self, text: &str) -> Result<Arc<Document>, Problem> {

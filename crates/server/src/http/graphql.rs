@@ -1,6 +1,7 @@
 //! GraphQL over HTTP: `GET` and `POST /graphql`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_graphql::Executor;
 use async_graphql::parser::types::OperationType;
@@ -67,8 +68,9 @@ async fn answer<E: Executor, A: Admission>(
     let admitted = edge.admit(&parts.headers).await?;
     let key = idempotency_key(&parts.headers)?;
     let call = read_call(parts, body, edge.gate.limits()).await?;
-    let Passed { mut request, kind } = edge.gate.pass(call)?;
-    match kind {
+    let again = call.clone();
+    let passed = edge.gate.pass(call)?;
+    match passed.kind {
         OperationType::Mutation if parts.method == Method::GET => {
             return Err(Problem::new(Code::MethodNotAllowed, "a mutation changes data; send it by POST"));
         }
@@ -78,11 +80,22 @@ async fn answer<E: Executor, A: Admission>(
         }
         _ => {}
     }
-    request = request.data(admitted.viewer).data(id.clone());
-    if let Some(key) = key {
-        request = request.data(key);
+    let execute = async |schema: &E, Passed { request, kind, .. }: Passed| {
+        let mut request = request.data(admitted.viewer.clone()).data(id.clone());
+        if let Some(key) = &key {
+            request = request.data(key.clone());
+        }
+        run::once(schema, request, kind, edge.gate.limits().deadline()).await
+    };
+    let (known, document) = (passed.is_known(), passed.document.clone());
+    let schema = if known { &edge.schemas.trusting } else { &edge.schemas.checking };
+    let mut response = execute(schema, passed).await;
+    match response.is_ok() {
+        true => document.valid.store(true, Ordering::Relaxed),
+        // What is wrong with it is told as of a document that comes for the first time.
+        false if known => response = execute(&edge.schemas.checking, edge.gate.pass(again)?).await,
+        false => {}
     }
-    let response = run::once(&edge.schema, request, kind, edge.gate.limits().deadline()).await;
     Ok(write(response, id, media, edge.gate.limits()))
 }
 

@@ -8,6 +8,9 @@ use async_graphql::{Executor, Request, Response, Value};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 
+use handfast_store::SPANS;
+use tracing::Instrument;
+
 use super::problem::{Code, Problem};
 use crate::telemetry;
 
@@ -19,12 +22,11 @@ pub async fn once<E: Executor>(
     deadline: Duration,
 ) -> Response {
     let began = std::time::Instant::now();
+    let kind_ = if kind == OperationType::Mutation { "mutation" } else { "query" };
+    let span = tracing::debug_span!(target: SPANS, "operation", kind = kind_);
     let work = AssertUnwindSafe(schema.execute(request)).catch_unwind();
-    let ended = tokio::time::timeout(deadline, work).await;
-    telemetry::operation(
-        if kind == OperationType::Mutation { "mutation" } else { "query" },
-        Some(began.elapsed()),
-    );
+    let ended = tokio::time::timeout(deadline, work).instrument(span).await;
+    telemetry::operation(kind_, Some(began.elapsed()));
     match ended {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => panicked(),

@@ -63,7 +63,7 @@ async fn open<E: Executor, A: Admission>(
     let admitted = edge.admit(&parts.headers).await?;
     let last = last_event_id(&parts.headers)?;
     let call = graphql::read_call(parts, body, edge.gate.limits()).await?;
-    let Passed { mut request, kind } = edge.gate.pass(call)?;
+    let Passed { mut request, kind, .. } = edge.gate.pass(call)?;
     if kind == OperationType::Mutation {
         return Err(Problem::new(Code::MethodNotAllowed, "send mutations by POST to /graphql"));
     }
@@ -77,7 +77,7 @@ async fn open<E: Executor, A: Admission>(
     if let Some(last) = last {
         request = request.data(last);
     }
-    let answers = run::many(&edge.schema, request, kind, edge.gate.limits().deadline());
+    let answers = run::many(&edge.schemas.checking, request, kind, edge.gate.limits().deadline());
     let (sender, receiver) = mpsc::channel(edge.socket.queue.max(1));
     let stay = edge.lifecycle.stay();
     let pump = Pump { edge: edge.clone(), id: id.clone(), answers, sender };

@@ -4,16 +4,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_graphql::{Context, Error, ErrorExtensions, Object, Result, Schema, SimpleObject, Subscription};
+use async_graphql::{
+    Context, Error, ErrorExtensions, Object, Result, Schema, SimpleObject, Subscription, ValidationMode,
+};
 use futures_util::{Stream, StreamExt, stream};
 use handfast_domain::time::{Clock, Instant};
 
-use crate::http::{Admission, Admitted, Denied, IdempotencyKey, LastEventId};
+use crate::http::{Admission, Admitted, Denied, IdempotencyKey, LastEventId, Schemas};
 
 pub type TestSchema = Schema<Query, Mutation, Feed>;
 
 pub fn schema() -> TestSchema {
     Schema::build(Query, Mutation, Feed).limit_depth(20).limit_complexity(1_000).finish()
+}
+
+pub fn schemas() -> Schemas<TestSchema> {
+    let trusting = Schema::build(Query, Mutation, Feed).limit_depth(20).limit_complexity(1_000);
+    Schemas { checking: schema(), trusting: trusting.validation_mode(ValidationMode::Fast).finish() }
 }
 
 /// `good` is anybody, `brief` expires at instant 1,000, no token is anonymous when `open`.

@@ -4,6 +4,7 @@
 mod m0001_infrastructure;
 mod m0002_funnel;
 mod m0003_sequencer;
+mod m0004_blob_chunk;
 
 use crate::{
     dialect::Dialect,
@@ -14,8 +15,12 @@ use sea_orm_migration::{
     MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait::async_trait,
 };
 
-const ALL: &[SqlMigration] =
-    &[m0001_infrastructure::MIGRATION, m0002_funnel::MIGRATION, m0003_sequencer::MIGRATION];
+const ALL: &[SqlMigration] = &[
+    m0001_infrastructure::MIGRATION,
+    m0002_funnel::MIGRATION,
+    m0003_sequencer::MIGRATION,
+    m0004_blob_chunk::MIGRATION,
+];
 
 #[derive(Clone, Copy)]
 pub(crate) struct SqlMigration {

@@ -58,7 +58,7 @@ async fn writer(store: Store, number: u128, seed: u64, commands: u64) -> u64 {
 }
 
 /// Reads as a subscriber does: a page, then wait for the head to move.
-async fn tail(store: Store, mut done: oneshot::Receiver<()>) -> Vec<EventRow> {
+async fn tail(store: Store, mut done: oneshot::Receiver<()>) -> Vec<Arc<Told>> {
     let (mut head, mut seen, mut position) = (store.head(), Vec::new(), 0);
     loop {
         let page = store.events_after(position, 7, &EventFilter::default()).await.unwrap();
@@ -122,7 +122,7 @@ async fn a_reader_that_resumes_anywhere_sees_what_follows_once_and_in_order() {
         EventFilter { stream: Some(("lead".into(), uuid(2))), kinds: vec!["none".into(), "assigned".into()] };
     let cursors = store.cursors();
     for filter in [EventFilter::default(), stream, kind, both] {
-        let passes = |row: &&EventRow| {
+        let passes = |row: &&Arc<Told>| {
             (filter.kinds.is_empty() || filter.kinds.contains(&row.event.kind))
                 && filter.stream.as_ref().is_none_or(|stream| stream.1 == row.event.stream_id)
         };

@@ -10,11 +10,12 @@ mod write;
 use handfast_domain::time::Instant;
 use handfast_store::{
     OpenOptions, PostgresOptions, Store, StoreError, Tx,
-    feed::{EventFilter, EventRow, NewEvent},
+    feed::{EventFilter, NewEvent},
     rows::{execute, fetch_all, fetch_value},
+    tail::Told,
 };
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, FromQueryResult, Value};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 use uuid::Uuid;
@@ -119,7 +120,7 @@ fn event(number: u128, stream: u128, version: i64, ordinal: i64) -> NewEvent {
     }
 }
 
-async fn all_events(store: &Store) -> Vec<EventRow> {
+async fn all_events(store: &Store) -> Vec<Arc<Told>> {
     store.settle().await.unwrap();
     store.events_after(0, 1_000_000, &EventFilter::default()).await.unwrap().events
 }

@@ -144,7 +144,7 @@ async fn a_file_is_kept_by_its_digest_and_checked_when_read() {
         async |kind: &'static str| store.write(move |tx| Box::pin(blob::forget(tx, digest, kind))).await;
     assert_eq!((forget("PLUGIN").await, forget("IMPORT").await), (Ok(false), Ok(true)));
 
-    std::fs::write(blobs.path(digest), b"handfist").unwrap();
+    std::fs::write(blobs.file(digest).await.unwrap(), b"handfist").unwrap();
     assert!(matches!(blobs.read(digest).await, Err(StoreError::Open(_))));
     blobs.remove(digest).await.unwrap();
     blobs.remove(digest).await.unwrap();

@@ -33,7 +33,7 @@ const ATTEMPTS: usize = 20;
 /// Does what is left of a run, and answers whether it did all of it. While a batch is written, the next one is read and judged, if it speaks of nobody whom
 /// the first one changes.
 pub async fn all(app: &App, mut run: ImportRun, reading: Reading, acts: Acts) -> Result<bool, Error> {
-    let (path, delimiter) = (app.store.blobs().path(run.digest), reading.mapping.delimiter);
+    let (path, delimiter) = (app.store.blobs().file(run.digest).await?, reading.mapping.delimiter);
     let opened = blocking(move || Rows::open(&path, delimiter)).await?;
     let file = Some(opened.map_err(Error::fault)?);
     let mut importer = Importer { app, reading, acts, file, tried: Tried::default() };

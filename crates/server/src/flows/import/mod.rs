@@ -7,16 +7,17 @@ pub mod mapping;
 mod rows;
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use handfast_domain::calendar::TimeZone;
 use handfast_domain::digest::Digest;
-use handfast_domain::event::{Actor, Fact, StreamKind};
+use handfast_domain::event::{Actor, Fact, SetupNoun, StreamKind};
 use handfast_domain::field::is_key;
 use handfast_domain::refused::{RefusalCode, Refused};
 use handfast_domain::stage::Channel;
 use handfast_domain::time::Instant;
 use handfast_store::campaign::{self, Campaign};
-use handfast_store::change::append_facts;
+use handfast_store::change::{append_fact, append_facts};
 use handfast_store::directory::{self, TraitDefinition};
 use handfast_store::import::{self as store, Counts, ImportRun, Status};
 use handfast_store::{StoreError, blob};
@@ -61,7 +62,7 @@ pub async fn start(app: &App, viewer: &Viewer, once: Option<Once>, input: Start)
         let message = format!("no uploaded file {digest}; send it with PUT /blobs?kind=import first");
         return Err(Refused::new(RefusalCode::NotFound, message).at("input/digest").into());
     }
-    let (path, delimiter) = (app.store.blobs().path(digest), mapping.delimiter);
+    let (path, delimiter) = (app.store.blobs().file(digest).await?, mapping.delimiter);
     let opened = blocking(move || Rows::open(&path, delimiter)).await?;
     let rows = opened.map_err(|why| Refused::invalid("input/digest", why))?;
     mapping.check_header(rows.header())?;
@@ -83,6 +84,7 @@ pub async fn start(app: &App, viewer: &Viewer, once: Option<Once>, input: Start)
         started_at: now,
         finished_at: None,
     };
+    let own = app.clone();
     let begun = app.store.try_write::<_, Error, _>(move |tx| {
         Box::pin(async move {
             if let Some(answer) = Once::reserve(once.as_ref(), tx, now).await? {
@@ -90,6 +92,7 @@ pub async fn start(app: &App, viewer: &Viewer, once: Option<Once>, input: Start)
             }
             for definition in traits.iter().filter(|_| !dry_run) {
                 directory::put(tx, definition).await?;
+                append_fact(tx, own.setup_changed(IMPORT, SetupNoun::Trait, definition.id)).await?;
             }
             store::insert(tx, &run).await?;
             Once::keep(once.as_ref(), tx, &id.to_string()).await?;
@@ -127,10 +130,14 @@ pub async fn run(app: App) {
         let next = store::unfinished(app.store.read()).await.map(|runs| runs.into_iter().next());
         match next {
             Ok(Some(run)) => one(&app, run).await,
+            Ok(None) if app.store.is_shared() => {
+                // Another node's runs wake nobody here.
+                let _ = tokio::time::timeout(LOOK, app.imports.notified()).await;
+            }
             Ok(None) => app.imports.notified().await,
             Err(error) => {
                 tracing::warn!(%error, "imports cannot be read; trying again");
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
     }
@@ -167,8 +174,10 @@ async fn one(app: &App, run: ImportRun) {
     }
 }
 
+/// How often a node looks for imports that were begun on another one.
+const LOOK: Duration = Duration::from_secs(1);
 /// After a failure that another attempt may not meet.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+const PATIENCE: std::time::Duration = Duration::from_secs(5);
 
 /// Answers whether all of it is done; not when the run is no longer ours.
 async fn carry_out(app: &App, run: ImportRun) -> Result<bool, Error> {
@@ -181,7 +190,7 @@ async fn carry_out(app: &App, run: ImportRun) -> Result<bool, Error> {
     let body = &app.workspace().charter.body;
     let zone = TimeZone::parse(&body.time_zone).unwrap_or(TimeZone::UTC);
     let reading = Reading { mapping, zone, currency: body.currency.clone(), begun: run.started_at };
-    let (path, own) = (app.store.blobs().path(run.digest), reading.clone());
+    let (path, own) = (app.store.blobs().file(run.digest).await?, reading.clone());
     let acts = blocking(move || Acts::read(&path, &own))
         .await?
         .map_err(|why| Refused::invalid("input/digest", why))?;

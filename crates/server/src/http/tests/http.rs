@@ -51,6 +51,38 @@ async fn a_variable_left_to_its_default_includes_and_skips() {
 }
 
 #[tokio::test]
+async fn a_document_that_is_known_is_refused_for_wrong_values_as_one_that_is_new() {
+    let query =
+        "query($name: String, $skip: Boolean = false) { hello(name: $name) @skip(if: $skip) node { id } }";
+    for wrong in [
+        json!({"name": 5}),
+        json!({"name": ["a"]}),
+        json!({"name": {"first": "a"}}),
+        json!({"skip": "no"}),
+        json!({"other": 1}),
+        json!({"skip": null}),
+    ] {
+        let asked = json!({"query": query, "variables": wrong});
+        let fresh = Server::start().await.post(asked.clone()).await;
+        let known = Server::start().await;
+        for _ in 0..3 {
+            let good = known.post(json!({"query": query, "variables": {"name": "ada"}})).await;
+            assert_eq!(good.json()["data"]["node"], json!({"id": 1}));
+        }
+        let known = known.post(asked).await;
+        let told = |answer: &Answer| {
+            let mut told = answer.json();
+            // Each request has an id of its own.
+            for error in told["errors"].as_array_mut().into_iter().flatten() {
+                error["extensions"]["requestId"].take();
+            }
+            (answer.status, told)
+        };
+        assert_eq!(told(&known), told(&fresh), "{wrong}");
+    }
+}
+
+#[tokio::test]
 async fn malformed_bodies_are_bad_requests() {
     let server = Server::start().await;
     let cases: &[(&[u8], &str, &str)] = &[

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::testing::{Fixed, Tokens, schema};
+use super::testing::{Fixed, Tokens, schemas};
 use super::{EdgeConfig, Lifecycle, router, serve};
 
 /// A running server; it ends with the test's runtime.
@@ -36,7 +36,7 @@ impl Server {
         let extra = Router::new().route("/beside", axum::routing::get(async || "beside"));
         let limits = config.connection.clone();
         let app =
-            router(schema(), Tokens::default(), Arc::new(clock.clone()), lifecycle.clone(), config, extra);
+            router(schemas(), Tokens::default(), Arc::new(clock.clone()), lifecycle.clone(), config, extra);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let at = listener.local_addr().expect("an address");
         let stop = lifecycle.clone();
