@@ -2,6 +2,7 @@
 //! nothing, so that it compiles in seconds on a fresh clone.
 
 mod arrows;
+mod bench;
 mod demo;
 mod features;
 mod languages;
@@ -24,6 +25,7 @@ Usage: cargo xtask <task> [options]
 Tasks:
   demo      Build plugins and server and start a living funnel on 127.0.0.1
   test      Run everything that continuous integration runs, in order
+  bench     Measure speed, memory and costs beside others, in one run
   plugins   Build plugins/ for wasm32 into target/plugins/*.wasm
   languages Build the rules that are written in JavaScript and Python
   postgres  Start a private PostgreSQL and print its URL
@@ -37,7 +39,7 @@ is missing. Prints the path of each component.
 
 Usage: cargo xtask plugins";
 
-const TASKS: &[&str] = &["demo", "test", "plugins", "languages", "postgres", "schema", "help"];
+const TASKS: &[&str] = &["demo", "test", "bench", "plugins", "languages", "postgres", "schema", "help"];
 
 fn main() -> ExitCode {
     match run() {
@@ -61,6 +63,7 @@ fn run() -> Result<ExitCode, Failure> {
     match task.as_str() {
         "demo" => demo::run(&workspace, &rest),
         "test" => test::run(&workspace, &rest),
+        "bench" => bench::run(&workspace, &rest),
         "languages" => languages::run(&workspace, &rest),
         "postgres" => postgres::run(&workspace, &rest),
         "schema" => schema::run(&workspace, &rest),

@@ -64,6 +64,12 @@ const STEPS: &[Step] = &[
         needs: &["plugins", "clients", "build"],
         run: postgres,
     },
+    Step {
+        name: "bench",
+        about: "the benchmark's parts at a small scale: the same answers as their opponents",
+        needs: &["plugins", "build"],
+        run: bench,
+    },
     Step { name: "guests", about: "the plugins' own unit tests", needs: &[], run: guests },
     Step {
         name: "cases",
@@ -330,6 +336,23 @@ fn postgres(run: &Run) -> Result<(), String> {
     command.args(["-p", "handfast-store", "-p", "handfast", "-p", "handfast-tests"]);
     run.with_product(command.env("HANDFAST_TEST_POSTGRES", &cluster.url));
     shell::run(&mut command)
+}
+
+/// Whether they are fast is not asked here, only whether both sides of each comparison do the same.
+fn bench(run: &Run) -> Result<(), String> {
+    let cluster = Cluster::start()?;
+    let handfast = run.workspace.binary("dev");
+    for part in [
+        "rules --seconds 0.05",
+        "reads --leads 300 --season 60 --seconds 0.1 --rounds 1 --changes 20",
+        "import --rows 500",
+        "fanout --subscribers 3 --deliveries 300",
+    ] {
+        let mut command = Command::new(handfast.with_file_name("handfast-bench"));
+        command.arg("--handfast").arg(&handfast).arg("--postgres").arg(&cluster.url);
+        shell::run(command.args(part.split(' ')))?;
+    }
+    Ok(())
 }
 
 fn test_command(run: &Run, nextest: bool) -> Command {
