@@ -245,4 +245,11 @@ fn each_field_of_a_lead_reads_alone_as_it_reads_with_all_others() {
         let aliased = read(&format!("... on Lead {{ it: {selection} }}"));
         assert_eq!(&aliased["it"], &all[name], "{selection} under another name, in a fragment");
     }
+    let twice = read("account { name } ... on Node { id } account { domain }");
+    assert_eq!(
+        twice["account"],
+        json!({"name": "Steel AG", "domain": "steel.example"}),
+        "selections are merged"
+    );
+    assert_eq!(twice["id"], all["id"]);
 }

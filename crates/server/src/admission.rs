@@ -70,7 +70,9 @@ impl Tokens {
             Denied
         })?;
         let Some(token) = found.map(Arc::new) else { return Ok(None) };
-        self.note_use(token.id, token.last_used_at);
+        if token.is_valid(now) {
+            self.note_use(token.id, token.last_used_at);
+        }
         let mut known = self.lock();
         if known.len() >= REMEMBERED {
             known.clear();

@@ -7,7 +7,7 @@ use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types::{Field, Selection, SelectionSet};
 use async_graphql::registry::Registry;
 use async_graphql::{
-    ContainerType, ContextBase, Name, OutputType, Positioned, ServerError, ServerResult, TypeName, Value,
+    ContainerType, ContextBase, Name, OutputType, Positioned, ServerError, ServerResult, Value,
 };
 use futures_util::future::BoxFuture;
 
@@ -15,18 +15,6 @@ use futures_util::future::BoxFuture;
 /// other objects of its list.
 #[derive(Clone, Debug)]
 pub struct Inline<T>(pub T);
-
-impl<T> From<T> for Inline<T> {
-    fn from(object: T) -> Inline<T> {
-        Inline(object)
-    }
-}
-
-impl<T: OutputType> TypeName for Inline<T> {
-    fn type_name() -> Cow<'static, str> {
-        T::type_name()
-    }
-}
 
 type Set<'a> = &'a Positioned<SelectionSet>;
 

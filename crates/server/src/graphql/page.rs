@@ -167,6 +167,3 @@ impl Window {
         Page { edges: rows.into_iter().map(edge).collect(), has_previous, has_next }
     }
 }
-
-/// `PageInfo` of the library, named here so that the schema has one.
-pub type Info = PageInfo;

@@ -44,6 +44,19 @@ impl Passed {
             value.is_none_or(|value| is_plain(&variable.node.var_type.node.base, value))
         })
     }
+
+    /// The same request once more, if it comes to that; only what is small is copied before.
+    pub fn again(&self) -> impl FnOnce() -> Passed + use<> {
+        let (kind, document) = (self.kind, self.document.clone());
+        let (query, variables) = (self.request.query.clone(), self.request.variables.clone());
+        let operation_name = self.request.operation_name.clone();
+        move || {
+            let mut request = Request::new(query).variables(variables);
+            request.operation_name = operation_name;
+            request.set_parsed_query(document.parsed.clone());
+            Passed { request, kind, document }
+        }
+    }
 }
 
 /// Null is none: what it means depends on where it is used.

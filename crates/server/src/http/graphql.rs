@@ -68,7 +68,6 @@ async fn answer<E: Executor, A: Admission>(
     let admitted = edge.admit(&parts.headers).await?;
     let key = idempotency_key(&parts.headers)?;
     let call = read_call(parts, body, edge.gate.limits()).await?;
-    let again = call.clone();
     let passed = edge.gate.pass(call)?;
     match passed.kind {
         OperationType::Mutation if parts.method == Method::GET => {
@@ -87,14 +86,18 @@ async fn answer<E: Executor, A: Admission>(
         }
         run::once(schema, request, kind, edge.gate.limits().deadline()).await
     };
-    let (known, document) = (passed.is_known(), passed.document.clone());
-    let schema = if known { &edge.schemas.trusting } else { &edge.schemas.checking };
+    let document = passed.document.clone();
+    let again = passed.is_known().then(|| passed.again());
+    let schema = if again.is_some() { &edge.schemas.trusting } else { &edge.schemas.checking };
     let mut response = execute(schema, passed).await;
-    match response.is_ok() {
-        true => document.valid.store(true, Ordering::Relaxed),
-        // What is wrong with it is told as of a document that comes for the first time.
-        false if known => response = execute(&edge.schemas.checking, edge.gate.pass(again)?).await,
-        false => {}
+    if response.is_ok() {
+        document.valid.store(true, Ordering::Relaxed);
+    } else if let Some(again) = again
+        && !response.errors.iter().all(problem::is_coded)
+    {
+        // What the library finds wrong is told as of a document that comes for the first time; our own refusals stand, and a
+        // deadline that passed does not begin again.
+        response = execute(&edge.schemas.checking, again()).await;
     }
     Ok(write(response, id, media, edge.gate.limits()))
 }

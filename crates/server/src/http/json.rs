@@ -13,7 +13,7 @@ use super::problem::{Code, Problem, clip};
 pub type Object = IndexMap<Name, Value>;
 
 /// A GraphQL request as the caller sent it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Call {
     pub query: Option<String>,
     pub operation_name: Option<String>,

@@ -212,9 +212,15 @@ pub fn clip(text: &str, limit: usize) -> String {
 const MESSAGE_CHARS: usize = 400;
 const WORD_CHARS: usize = 80;
 
+/// Whether an error is one of ours; the library's own have no code yet.
+pub fn is_coded(error: &ServerError) -> bool {
+    let code = error.extensions.as_ref().and_then(|extensions| extensions.get("code"));
+    matches!(code, Some(Value::String(_) | Value::Enum(_)))
+}
+
 fn describe(error: &mut ServerError, id: &RequestId) {
+    let coded = is_coded(error);
     let extensions = error.extensions.get_or_insert_default();
-    let coded = matches!(extensions.get("code"), Some(Value::String(_) | Value::Enum(_)));
     if !coded {
         let (code, message) = match recognise(&error.message) {
             Some(known) => known,
