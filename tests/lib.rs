@@ -83,6 +83,19 @@ pub fn offline(dir: &Path, args: &[&str]) -> std::process::Output {
     command.stdin(Stdio::null()).output().expect("the command line runs")
 }
 
+/// An empty data directory whose server finds the rules compiled that another test has compiled before: a second of work for
+/// each of them. Compiled code is sealed with the root secret, so that all have the same.
+fn prepared() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let shared = binary().with_file_name("compiled-for-tests");
+    std::fs::create_dir_all(&shared).expect("a folder beside the binary");
+    std::os::unix::fs::symlink(shared, dir.path().join("compiled-rules")).expect("a link");
+    std::fs::write(dir.path().join("secret"), [7; 32]).expect("a secret");
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(dir.path().join("secret"), private).expect("a private file");
+    dir
+}
+
 /// A running server. It ends with the test.
 pub struct Server {
     child: Child,
@@ -98,7 +111,7 @@ pub struct Server {
 impl Server {
     /// Starts on an empty directory and waits until it answers.
     pub fn start() -> Server {
-        Server::start_in(tempfile::tempdir().expect("a temporary directory"), None)
+        Server::start_in(prepared(), None)
     }
 
     /// Starts again on a directory that an earlier server left.
@@ -109,7 +122,7 @@ impl Server {
 
     /// Starts on an empty directory with more configuration.
     pub fn configured(more: &[(&'static str, &str)]) -> Server {
-        let dir = tempfile::tempdir().expect("a temporary directory");
+        let dir = prepared();
         let more = more.iter().map(|(key, value)| (*key, (*value).to_owned()));
         let environment = database(dir.path()).into_iter().chain(more).collect();
         Server::start_on(dir, None, environment)

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use handfast_domain::calendar::TimeZone;
 use handfast_domain::time::{Clock, Ids, Instant};
 use handfast_rules::{Compiler, Host, HostConfig};
 use handfast_store::secret::Purpose;
@@ -29,9 +28,6 @@ pub struct Inner {
     pub importing: AtomicBool,
     /// Tokens that were revoked while the process runs: whoever listens with one is cut off.
     pub revoked: tokio::sync::watch::Sender<BTreeSet<Uuid>>,
-    /// The zone in which days are counted. It changes inside the command that changes the charter, so that no command
-    /// after it counts by the old one.
-    pub zone: ArcSwap<TimeZone>,
     /// Where the feed ended before the workspace was loaded.
     pub followed_from: i64,
     /// Wakes whoever carries out imports.
@@ -75,7 +71,6 @@ impl App {
             ids,
             importing: AtomicBool::new(false),
             revoked: tokio::sync::watch::Sender::default(),
-            zone: ArcSwap::from_pointee(workspace.zone()),
             followed_from,
             imports: tokio::sync::Notify::new(),
             workspace: ArcSwap::from_pointee(workspace),
@@ -93,7 +88,6 @@ impl App {
     pub async fn reload(&self) -> Result<(), Error> {
         let _turn = self.reloading.lock().await;
         let workspace = Workspace::load(&self.store, &self.host).await?;
-        self.zone.store(Arc::new(workspace.zone()));
         self.workspace.store(Arc::new(workspace));
         Ok(())
     }

@@ -12,7 +12,6 @@ use handfast_domain::field::TraitKinds;
 use handfast_domain::time::Instant;
 use handfast_rules::{Host, Rule, Settings};
 use handfast_store::campaign::Campaign;
-use handfast_store::change::DayOf;
 use handfast_store::directory::TraitDefinition;
 use handfast_store::plugin::Live;
 use handfast_store::{Store, directory};
@@ -121,11 +120,7 @@ impl Workspace {
 
     /// Days since 1970-01-01 in the charter's time zone.
     pub fn day(&self, at: Instant) -> i32 {
-        day_in(self.zone, at)
-    }
-
-    pub fn day_of(&self) -> Box<DayOf> {
-        day_of(self.zone)
+        self.zone.date(at).days()
     }
 
     pub fn charter_digest(&self) -> Digest {
@@ -139,13 +134,4 @@ async fn load_rule(store: &Store, host: &Host, workspace: &Workspace, live: Live
     let plugin = plugin.map_err(|error| Error::fault(error.to_string()))?;
     let settings = Settings::parse(&live.settings).map_err(|error| Error::fault(error.to_string()))?;
     Ok(LiveRule { deployment: Some(live.deployment), rule: plugin.into(), settings })
-}
-
-/// How days are counted in a zone.
-pub fn day_of(zone: TimeZone) -> Box<DayOf> {
-    Box::new(move |at| day_in(zone, at))
-}
-
-fn day_in(zone: TimeZone, at: Instant) -> i32 {
-    zone.date(at).days()
 }

@@ -7,7 +7,6 @@ use handfast_domain::change::{Change, Record};
 use handfast_domain::clock::SlaClock;
 use handfast_domain::event::{Event, Fact, SCHEMA_VERSION};
 use handfast_domain::lead::{Cycle, Journey, Lead, Opportunity};
-use handfast_domain::time::Instant;
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use uuid::Uuid;
 
@@ -26,9 +25,6 @@ pub struct NewLead {
     pub salt: String,
 }
 
-/// The day of an instant, counted from 1970-01-01 in the workspace's time zone; the caller knows the zone.
-pub type DayOf = dyn Fn(Instant) -> i32 + Send + Sync;
-
 /// Why changes could not be committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Conflict {
@@ -43,7 +39,6 @@ pub async fn commit(
     tx: &Tx,
     changes: &[Change],
     created: &[NewLead],
-    day_of: &DayOf,
 ) -> Result<std::result::Result<(), Conflict>> {
     if let Some(conflict) = overtaken(tx, changes).await? {
         return Ok(Err(conflict));
@@ -60,7 +55,7 @@ pub async fn commit(
         changes.iter().flat_map(|change| &change.events).map(new_event).collect::<Result<Vec<_>>>()?;
     append_events(tx, events).await?;
     // Last: everybody moves the same few rows, and whoever comes next waits from here to the commit.
-    counter::write(tx, changes, day_of).await?;
+    counter::write(tx, changes).await?;
     Ok(Ok(()))
 }
 

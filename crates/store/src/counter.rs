@@ -8,8 +8,8 @@ use handfast_domain::clock::ClockEvent;
 use handfast_domain::event::{Event, Fact};
 use handfast_domain::lead::Journey;
 use handfast_domain::stage::{CycleOutcome, StageKind};
+use handfast_domain::time::{Instant, MINUTE};
 
-use crate::change::DayOf;
 use crate::error::Result;
 use crate::rows::add_rows;
 use crate::tx::Tx;
@@ -20,11 +20,11 @@ pub(crate) type Key = (&'static str, String, String);
 /// What to add to each counter.
 pub(crate) type Deltas = BTreeMap<Key, i64>;
 
-pub(crate) async fn write(tx: &Tx, changes: &[Change], day_of: &DayOf) -> Result<()> {
+pub(crate) async fn write(tx: &Tx, changes: &[Change]) -> Result<()> {
     let mut deltas = Deltas::new();
     for change in changes {
         let before = (change.expected > 0).then_some(&change.before);
-        count(&mut deltas, before, &change.after, &change.events, day_of);
+        count(&mut deltas, before, &change.after, &change.events);
     }
     add(tx, deltas).await
 }
@@ -36,7 +36,6 @@ pub(crate) fn count<'e>(
     before: Option<&Journey>,
     after: &Journey,
     events: impl IntoIterator<Item = &'e Event>,
-    day_of: &DayOf,
 ) {
     let mut count = |family: &'static str, subject: &str, metric: &str, by: i64| {
         *deltas.entry((family, subject.to_owned(), metric.to_owned())).or_default() += by;
@@ -63,7 +62,7 @@ pub(crate) fn count<'e>(
                     count("campaign", campaign, "leads", 1);
                 }
             }
-            Fact::CycleOpened { .. } => count("ledger", &day_of(event.occurred_at).to_string(), "OPENED", 1),
+            Fact::CycleOpened { .. } => count("ledger", &quarter(event.occurred_at), "OPENED", 1),
             Fact::StageChanged { to, skipped, .. } => {
                 for stage in skipped.iter().chain([to]).filter(|stage| **stage > StageKind::Anonymous) {
                     count("entered", stage.as_str(), "cycles", 1);
@@ -73,7 +72,7 @@ pub(crate) fn count<'e>(
                 }
             }
             Fact::CycleClosed { outcome, amount_minor, .. } => {
-                count("ledger", &day_of(event.occurred_at).to_string(), outcome.as_str(), 1);
+                count("ledger", &quarter(event.occurred_at), outcome.as_str(), 1);
                 count("closed", outcome.as_str(), "cycles", 1);
                 if let Some(campaign) = campaign.as_ref().filter(|_| *outcome == CycleOutcome::Won) {
                     count("campaign", campaign, "won", 1);
@@ -87,6 +86,13 @@ pub(crate) fn count<'e>(
             _ => {}
         }
     }
+}
+
+/// The subject of the ledger's counters: the quarter of an hour in UTC, for example `2026-03-01T09:30:00.000Z`. A day of any
+/// time zone begins at a quarter (since 1972, when Liberia was the last to give its seconds up), so that a day is a range of
+/// subjects and no counter depends on the charter's zone.
+pub(crate) fn quarter(at: Instant) -> String {
+    Instant(at.ms() - at.ms().rem_euclid(15 * MINUTE)).to_string()
 }
 
 /// Metric of the family `clock` that counts starts; the others are states.

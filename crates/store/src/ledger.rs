@@ -10,14 +10,12 @@ use handfast_domain::time::Instant;
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use uuid::Uuid;
 
-use crate::change::DayOf;
-use crate::counter::{self, Deltas, STARTED};
+use crate::counter::{STARTED, quarter};
 use crate::decode::{Place, closed, json};
 use crate::dialect::{self, Dialect};
 use crate::error::Result;
 use crate::lead::{LEAD, LeadRow, StoredLead, Where};
-use crate::rows::{execute, fetch_all, fetch_one};
-use crate::tx::Tx;
+use crate::rows::{fetch_all, fetch_one};
 
 /// Consecutive days from `first` on, in one statement, so that all numbers are of the same moment. `edges` are the
 /// instants at which each day begins, and at last the one at which the last day ends.
@@ -38,23 +36,24 @@ pub async fn days(db: &impl ConnectionTrait, first: i32, edges: &[Instant]) -> R
     // CROSS JOIN: for each day a range of the index, never each cycle for each day.
     let sql = format!(
         "WITH edge AS (SELECT CAST(key AS bigint) AS place, CAST(value AS bigint) AS at FROM {edges}), \
-         day AS (SELECT a.place, a.at AS begins, b.at AS ends FROM edge a JOIN edge b ON b.place = a.place + 1) \
+         day AS (SELECT a.place, a.at AS begins, b.at AS ends FROM edge a JOIN edge b ON b.place = a.place + 1), \
+         quarter AS (SELECT CAST(key AS bigint) AS place, value AS at FROM {quarters}) \
          SELECT 'START' AS source, CAST(0 AS bigint) AS place, '' AS metric, \
              (SELECT count(*) FROM cycle WHERE opened_at < $2) - (SELECT count(*) FROM cycle WHERE closed_at < $2) AS cycles \
          UNION ALL SELECT 'IN', day.place, '', count(*) FROM day CROSS JOIN cycle c \
              WHERE c.opened_at >= day.begins AND c.opened_at < day.ends GROUP BY day.place \
          UNION ALL SELECT 'OUT', day.place, '', count(*) FROM day CROSS JOIN cycle c \
              WHERE c.closed_at >= day.begins AND c.closed_at < day.ends GROUP BY day.place \
-         UNION ALL SELECT 'COUNTED', CAST(subject AS bigint) - $3, metric, value FROM counter \
-             WHERE family = 'ledger' AND subject {subjects}",
+         UNION ALL SELECT 'COUNTED', a.place, c.metric, CAST(sum(c.value) AS bigint) \
+             FROM quarter a JOIN quarter b ON b.place = a.place + 1 CROSS JOIN counter c \
+             WHERE c.family = 'ledger' AND c.subject >= a.at AND c.subject < b.at GROUP BY a.place, c.metric",
         edges = dialect.text_table("$1"),
-        subjects = dialect.text_list("$4"),
+        quarters = dialect.text_table("$3"),
     );
     let values = vec![
         dialect::texts(edges.iter().map(|edge| edge.ms().to_string())),
         start.ms().into(),
-        i64::from(first).into(),
-        dialect::texts(days.iter().map(|day| day.day.to_string())),
+        dialect::texts(edges.iter().map(|edge| quarter(*edge))),
     ];
     let mut open_at_start = 0;
     let mut moved = vec![0; days.len()];
@@ -74,29 +73,6 @@ pub async fn days(db: &impl ConnectionTrait, first: i32, edges: &[Instant]) -> R
         day.open_at_end = open_at_start;
     }
     Ok(days)
-}
-
-/// Counts the openings and endings of all days again from the cycles, since days are cut otherwise now.
-pub async fn recount(tx: &Tx, day_of: &DayOf) -> Result<()> {
-    #[derive(FromQueryResult)]
-    struct Row {
-        opened_at: i64,
-        closed_at: Option<i64>,
-        outcome: String,
-    }
-    let sql = "SELECT opened_at, closed_at, outcome FROM cycle";
-    let mut deltas = Deltas::new();
-    let mut count = |at: i64, metric: &str| {
-        *deltas.entry(("ledger", day_of(Instant(at)).to_string(), metric.to_owned())).or_default() += 1;
-    };
-    for Row { opened_at, closed_at, outcome } in fetch_all::<Row>(tx, sql, vec![]).await? {
-        count(opened_at, "OPENED");
-        if let Some(at) = closed_at {
-            count(at, &outcome);
-        }
-    }
-    execute(tx, "DELETE FROM counter WHERE family = 'ledger'", vec![]).await?;
-    counter::add(tx, deltas).await
 }
 
 /// The first and the last instant at which a cycle opened or closed.

@@ -15,8 +15,8 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::change::{
-    CLOCK_COLUMNS, CYCLE_COLUMNS, DayOf, OPPORTUNITY_COLUMNS, TRANSITION_COLUMNS, clock_row, cycle_row,
-    moving, opportunity_row, transition_row,
+    CLOCK_COLUMNS, CYCLE_COLUMNS, OPPORTUNITY_COLUMNS, TRANSITION_COLUMNS, clock_row, cycle_row, moving,
+    opportunity_row, transition_row,
 };
 use crate::counter::{self, Deltas};
 use crate::decode::{Place, digest};
@@ -67,8 +67,8 @@ pub struct Replayed {
 }
 
 /// A walk through the log, lead by lead.
+#[derive(Default)]
 pub struct Replay {
-    day_of: Box<DayOf>,
     after: Uuid,
     counters: Deltas,
     /// Pool and owner to leads and the last one's time; without an owner: all routings of the pool.
@@ -79,11 +79,6 @@ pub struct Replay {
 const PAGE: usize = 256;
 
 impl Replay {
-    /// `day_of` must be the one that changes are counted with.
-    pub fn new(day_of: Box<DayOf>) -> Replay {
-        Replay { day_of, after: Uuid::nil(), counters: Deltas::new(), pools: BTreeMap::new() }
-    }
-
     /// Replays and compares the next leads; none after the last. Nobody may write meanwhile.
     pub async fn next(&mut self, db: &impl ConnectionTrait) -> Result<Option<Page>> {
         let ids = self.next_ids(db).await?;
@@ -92,7 +87,7 @@ impl Replay {
         let mut page = Page { leads: ids.len() as u64, ..Page::default() };
         let replayed = replay(db, &ids, &mut page.differences).await?;
         for lead in replayed.values() {
-            counter::count(&mut self.counters, None, &lead.journey, &lead.events, self.day_of.as_ref());
+            counter::count(&mut self.counters, None, &lead.journey, &lead.events);
             self.count_pools(lead);
         }
         let mut differs = BTreeSet::new();

@@ -1,21 +1,17 @@
 //! The charter's way into force: proposed, signed by both sides over one digest, activated; or rejected by either.
 
-use std::sync::Arc;
-
-use handfast_domain::calendar::TimeZone;
 use handfast_domain::charter::{Charter, CharterBody, CharterStatus, Known, Rejection, Signature};
 use handfast_domain::digest::Digest;
 use handfast_domain::event::{Fact, StreamKind};
 use handfast_domain::refused::{RefusalCode, Refused};
 use handfast_domain::stage::Side;
 use handfast_store::change::append_fact;
-use handfast_store::{Tx, charter as rows, ledger};
+use handfast_store::{Tx, charter as rows};
 
 use super::commit::{Ask, Decided, stream_of};
 use super::directory::Standing;
 use super::{Error, Viewer, scope};
 use crate::app::App;
-use crate::workspace::day_of;
 
 /// Longest comment of a signature, and longest reason of a rejection, in characters.
 const WORDS: usize = 1_000;
@@ -126,7 +122,7 @@ where
             if charter.status == CharterStatus::Active
                 && let Some(before) = scene.active()
             {
-                replace(&own, tx, before, &charter).await?;
+                replace(tx, before, &charter).await?;
             }
             rows::put(tx, &charter).await?;
             let number = charter.number.to_string();
@@ -135,15 +131,7 @@ where
             Ok((charter, number))
         })
     });
-    let decided = match decided.await {
-        Ok(decided) => decided,
-        Err(error) => {
-            // The command may have begun to count by another zone before it was undone.
-            app.reload().await?;
-            return Err(error);
-        }
-    };
-    match decided {
+    match decided.await? {
         Decided::Now(charter) => {
             app.reload().await?;
             Ok(charter)
@@ -157,7 +145,7 @@ where
 }
 
 /// What was counted under the charter before must stay right under the new one.
-async fn replace(app: &App, tx: &Tx, before: &Charter, after: &Charter) -> Result<(), Error> {
+async fn replace(tx: &Tx, before: &Charter, after: &Charter) -> Result<(), Error> {
     let (old, new) = (&before.body, &after.body);
     if new.currency != old.currency
         && let Some(other) = rows::amounts(tx, &new.currency).await?
@@ -169,12 +157,6 @@ async fn replace(app: &App, tx: &Tx, before: &Charter, after: &Charter) -> Resul
         return Err(Refused::new(RefusalCode::CurrencyMismatch, message).at("input/number").into());
     }
     rows::put(tx, &Charter { status: CharterStatus::Superseded, ..before.clone() }).await?;
-    // Days begin at other instants in another zone.
-    if new.time_zone != old.time_zone {
-        let zone = TimeZone::parse(&new.time_zone).unwrap_or(TimeZone::UTC);
-        ledger::recount(tx, day_of(zone).as_ref()).await?;
-        app.zone.store(Arc::new(zone));
-    }
     Ok(())
 }
 

@@ -20,7 +20,6 @@ use uuid::Uuid;
 use super::capture::Intaken;
 use super::{Error, Viewer};
 use crate::app::App;
-use crate::workspace::day_of;
 
 /// What one command writes.
 #[derive(Clone, Debug, Default)]
@@ -147,7 +146,7 @@ impl From<StoreError> for Stop {
 impl App {
     /// Writes the plan, or nothing of it. `answer` is what a repetition of the request will be told.
     pub async fn commit(&self, plan: Plan, once: Option<&Once>, answer: String) -> Result<Committed, Error> {
-        let (once, now, own) = (once.cloned(), self.now(), self.clone());
+        let (once, now) = (once.cloned(), self.now());
         let written = self.store.try_write_beside(move |tx| {
             Box::pin(async move {
                 if let Some(once) = &once {
@@ -156,8 +155,7 @@ impl App {
                         Reservation::New => {}
                     }
                 }
-                let day_of = day_of(**own.zone.load());
-                write(tx, plan, day_of.as_ref()).await?;
+                write(tx, plan).await?;
                 if let Some(once) = &once {
                     idempotency::answer(tx, &once.key, &answer).await?;
                 }
@@ -270,7 +268,7 @@ pub fn stream_of(stream: StreamKind, key: &str) -> Uuid {
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
-async fn write(tx: &Tx, plan: Plan, day_of: &change::DayOf) -> Result<(), Stop> {
+async fn write(tx: &Tx, plan: Plan) -> Result<(), Stop> {
     let Plan {
         changes,
         created,
@@ -293,7 +291,7 @@ async fn write(tx: &Tx, plan: Plan, day_of: &change::DayOf) -> Result<(), Stop> 
     for known in &enriched {
         person::enrich_person(tx, known).await?;
     }
-    change::commit(tx, &changes, &created, day_of).await?.map_err(Stop::Overtaken)?;
+    change::commit(tx, &changes, &created).await?.map_err(Stop::Overtaken)?;
     person::insert_refs(tx, refs).await?;
     person::put_traits(tx, traits).await?;
     handfast_store::answer::put(tx, answers).await?;

@@ -75,7 +75,7 @@ async fn projections(
     repair: bool,
     progress: &mut impl FnMut(&str, u64),
 ) -> Result<[Finding; 2], Error> {
-    let mut replay = Replay::new(app.workspace().day_of());
+    let mut replay = Replay::default();
     let (mut leads, mut wrong, mut mended): (u64, Vec<Difference>, usize) = (0, vec![], 0);
     while let Some(page) = replay.next(app.store.read()).await? {
         leads += page.leads;

@@ -51,5 +51,6 @@ pub(super) const MIGRATION: SqlMigration = SqlMigration {
             created_at bigint NOT NULL,
             PRIMARY KEY (sha256, kind))",
     ],
+    sqlite: &[],
     postgres: &[],
 };

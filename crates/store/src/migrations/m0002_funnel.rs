@@ -329,5 +329,6 @@ pub(super) const MIGRATION: SqlMigration = SqlMigration {
             message {text})",
         "CREATE INDEX import_row_page ON import_row (run, row_number, id)",
     ],
+    sqlite: &[],
     postgres: &[],
 };

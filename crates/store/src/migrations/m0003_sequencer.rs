@@ -5,6 +5,7 @@ use super::SqlMigration;
 pub(super) const MIGRATION: SqlMigration = SqlMigration {
     name: "m0003_sequencer",
     up: &[],
+    sqlite: &[],
     postgres: &[
         // CACHE 1: a session that kept numbers in reserve would draw them in another order than it writes.
         "CREATE TABLE unnumbered (

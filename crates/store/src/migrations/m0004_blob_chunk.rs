@@ -5,6 +5,7 @@ use super::SqlMigration;
 pub(super) const MIGRATION: SqlMigration = SqlMigration {
     name: "m0004_blob_chunk",
     up: &[],
+    sqlite: &[],
     postgres: &["CREATE TABLE blob_chunk (
             sha256 {blob} NOT NULL,
             number bigint NOT NULL,

@@ -5,6 +5,7 @@ mod m0001_infrastructure;
 mod m0002_funnel;
 mod m0003_sequencer;
 mod m0004_blob_chunk;
+mod m0005_ledger_quarter;
 
 use crate::{
     dialect::Dialect,
@@ -20,13 +21,15 @@ const ALL: &[SqlMigration] = &[
     m0002_funnel::MIGRATION,
     m0003_sequencer::MIGRATION,
     m0004_blob_chunk::MIGRATION,
+    m0005_ledger_quarter::MIGRATION,
 ];
 
 #[derive(Clone, Copy)]
 pub(crate) struct SqlMigration {
     pub name: &'static str,
     pub up: &'static [&'static str],
-    /// What only PostgreSQL needs.
+    /// What only one of them needs, or says otherwise.
+    pub sqlite: &'static [&'static str],
     pub postgres: &'static [&'static str],
 }
 
@@ -61,7 +64,10 @@ impl MigrationTrait for SqlMigration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let db = manager.get_connection();
         let dialect = Dialect::of(db.get_database_backend());
-        let own = if dialect == Dialect::Postgres { self.postgres } else { &[] };
+        let own = match dialect {
+            Dialect::Sqlite => self.sqlite,
+            Dialect::Postgres => self.postgres,
+        };
         for statement in self.up.iter().chain(own) {
             db.execute_unprepared(&dialect.ddl(statement)).await?;
         }

@@ -166,6 +166,47 @@ async fn a_directory_that_cannot_be_trusted_is_refused_with_the_remedy() {
     assert!(text.contains("written by a newer version of handfast (it has `m9999_flying_cars`)"), "{text}");
 }
 
+#[tokio::test]
+async fn a_ledger_that_was_counted_by_days_is_counted_by_quarters_of_an_hour_after_the_upgrade() {
+    let (dir, store) = store().await;
+    // Quarters before and after 1970, as they stood before the migration: by the day, in whatever zone.
+    let rows = "INSERT INTO cycle (lead, number, opened_at, opened_by, closed_at, outcome, furthest_stage, conversations, attempts) \
+                VALUES ($1, 1, 1772357400001, 'CAPTURE', 1772358299999, 'WON', 'CUSTOMER', 0, '[]'), \
+                       ($1, 2, 1772358300000, 'WINBACK', NULL, 'OPEN', 'INQUIRY', 0, '[]'), \
+                       ($1, 3, -1, 'CAPTURE', NULL, 'OPEN', 'INQUIRY', 0, '[]')";
+    let old = "INSERT INTO counter (family, subject, metric, value) VALUES ('ledger', '20513', 'OPENED', 3)";
+    let undo = "DELETE FROM seaql_migrations WHERE version = 'm0005_ledger_quarter'";
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                execute(tx, rows, vec![uuid(1).into()]).await?;
+                execute(tx, old, vec![]).await?;
+                execute(tx, undo, vec![]).await
+            })
+        })
+        .await
+        .unwrap();
+    store.close().await;
+    let store = Store::open(options(&dir)).await.unwrap();
+    #[derive(sea_orm::FromQueryResult)]
+    struct Row {
+        name: String,
+    }
+    let sql = "SELECT subject || ' ' || metric || ' ' || value AS name FROM counter WHERE family = 'ledger' ORDER BY 1";
+    let found: Vec<Row> = fetch_all(store.read(), sql, vec![]).await.unwrap();
+    let expected = [
+        "1969-12-31T23:45:00.000Z OPENED 1",
+        "2026-03-01T09:30:00.000Z OPENED 1",
+        "2026-03-01T09:30:00.000Z WON 1",
+        "2026-03-01T09:45:00.000Z OPENED 1",
+    ];
+    assert_eq!(found.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), expected);
+    let edges = [Instant(-86_400_000), Instant(0), Instant(1772323200000), Instant(1772358300000)];
+    let days = handfast_store::ledger::days(store.read(), -1, &edges).await.unwrap();
+    let numbers: Vec<_> = days.iter().map(|day| (day.opened, day.open_at_end, day.balance())).collect();
+    assert_eq!(numbers, [(1, 1, 0), (0, 1, 0), (1, 1, 0)]);
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn the_data_is_its_owners_only() {

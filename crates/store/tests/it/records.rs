@@ -145,7 +145,13 @@ async fn a_file_is_kept_by_its_digest_and_checked_when_read() {
     assert_eq!((forget("PLUGIN").await, forget("IMPORT").await), (Ok(false), Ok(true)));
 
     std::fs::write(blobs.file(digest).await.unwrap(), b"handfist").unwrap();
-    assert!(matches!(blobs.read(digest).await, Err(StoreError::Open(_))));
+    let damaged = blobs.read(digest).await;
+    if store.is_shared() {
+        // The database of several nodes has the bytes, too.
+        assert_eq!(damaged.unwrap(), b"handfast");
+    } else {
+        assert!(matches!(damaged, Err(StoreError::Open(_))));
+    }
     blobs.remove(digest).await.unwrap();
     blobs.remove(digest).await.unwrap();
     assert!(matches!(blobs.read(digest).await, Err(StoreError::Open(_))));
