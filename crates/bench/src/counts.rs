@@ -29,7 +29,7 @@ pub async fn of(
 ) -> Result<Vec<Vec<String>>, Failed> {
     let app = open(database, dir).await?;
     let lifecycle = Lifecycle::new();
-    let ours = serve::router(&app, &config(database, dir)?, lifecycle.clone(), Router::new());
+    let ours = serve::router(&app, &config(database, dir)?, lifecycle.clone(), Router::new())?;
     lifecycle.ready();
     let theirs = plain::router(database, dir).await?;
     let mut found = Vec::new();

@@ -41,7 +41,7 @@ impl Admission for Tokens {
         let workspace = app.workspace();
         let user = workspace.directory.user(token.user).cloned().ok_or(Denied)?;
         let viewer = Viewer { user, token: token.id, scopes: token.scopes.clone() };
-        Ok(Admitted { viewer, expires_at: token.expires_at })
+        Ok(Admitted { viewer, token: token.id, expires_at: token.expires_at })
     }
 
     fn ended(&self, viewer: &Viewer) -> BoxFuture<'static, ()> {

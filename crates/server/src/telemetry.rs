@@ -21,15 +21,19 @@ use crate::app::App;
 /// Seconds, from a look-up to what no user waits for.
 const SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
-/// Begins to count, once in a process.
+/// Objects: one, a page, a page with parents, all that is allowed.
+const COSTS: [f64; 6] = [1.0, 10.0, 100.0, 500.0, 2_500.0, 10_000.0];
+
 /// What lets the spans of `[log] spans` through; all have one target. Without it they cost next to nothing.
 pub fn spans() -> Directive {
     format!("{}=debug", handfast_store::SPANS).parse().unwrap_or_default()
 }
 
+/// Begins to count, once in a process.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_cost".to_owned()), &COSTS)?
         .install_recorder()?;
     metrics::describe_counter!("handfast_http_requests_total", "Answers, by route and status");
     metrics::describe_histogram!("handfast_http_request_seconds", "Time to the first byte of an answer");
@@ -42,6 +46,14 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         "Time of an operation; of a subscription none"
     );
     metrics::describe_counter!("handfast_errors_total", "Errors in answers, by code");
+    metrics::describe_histogram!(
+        "handfast_graphql_cost",
+        "What operations cost: objects that their answers may hold"
+    );
+    metrics::describe_counter!(
+        "handfast_documents_total",
+        "Documents that came as text, by whether they are trusted; where edge.documents says so"
+    );
     metrics::describe_gauge!("handfast_streams_open", "Sockets and event streams");
     metrics::describe_counter!("handfast_decisions_total", "Decisions of rules, by status and outcome");
     metrics::describe_counter!("handfast_rule_fuel_total", "Fuel that rules have used");
@@ -105,6 +117,17 @@ pub fn operation(kind: &'static str, time: Option<Duration>) {
     if let Some(time) = time {
         histogram!("handfast_graphql_operation_seconds", "kind" => kind).record(time);
     }
+}
+
+/// An operation passed the gate at a cost.
+pub fn cost(cost: u64) {
+    histogram!("handfast_graphql_cost").record(cost as f64);
+}
+
+/// A document came as text.
+pub fn document(known: bool) {
+    let trusted = if known { "yes" } else { "no" };
+    counter!("handfast_documents_total", "trusted" => trusted).increment(1);
 }
 
 /// The errors of an answer, each with its code.

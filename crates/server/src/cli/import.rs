@@ -79,7 +79,23 @@ pub fn import(args: ImportArgs) -> Result<ExitCode, CliError> {
     }
 }
 
-const RUN: &str = "id status dryRun rows done total created updated unchanged refused warnings won lost recycled disqualified message";
+macro_rules! run {
+    () => {
+        "id status dryRun rows done total created updated unchanged refused warnings won lost recycled disqualified message"
+    };
+}
+
+const START: &str = concat!(
+    "mutation($input: StartImportInput!) { startImport(input: $input) { run { ",
+    run!(),
+    " } errors { message path code } } }"
+);
+const RUN: &str = concat!("query($id: ID!) { importRun(id: $id) { ", run!(), " } }");
+const RESULTS: &str = "query($id: ID!, $outcomes: [ImportRowOutcome!], $after: String) { importRun(id: $id) { \
+    results(outcomes: $outcomes, first: 200, after: $after) { edges { node { row outcome leadId column value message } } \
+    pageInfo { hasNextPage endCursor } } } }";
+
+pub const DOCUMENTS: [&str; 3] = [START, RUN, RESULTS];
 
 /// Sends a file and waits until it is imported. Answers the run.
 pub fn run(
@@ -95,19 +111,15 @@ pub fn run(
     let reader = File::open(file).map_err(found)?;
     let size = reader.metadata().map_err(found)?.len();
     let digest = client.put_blob("import", size, reader)?;
-    let document = format!(
-        "mutation($input: StartImportInput!) {{ startImport(input: $input) {{ run {{ {RUN} }} errors {{ message path code }} }} }}"
-    );
     let input =
         json!({"digest": digest, "name": name, "mapping": mapping, "dryRun": dry_run, "liveFrom": live_from});
-    let mut run = client.mutate("startImport", &document, json!({"input": input}))?["run"].clone();
-    let document = format!("query($id: ID!) {{ importRun(id: $id) {{ {RUN} }} }}");
+    let mut run = client.mutate("startImport", START, json!({"input": input}))?["run"].clone();
     while run["status"] == "RUNNING" {
         let number = |key: &str| run[key].as_str().and_then(|text| text.parse().ok()).unwrap_or(0);
         bar.set_length(number("total"));
         bar.set_position(number("done"));
         std::thread::sleep(Duration::from_millis(200));
-        run = client.query(&document, json!({"id": run["id"]}))?["importRun"].clone();
+        run = client.query(RUN, json!({"id": run["id"]}))?["importRun"].clone();
     }
     bar.finish_and_clear();
     Ok(run)
@@ -124,13 +136,10 @@ pub fn bar() -> ProgressBar {
 
 /// Reads what became of the rows, page by page; answers how many were shown.
 fn results(client: &Client, run: &Value, all: bool, mut show: impl FnMut(&Value)) -> Result<u64, CliError> {
-    let document = "query($id: ID!, $outcomes: [ImportRowOutcome!], $after: String) { importRun(id: $id) { \
-                    results(outcomes: $outcomes, first: 200, after: $after) { edges { node { row outcome leadId column value \
-                    message } } pageInfo { hasNextPage endCursor } } } }";
     let outcomes = if all { Value::Null } else { json!(["REFUSED", "WARNING"]) };
     let (mut after, mut shown) = (Value::Null, 0);
     loop {
-        let answer = client.query(document, json!({"id": run, "outcomes": outcomes, "after": after}))?;
+        let answer = client.query(RESULTS, json!({"id": run, "outcomes": outcomes, "after": after}))?;
         let page = &answer["importRun"]["results"];
         for edge in page["edges"].as_array().into_iter().flatten() {
             show(&edge["node"]);

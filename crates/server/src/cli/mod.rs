@@ -54,6 +54,11 @@ enum Command {
     CompileRule,
 }
 
+/// What the command line asks a server: it is trusted whatever other documents are.
+pub fn documents() -> Vec<String> {
+    import::DOCUMENTS.iter().chain(&plugin::DOCUMENTS).map(|text| (*text).to_owned()).collect()
+}
+
 /// Where the data is.
 #[derive(Args, Clone)]
 pub struct DataArgs {

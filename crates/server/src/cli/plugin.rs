@@ -251,6 +251,16 @@ fn test(folder: &Path, wasm: Option<PathBuf>, update: bool) -> Result<ExitCode, 
     Ok(if failed == 0 || update { ExitCode::SUCCESS } else { ExitCode::from(6) })
 }
 
+const UPLOAD: &str = "mutation($input: UploadPluginVersionInput!) { uploadPluginVersion(input: $input) \
+    { version { status } errors { message path code } } }";
+const VERSION: &str = "query($digest: Digest!) { pluginVersion(digest: $digest) { name label status checks { name ok code message } } }";
+const DEPLOY: &str = "mutation($input: DeployPluginInput!) { deployPlugin(input: $input) \
+    { deployment { uuid } errors { message path code } } }";
+const ROLLBACK: &str = "mutation($input: RollbackInput!) { rollback(input: $input) \
+    { deployment { versionDigest version { name label } } errors { message path code } } }";
+
+pub const DOCUMENTS: [&str; 4] = [UPLOAD, VERSION, DEPLOY, ROLLBACK];
+
 /// Uploads a component and waits for its checks; answers its digest.
 pub fn push(
     client: &Client,
@@ -266,13 +276,10 @@ pub fn push(
             .map_err(|error| CliError::Failed(format!("{}: {error}", path.display())))
     });
     let cases: Vec<String> = cases.collect::<Result<_, _>>()?;
-    let document = "mutation($input: UploadPluginVersionInput!) { uploadPluginVersion(input: $input) \
-                    { version { status } errors { message path code } } }";
     let input = json!({"digest": digest, "team": team, "label": label, "cases": cases});
-    client.mutate("uploadPluginVersion", document, json!({"input": input}))?;
-    let document = "query($digest: Digest!) { pluginVersion(digest: $digest) { name label status checks { name ok code message } } }";
+    client.mutate("uploadPluginVersion", UPLOAD, json!({"input": input}))?;
     loop {
-        let version = client.query(document, json!({"digest": digest}))?["pluginVersion"].clone();
+        let version = client.query(VERSION, json!({"digest": digest}))?["pluginVersion"].clone();
         match version["status"].as_str() {
             Some("VALIDATING") => std::thread::sleep(std::time::Duration::from_millis(100)),
             Some("VALIDATED") => return Ok(digest),
@@ -295,17 +302,13 @@ fn refusal(version: &Value) -> String {
 
 /// Makes a version answer for a slot; answers the deployment's id.
 pub fn deploy(client: &Client, digest: &str, slot: &str, settings: &str) -> Result<String, CliError> {
-    let document = "mutation($input: DeployPluginInput!) { deployPlugin(input: $input) \
-                    { deployment { uuid } errors { message path code } } }";
     let input = json!({"slot": slot, "digest": digest, "settings": settings, "mode": "LIVE"});
-    let payload = client.mutate("deployPlugin", document, json!({"input": input}))?;
+    let payload = client.mutate("deployPlugin", DEPLOY, json!({"input": input}))?;
     Ok(payload["deployment"]["uuid"].as_str().unwrap_or_default().to_owned())
 }
 
 fn rollback(client: &Client, slot: &str, reason: &str) -> Result<ExitCode, CliError> {
-    let document = "mutation($input: RollbackInput!) { rollback(input: $input) \
-                    { deployment { versionDigest version { name label } } errors { message path code } } }";
-    let payload = client.mutate("rollback", document, json!({"input": {"slot": slot, "reason": reason}}))?;
+    let payload = client.mutate("rollback", ROLLBACK, json!({"input": {"slot": slot, "reason": reason}}))?;
     match payload["deployment"]["versionDigest"].as_str() {
         Some(digest) => println!("{digest}"),
         None => eprintln!("Nothing was deployed in {slot} before: the built-in rule holds every lead."),

@@ -79,7 +79,7 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
     let lifecycle = Lifecycle::new();
     let counts = telemetry::install().map_err(|error| CliError::Failed(format!("metrics: {error}")))?;
     let routes = http::blob::routes(app.clone()).merge(telemetry::routes(app.clone(), counts));
-    let router = router(&app, config, lifecycle.clone(), routes);
+    let router = router(&app, config, lifecycle.clone(), routes)?;
     let served =
         tokio::spawn(http::serve(listener, router, lifecycle.clone(), config.edge.connection.clone()));
     let timers = tokio::spawn(flows::timers::run(app.clone(), config.server.timer_interval_ms));
@@ -90,10 +90,12 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
 }
 
 /// The API of a running product, with routes beside it.
-pub fn router(app: &App, config: &Config, lifecycle: Lifecycle, beside: Router) -> Router {
+pub fn router(app: &App, config: &Config, lifecycle: Lifecycle, beside: Router) -> Result<Router, CliError> {
     let schemas = crate::graphql::schemas(app.clone());
     let (tokens, clock) = (Tokens::new(app.clone()), app.clock.clone());
-    http::router(schemas, tokens, clock, lifecycle, config.edge.clone(), beside)
+    let own = super::documents();
+    http::router(schemas, tokens, clock, lifecycle, config.edge.clone(), beside, &own)
+        .map_err(|why| CliError::Usage(format!("configuration: {why}")))
 }
 
 impl Running {

@@ -16,6 +16,7 @@ pub mod node;
 pub mod page;
 pub mod plugin;
 pub mod problem;
+pub mod rate;
 pub mod results;
 pub mod scalar;
 pub mod token;
@@ -46,6 +47,7 @@ pub struct Query(
     token::TokenQuery,
     import::ImportQuery,
     event::EventQuery,
+    rate::RateQuery,
     node::NodeQuery,
 );
 
@@ -75,7 +77,7 @@ pub fn schema(app: App) -> HandfastSchema {
 pub fn schemas(app: App) -> Schemas<HandfastSchema> {
     let trusting = build().data(app.clone()).data(results::Batch::default());
     let trusting = trusting.validation_mode(ValidationMode::Fast).finish();
-    Schemas { checking: schema(app), trusting }
+    Schemas::new(schema(app), trusting)
 }
 
 fn build() -> async_graphql::SchemaBuilder<Query, Mutation, Subscription> {

@@ -1,6 +1,9 @@
 //! The limits and lists that the edge is built with. Every default is written down here and nowhere else.
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use serde::Deserialize;
 
@@ -9,6 +12,8 @@ use serde::Deserialize;
 #[serde(default, deny_unknown_fields)]
 pub struct EdgeConfig {
     pub limits: Limits,
+    pub rate: RateLimits,
+    pub documents: Documents,
     pub socket: SocketLimits,
     pub connection: ConnectionLimits,
     /// Origins of browser pages that may call the API besides pages of this server itself, for example
@@ -16,6 +21,41 @@ pub struct EdgeConfig {
     pub allowed_origins: Vec<String>,
     /// Host names that this server answers to (421 otherwise), against DNS rebinding. Empty: any.
     pub allowed_hosts: Vec<String>,
+    /// Networks of the proxies in front, for example `10.0.0.0/8`: what they say by `X-Forwarded-For` is whom a request came
+    /// from. Without them everybody behind a proxy shares the budget of its one address.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// What a caller may cost over time, counted as a request is: objects of the answer, and ten for a change. 0 for no limit.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RateLimits {
+    pub token_per_second: u32,
+    pub token_burst: u32,
+    /// Of all tokens that come from one address together, and of requests without a valid one.
+    pub address_per_second: u32,
+    pub address_burst: u32,
+}
+
+/// Which documents are carried out.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Documents {
+    pub mode: DocumentMode,
+    /// JSON: an object of ids and documents, or Apollo's manifest of persisted queries.
+    pub file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DocumentMode {
+    /// Any.
+    #[default]
+    Open,
+    /// Any; those that the file does not have are written to the log, to learn what would be refused.
+    Log,
+    /// Those of the file.
+    Only,
 }
 
 /// What one request may cost before it is executed.
@@ -33,6 +73,10 @@ pub struct Limits {
     pub fields: u64,
     pub aliases: usize,
     pub root_fields: u64,
+    /// Objects that an answer may hold, and ten for a change.
+    pub cost: u64,
+    /// Whether the schema tells about itself.
+    pub introspection: bool,
     pub directives: usize,
     pub directives_per_place: usize,
     pub variable_depth: usize,
@@ -55,6 +99,8 @@ pub struct Limits {
 pub struct SocketLimits {
     /// Sockets and event streams that are open at once in this process.
     pub streams: usize,
+    /// Of them, those of one token.
+    pub streams_per_token: usize,
     pub subscriptions: usize,
     pub message_bytes: usize,
     /// Messages from the client in any ten seconds.
@@ -98,6 +144,8 @@ impl Default for Limits {
             fields: 2_000,
             aliases: 30,
             root_fields: 20,
+            cost: 10_000,
+            introspection: true,
             directives: 20,
             directives_per_place: 4,
             variable_depth: 32,
@@ -113,10 +161,22 @@ impl Default for Limits {
     }
 }
 
+impl Default for RateLimits {
+    fn default() -> Self {
+        Self {
+            token_per_second: 50_000,
+            token_burst: 500_000,
+            address_per_second: 200_000,
+            address_burst: 2_000_000,
+        }
+    }
+}
+
 impl Default for SocketLimits {
     fn default() -> Self {
         Self {
             streams: 10_000,
+            streams_per_token: 1_000,
             subscriptions: 50,
             message_bytes: 64 * 1024,
             messages_per_ten_seconds: 100,

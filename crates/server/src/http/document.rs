@@ -29,6 +29,7 @@ impl Document {
         let tokens = prescan(text, limits)?;
         let parsed = parse_query(text).map_err(syntax)?;
         measure(&parsed, limits)?;
+        introspection(&parsed, limits)?;
         Ok(Document { parsed, tokens, valid: AtomicBool::new(false) })
     }
 
@@ -82,6 +83,70 @@ pub fn measure(document: &ExecutableDocument, limits: &Limits) -> Result<(), Pro
         let size = sizer.fragment(name, fragment.pos)?;
         sizer.depth(&size, fragment.pos)?;
         sizer.fields(size.fields, Some(fragment.pos))?;
+    }
+    Ok(())
+}
+
+/// Whether the document asks the schema about itself where that is off, or in circles: `fields { type { fields { …` doubles
+/// the answer with each turn. Three lists within each other are refused, as the rule MaxIntrospectionDepth of graphql-js does.
+fn introspection(document: &ExecutableDocument, limits: &Limits) -> Result<(), Problem> {
+    let own = document.operations.iter().map(|(_, operation)| &operation.node.selection_set.node);
+    let sets = own.chain(document.fragments.values().map(|fragment| &fragment.node.selection_set.node));
+    sets.into_iter().try_for_each(|set| look_for_introspection(document, set, limits))
+}
+
+fn look_for_introspection(
+    document: &ExecutableDocument,
+    set: &SelectionSet,
+    limits: &Limits,
+) -> Result<(), Problem> {
+    for item in &set.items {
+        match &item.node {
+            Selection::Field(field) if matches!(field.node.name.node.as_str(), "__schema" | "__type") => {
+                if !limits.introspection {
+                    let text = "this server's schema does not tell about itself";
+                    return Err(Problem::new(Code::IntrospectionDisabled, text).at([item.pos]));
+                }
+                introspection_lists(document, &field.node.selection_set.node, 0)?;
+            }
+            Selection::Field(field) => {
+                look_for_introspection(document, &field.node.selection_set.node, limits)?;
+            }
+            Selection::InlineFragment(fragment) => {
+                look_for_introspection(document, &fragment.node.selection_set.node, limits)?;
+            }
+            // It is looked at by itself.
+            Selection::FragmentSpread(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn introspection_lists(
+    document: &ExecutableDocument,
+    set: &SelectionSet,
+    outer: usize,
+) -> Result<(), Problem> {
+    const LISTS: [&str; 4] = ["fields", "interfaces", "possibleTypes", "inputFields"];
+    for item in &set.items {
+        let (inside, lists) = match &item.node {
+            Selection::Field(field) => {
+                let list = LISTS.contains(&field.node.name.node.as_str());
+                (&field.node.selection_set.node, outer + usize::from(list))
+            }
+            Selection::InlineFragment(fragment) => (&fragment.node.selection_set.node, outer),
+            Selection::FragmentSpread(spread) => {
+                let Some(fragment) = document.fragments.get(&spread.node.fragment_name.node) else {
+                    continue;
+                };
+                (&fragment.node.selection_set.node, outer)
+            }
+        };
+        if lists >= 3 {
+            let text = "the schema is asked about itself in circles: 3 lists of fields or types within each other, limit 2";
+            return Err(Problem::new(Code::QueryTooDeep, text).at([item.pos]));
+        }
+        introspection_lists(document, inside, lists)?;
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use tracing::Instrument;
 use super::config::EdgeConfig;
 use super::media::Media;
 use super::problem::{Code, Problem};
+use super::rate::Rates;
 use crate::telemetry;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -44,18 +45,20 @@ impl RequestId {
 pub struct Envelope {
     origins: Vec<String>,
     hosts: Vec<String>,
+    rates: Arc<Rates>,
     process: u64,
     requests: AtomicU64,
 }
 
 impl Envelope {
-    pub fn new(config: &EdgeConfig) -> Self {
+    pub fn new(config: &EdgeConfig, rates: Arc<Rates>) -> Self {
         let lower = |list: &[String]| {
             list.iter().map(|item| item.trim_end_matches('/').to_ascii_lowercase()).collect()
         };
         Self {
             origins: lower(&config.allowed_origins),
             hosts: lower(&config.allowed_hosts),
+            rates,
             // The standard library seeds its hashers at random, which is all that telling processes apart
             // takes.
             process: RandomState::new().hash_one("request id"),
@@ -91,13 +94,24 @@ impl Envelope {
 }
 
 /// The middleware.
-pub async fn wrap(State(envelope): State<Arc<Envelope>>, mut request: Request, next: Next) -> Response {
+pub async fn wrap(State(envelope): State<Arc<Envelope>>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = envelope.id(request.headers());
-    request.extensions_mut().insert(id.clone());
+    let (mut parts, body) = request.into_parts();
+    parts.extensions.insert(id.clone());
+    let address = super::address(&envelope.rates, &parts);
+    let request = Request::from_parts(parts, body);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let span = tracing::debug_span!(target: SPANS, "request", request_id = id.as_str(), %method, route = telemetry::route(&path));
-    let mut answer = answer(&envelope, &id, request, next).instrument(span).await;
+    // Whoever watches over the server is never told to wait.
+    let watched = matches!(path.as_str(), "/healthz" | "/readyz");
+    let mut answer = match envelope.rates.knock(address) {
+        Err(problem) if !watched => problem.into_http(Media::Json, &id),
+        _ => answer(&envelope, &id, request, next).instrument(span).await,
+    };
+    if answer.status().is_client_error() {
+        envelope.rates.refused(address);
+    }
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         answer.headers_mut().insert(REQUEST_ID, value);
     }
@@ -136,12 +150,12 @@ async fn answer(envelope: &Envelope, id: &RequestId, request: Request, next: Nex
             (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT"),
             (
                 header::ACCESS_CONTROL_ALLOW_HEADERS,
-                "authorization, content-type, idempotency-key, last-event-id, x-request-id",
+                "authorization, content-encoding, content-type, idempotency-key, last-event-id, x-request-id",
             ),
             (header::ACCESS_CONTROL_MAX_AGE, "600"),
         ]
     } else {
-        &[(header::ACCESS_CONTROL_EXPOSE_HEADERS, "x-request-id, retry-after")]
+        &[(header::ACCESS_CONTROL_EXPOSE_HEADERS, "x-request-id, retry-after, ratelimit, ratelimit-policy")]
     };
     for (name, value) in fixed {
         headers.insert(name.clone(), HeaderValue::from_static(value));
@@ -169,11 +183,13 @@ mod tests {
 
     fn envelope(origins: &[&str], hosts: &[&str]) -> Envelope {
         let list = |items: &[&str]| items.iter().map(|item| item.to_string()).collect();
-        Envelope::new(&EdgeConfig {
+        let config = EdgeConfig {
             allowed_origins: list(origins),
             allowed_hosts: list(hosts),
             ..EdgeConfig::default()
-        })
+        };
+        let rates = Arc::new(Rates::new(&config.rate, &[]));
+        Envelope::new(&config, rates)
     }
 
     #[test]

@@ -1,25 +1,28 @@
 //! GraphQL over HTTP: `GET` and `POST /graphql`.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use async_graphql::Executor;
+use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types::OperationType;
+use async_graphql::{Executor, Name, Value};
 use async_graphql_axum::GraphQLResponse;
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use flate2::read::{GzDecoder, ZlibDecoder};
 use futures_util::StreamExt;
 use serde_json::json;
 
 use super::config::Limits;
 use super::gate::Passed;
 use super::json::Call;
-use super::media::{self, Media};
+use super::media::{self, Encoding, Media};
 use super::problem::{self, Code, Problem};
-use super::{Admission, Edge, IdempotencyKey, RequestId, request_id, run, socket};
+use super::{Admission, Edge, IdempotencyKey, RequestId, address, rate, request_id, run, socket};
 
 pub async fn handle<E: Executor, A: Admission>(
     State(edge): State<Arc<Edge<E, A>>>,
@@ -40,6 +43,7 @@ pub async fn handle<E: Executor, A: Admission>(
     match answer(&edge, &parts, body, &id, media).await {
         Ok(answer) => answer,
         Err(problem) => {
+            edge.refused(&parts, &problem, media);
             // What is allowed depends on the operation: a mutation that came by GET needs POST.
             let allow = if parts.method == Method::GET { "POST" } else { "GET, POST" };
             let refused = problem.code == Code::MethodNotAllowed;
@@ -79,10 +83,15 @@ async fn answer<E: Executor, A: Admission>(
         }
         _ => {}
     }
+    let cost = passed.cost;
+    let left = edge.spend(admitted.token, parts, cost)?;
     let execute = async |schema: &E, Passed { request, kind, .. }: Passed| {
         let mut request = request.data(admitted.viewer.clone()).data(id.clone());
         if let Some(key) = &key {
             request = request.data(key.clone());
+        }
+        if let Some(left) = left {
+            request = request.data(left);
         }
         run::once(schema, request, kind, edge.gate.limits().deadline()).await
     };
@@ -99,7 +108,33 @@ async fn answer<E: Executor, A: Admission>(
         // deadline that passed does not begin again.
         response = execute(&edge.schemas.checking, again()).await;
     }
-    Ok(write(response, id, media, edge.gate.limits()))
+    response.extensions.insert("cost".to_owned(), told(cost, edge.gate.limits().cost, left));
+    let mut answer = write(response, id, media, edge.gate.limits());
+    if let Some(left) = left {
+        rate::write(left, answer.headers_mut());
+    }
+    Ok(answer)
+}
+
+impl<E: Executor, A: Admission> Edge<E, A> {
+    /// A refusal whose status does not show it is noted here; others the envelope sees.
+    fn refused(&self, parts: &Parts, problem: &Problem, media: Media) {
+        if media == Media::Json && problem.code.status().is_none() {
+            self.rates.refused(address(&self.rates, parts));
+        }
+    }
+}
+
+/// `extensions.cost`.
+fn told(requested: u64, limit: u64, left: Option<rate::Left>) -> Value {
+    let mut told = IndexMap::from([
+        (Name::new("requested"), Value::from(requested)),
+        (Name::new("limit"), Value::from(limit)),
+    ]);
+    if let Some(left) = left {
+        told.insert(Name::new("budgetLeft"), Value::from(left.remaining));
+    }
+    Value::Object(told)
 }
 
 /// Reads the request of a GET or POST.
@@ -110,9 +145,29 @@ pub async fn read_call(parts: &Parts, body: Body, limits: &Limits) -> Result<Cal
         })?;
         return Call::from_query(pairs.0, limits);
     }
-    media::check_body(&parts.headers)?;
+    let encoding = media::check_body(&parts.headers)?;
     let body = read_body(&parts.headers, body, limits).await?;
-    Call::from_body(&body, limits)
+    match encoding {
+        Encoding::Identity => Call::from_body(&body, limits),
+        Encoding::Gzip => Call::from_body(&inflate(GzDecoder::new(&body[..]), limits)?, limits),
+        Encoding::Deflate => Call::from_body(&inflate(ZlibDecoder::new(&body[..]), limits)?, limits),
+    }
+}
+
+/// Unfolds a compressed body, up to the limit that holds for one that is not compressed.
+fn inflate(folded: impl Read, limits: &Limits) -> Result<Vec<u8>, Problem> {
+    let mut unfolded = Vec::new();
+    let read = folded.take(limits.body_bytes as u64 + 1).read_to_end(&mut unfolded);
+    read.map_err(|_| Problem::new(Code::BadRequest, "the body is not what its Content-Encoding says"))?;
+    if unfolded.len() > limits.body_bytes {
+        return Err(too_large(limits, " when it is unfolded"));
+    }
+    Ok(unfolded)
+}
+
+fn too_large(limits: &Limits, when: &str) -> Problem {
+    let text = format!("the body is larger than the limit of {} bytes{when}", limits.body_bytes);
+    Problem::new(Code::PayloadTooLarge, text)
 }
 
 /// Reads a body to its end, its limit or its deadline, whichever is first.
@@ -120,12 +175,7 @@ async fn read_body(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<B
     let mut stream = body.into_data_stream();
     let announced =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let too_large = || {
-        Problem::new(
-            Code::PayloadTooLarge,
-            format!("the body is larger than the limit of {} bytes", limits.body_bytes),
-        )
-    };
+    let too_large = || too_large(limits, "");
     if announced.is_some_and(|bytes| bytes > limits.body_bytes as u64) {
         discard(stream).await;
         return Err(too_large());

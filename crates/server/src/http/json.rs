@@ -16,6 +16,8 @@ pub type Object = IndexMap<Name, Value>;
 #[derive(Debug, Default, PartialEq)]
 pub struct Call {
     pub query: Option<String>,
+    /// Of a trusted document, instead of its text.
+    pub document_id: Option<String>,
     pub operation_name: Option<String>,
     pub variables: Object,
     pub extensions: Object,
@@ -42,13 +44,14 @@ impl Call {
     /// From the query string of a GET.
     pub fn from_query(pairs: Vec<(String, String)>, limits: &Limits) -> Result<Call, Problem> {
         let mut call = Call::default();
-        let mut seen = [false; 4];
+        let mut seen = [false; 5];
         for (key, text) in pairs {
             let slot = match key.as_str() {
                 "query" => 0,
                 "operationName" => 1,
                 "variables" => 2,
                 "extensions" => 3,
+                "documentId" => 4,
                 _ => continue,
             };
             if std::mem::replace(&mut seen[slot], true) {
@@ -57,6 +60,7 @@ impl Call {
             match slot {
                 0 => call.query = Some(text),
                 1 => call.operation_name = Some(text),
+                4 => call.document_id = Some(text),
                 _ if text.trim().is_empty() => {}
                 _ => {
                     let value = read(text.as_bytes(), limits.variable_depth, limits)
@@ -73,6 +77,7 @@ impl Call {
     pub fn from_object(mut from: Object) -> Result<Call, Problem> {
         Ok(Call {
             query: text(&mut from, "query")?,
+            document_id: text(&mut from, "documentId")?,
             operation_name: text(&mut from, "operationName")?,
             variables: object("variables", from.swap_remove("variables").unwrap_or_default())?,
             extensions: object("extensions", from.swap_remove("extensions").unwrap_or_default())?,

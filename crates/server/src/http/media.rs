@@ -40,14 +40,32 @@ pub fn accepts_events(headers: &HeaderMap) -> bool {
         .is_none_or(|found| found.is_some())
 }
 
-/// A body must be JSON, in UTF-8 and as it is: what unfolds is never bigger than what was sent.
-pub fn check_body(headers: &HeaderMap) -> Result<(), Problem> {
+/// How the bytes of a body are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    Identity,
+    Gzip,
+    Deflate,
+}
+
+/// A body must be JSON in UTF-8, as it is or compressed once.
+pub fn check_body(headers: &HeaderMap) -> Result<Encoding, Problem> {
     let refuse = |text: String| Err(Problem::new(Code::UnsupportedMediaType, text));
-    if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
-        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
-    {
-        return refuse("the body is compressed; send it as it is, without Content-Encoding".into());
-    }
+    let found: Vec<&[u8]> =
+        headers.get_all(header::CONTENT_ENCODING).iter().map(HeaderValue::as_bytes).collect();
+    let known = match found[..] {
+        [] => Some(Encoding::Identity),
+        [name] if name.eq_ignore_ascii_case(b"identity") => Some(Encoding::Identity),
+        [name] if name.eq_ignore_ascii_case(b"gzip") || name.eq_ignore_ascii_case(b"x-gzip") => {
+            Some(Encoding::Gzip)
+        }
+        [name] if name.eq_ignore_ascii_case(b"deflate") => Some(Encoding::Deflate),
+        _ => None,
+    };
+    let Some(encoding) = known else {
+        let found = String::from_utf8_lossy(&found.join(&b", "[..])).into_owned();
+        return refuse(format!("the Content-Encoding is {found}; send gzip, deflate, or the body as it is"));
+    };
     let Some(found) = headers.get(header::CONTENT_TYPE) else {
         return refuse("the Content-Type is missing; send application/json".into());
     };
@@ -58,7 +76,7 @@ pub fn check_body(headers: &HeaderMap) -> Result<(), Problem> {
     }
     let charset = parts.find_map(|part| part.strip_prefix("charset=")).map(|name| name.trim_matches('"'));
     match charset {
-        None | Some("utf-8" | "utf8") => Ok(()),
+        None | Some("utf-8" | "utf8") => Ok(encoding),
         Some(other) => refuse(format!("the charset is {other}; send utf-8")),
     }
 }

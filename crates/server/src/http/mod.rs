@@ -6,6 +6,7 @@
 
 pub mod blob;
 pub mod config;
+mod cost;
 mod document;
 mod envelope;
 mod gate;
@@ -13,7 +14,9 @@ mod graphql;
 mod json;
 mod lifecycle;
 pub mod media;
+mod places;
 pub mod problem;
+pub mod rate;
 mod run;
 mod scan;
 mod serve;
@@ -23,16 +26,18 @@ mod sse;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod trusted;
 
 use std::sync::Arc;
 
 use async_graphql::Executor;
 use axum::Router;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::routing::{any, get};
 use futures_util::future::BoxFuture;
 use handfast_domain::time::{Clock, Instant};
-use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 pub use config::EdgeConfig;
 pub use envelope::RequestId;
@@ -40,9 +45,11 @@ pub use lifecycle::Lifecycle;
 pub use serve::serve;
 
 use config::SocketLimits;
+use cost::Costs;
+use places::Places;
 use problem::Problem;
-
-use crate::telemetry::Stream;
+use rate::{Peer, Rates};
+use trusted::Trusted;
 
 /// Decides who is asking.
 pub trait Admission: Clone + Send + Sync + 'static {
@@ -65,6 +72,8 @@ pub trait Admission: Clone + Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub struct Admitted<V> {
     pub viewer: V,
+    /// The token that it came with: whose budget and places it uses.
+    pub token: Uuid,
     /// Sockets and event streams end at this instant.
     pub expires_at: Option<Instant>,
 }
@@ -84,7 +93,8 @@ pub struct IdempotencyKey(pub String);
 pub struct LastEventId(pub String);
 
 /// `/graphql`, `/graphql/stream`, `/healthz` and `/readyz`, with `routes` beside them behind the same host,
-/// origin and request id checks.
+/// origin and request id checks. `own` are the documents of the product's own clients. An error says what of the configuration
+/// cannot be.
 pub fn router<E: Executor, A: Admission>(
     schemas: Schemas<E>,
     admission: A,
@@ -92,26 +102,32 @@ pub fn router<E: Executor, A: Admission>(
     lifecycle: Lifecycle,
     config: EdgeConfig,
     routes: Router,
-) -> Router {
-    let envelope = Arc::new(envelope::Envelope::new(&config));
+    own: &[String],
+) -> Result<Router, String> {
+    let rates = Arc::new(Rates::new(&config.rate, &config.trusted_proxies));
+    let envelope = Arc::new(envelope::Envelope::new(&config, rates.clone()));
+    let trusted = Trusted::load(&config.documents, &config.limits, own)?;
+    let gate = gate::Gate::new(config.limits, schemas.costs.clone(), trusted);
     let edge = Arc::new(Edge {
         schemas,
         admission,
         clock,
-        gate: gate::Gate::new(config.limits),
-        slots: Arc::new(Semaphore::new(config.socket.streams)),
+        gate,
+        rates,
+        places: Places::new(&config.socket),
         socket: config.socket,
         lifecycle: lifecycle.clone(),
         envelope: envelope.clone(),
     });
-    Router::new()
+    let router = Router::new()
         .route("/graphql", any(graphql::handle::<E, A>))
         .route("/graphql/stream", any(sse::handle::<E, A>))
         .with_state(edge)
         .route("/healthz", get(lifecycle::healthz))
         .route("/readyz", get(lifecycle::readyz).with_state(lifecycle))
         .merge(routes)
-        .layer(axum::middleware::from_fn_with_state(envelope, envelope::wrap))
+        .layer(axum::middleware::from_fn_with_state(envelope, envelope::wrap));
+    Ok(router)
 }
 
 /// The token of an `Authorization: Bearer` header: `Ok(None)` without the header, `Err` when it is something
@@ -133,6 +149,14 @@ pub struct Schemas<E> {
     pub checking: E,
     /// Executes what it gets.
     pub trusting: E,
+    costs: Arc<Costs>,
+}
+
+impl<E: Executor> Schemas<E> {
+    pub fn new(checking: E, trusting: E) -> Self {
+        let costs = Arc::new(Costs::of(&trusting));
+        Self { checking, trusting, costs }
+    }
 }
 
 /// What every transport shares.
@@ -141,9 +165,9 @@ struct Edge<E, A> {
     admission: A,
     clock: Arc<dyn Clock>,
     gate: gate::Gate,
+    rates: Arc<Rates>,
+    places: Places,
     socket: SocketLimits,
-    /// One for each open socket or event stream.
-    slots: Arc<Semaphore>,
     lifecycle: Lifecycle,
     envelope: Arc<envelope::Envelope>,
 }
@@ -154,12 +178,9 @@ impl<E: Executor, A: Admission> Edge<E, A> {
         self.admission.admit(bearer).await.map_err(|Denied| Problem::unauthenticated())
     }
 
-    /// A place for one more socket or event stream.
-    fn stream(&self) -> Result<Stream, Problem> {
-        let place = self.slots.clone().try_acquire_owned();
-        let place =
-            place.map_err(|_| Problem::new(problem::Code::Busy, "too many open streams, try again later"));
-        place.map(Stream::new)
+    /// Takes what an operation costs out of the budgets of a token and of the address that it came from.
+    fn spend(&self, token: Uuid, parts: &Parts, cost: u64) -> Result<Option<rate::Left>, Problem> {
+        self.rates.spend(token, address(&self.rates, parts), cost)
     }
 
     /// How long a viewer may stay, in milliseconds.
@@ -178,7 +199,13 @@ fn bearer_text(text: &str) -> Option<&str> {
         .then_some(token)
 }
 
+/// Where a request came from. One that came over no connection is a test's.
+fn address(rates: &Rates, parts: &Parts) -> std::net::IpAddr {
+    let peer = parts.extensions.get::<Peer>().copied();
+    rates.address(peer.unwrap_or(Peer(std::net::Ipv4Addr::UNSPECIFIED.into())), &parts.headers)
+}
+
 /// The request id that the envelope gave; a request always has one.
-fn request_id(parts: &axum::http::request::Parts, envelope: &envelope::Envelope) -> RequestId {
+fn request_id(parts: &Parts, envelope: &envelope::Envelope) -> RequestId {
     parts.extensions.get::<RequestId>().cloned().unwrap_or_else(|| envelope.next_id())
 }

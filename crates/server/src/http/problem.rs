@@ -1,5 +1,7 @@
 //! Refusals of the edge: a closed set of codes, and how errors are written into an answer.
 
+use std::time::Duration;
+
 use async_graphql::{ErrorExtensionValues, Name, PathSegment, Pos, Response, ServerError, Value};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
@@ -42,12 +44,14 @@ codes! {
     BatchNotSupported = "BATCH_NOT_SUPPORTED", Some(400), "Send one request at a time.";
     Unauthenticated = "UNAUTHENTICATED", Some(401), "Send a valid token.";
     Forbidden = "FORBIDDEN", Some(403), "Use a token with the scope that the message names.";
+    DocumentNotTrusted = "DOCUMENT_NOT_TRUSTED", Some(403), "Send one of the documents that the operator has registered.";
     OriginNotAllowed = "ORIGIN_NOT_ALLOWED", Some(403), "Add the page's origin to allowed_origins.";
     MethodNotAllowed = "METHOD_NOT_ALLOWED", Some(405), "Use a method named in the Allow header.";
     NotAcceptable = "NOT_ACCEPTABLE", Some(406), "Accept application/graphql-response+json.";
     BodyTimeout = "BODY_TIMEOUT", Some(408), "Send the whole body without pauses.";
     PayloadTooLarge = "PAYLOAD_TOO_LARGE", Some(413), "Send less, or in several requests.";
-    UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", Some(415), "Send application/json in UTF-8, not compressed.";
+    UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", Some(415), "Send application/json in UTF-8.";
+    RateLimited = "RATE_LIMITED", Some(429), "Wait as long as Retry-After says, or ask for less.";
     HostNotAllowed = "HOST_NOT_ALLOWED", Some(421), "Add the host name to allowed_hosts.";
     Internal = "INTERNAL", Some(500), "Report the request id to the operator.";
     Busy = "BUSY", Some(503), "Try again later.";
@@ -62,16 +66,39 @@ codes! {
     TooManyDirectives = "TOO_MANY_DIRECTIVES", None, "Use fewer directives.";
     VariablesTooDeep = "VARIABLES_TOO_DEEP", None, "Nest the variables less deeply.";
     VariablesTooLarge = "VARIABLES_TOO_LARGE", None, "Send smaller variables, or several requests.";
+    IntrospectionDisabled = "INTROSPECTION_DISABLED", None, "Read the schema's file instead.";
     PersistedQueryNotFound = "PERSISTED_QUERY_NOT_FOUND", None, "Send the document together with its hash once.";
     PersistedQueryMismatch = "PERSISTED_QUERY_MISMATCH", None, "Send the SHA-256 of the document itself.";
     TooManySubscriptions = "TOO_MANY_SUBSCRIPTIONS", None, "Complete a subscription, or open another socket.";
+    TooManyStreams = "TOO_MANY_STREAMS", Some(429), "Close a socket or event stream of this token first.";
     SlowConsumer = "SLOW_CONSUMER", None, "Read faster; resume after the last cursor received.";
 }
 
 impl Code {
+    /// Whether the refusal may come before the body was read. What is left of it would be read as the next request, so that
+    /// the connection ends, and says so.
+    const fn leaves_body(self) -> bool {
+        matches!(
+            self,
+            Code::BodyTimeout
+                | Code::Forbidden
+                | Code::HostNotAllowed
+                | Code::MethodNotAllowed
+                | Code::NotAcceptable
+                | Code::OriginNotAllowed
+                | Code::PayloadTooLarge
+                | Code::RateLimited
+                | Code::Unauthenticated
+                | Code::UnsupportedMediaType
+        )
+    }
+
     /// Whether the same request may succeed when it is sent again.
     pub const fn retryable(self) -> bool {
-        matches!(self, Code::BodyTimeout | Code::Busy | Code::DeadlineExceeded | Code::SlowConsumer)
+        matches!(
+            self,
+            Code::BodyTimeout | Code::Busy | Code::DeadlineExceeded | Code::RateLimited | Code::SlowConsumer
+        )
     }
 }
 
@@ -81,15 +108,21 @@ pub struct Problem {
     pub code: Code,
     pub message: String,
     pub at: Vec<Pos>,
+    /// When the same request may succeed.
+    pub after: Option<Duration>,
 }
 
 impl Problem {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), at: Vec::new() }
+        Self { code, message: message.into(), at: Vec::new(), after: None }
     }
 
     pub fn at(self, at: impl IntoIterator<Item = Pos>) -> Self {
         Self { at: at.into_iter().collect(), ..self }
+    }
+
+    pub fn after(self, after: Duration) -> Self {
+        Self { after: Some(after), ..self }
     }
 
     /// The one answer to anybody who may not enter; the reason stands only in the server's log.
@@ -139,14 +172,15 @@ impl Problem {
             Code::Unauthenticated => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            // What is left of the body would be read as the next request.
-            Code::BodyTimeout | Code::PayloadTooLarge => {
-                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            Code::Busy => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            }
             _ => {}
+        }
+        if code.leaves_body() {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        let after = self.after.or_else(|| (code == Code::Busy).then_some(Duration::from_secs(1)));
+        if let Some(after) = after {
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         answer
     }

@@ -7,14 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tower::Service;
 
 use super::Lifecycle;
 use super::config::ConnectionLimits;
+use super::rate::Peer;
 
 /// Serves until the server drains, then waits for open requests as long as the limits allow.
 pub async fn serve(listener: TcpListener, app: Router, lifecycle: Lifecycle, limits: ConnectionLimits) {
@@ -27,9 +31,14 @@ pub async fn serve(listener: TcpListener, app: Router, lifecycle: Lifecycle, lim
         loop {
             // At the cap new connections wait in the kernel's queue instead of being refused.
             let Ok(slot) = slots.clone().acquire_owned().await else { return };
-            let stream = accept(&listener).await;
-            let connection =
-                http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app.clone()));
+            let (stream, peer) = accept(&listener).await;
+            let app = app.clone();
+            let service = service_fn(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(peer);
+                // A router is always ready.
+                app.clone().call(request)
+            });
+            let connection = http.serve_connection(TokioIo::new(stream), service);
             let mut stay = lifecycle.stay();
             tokio::spawn(async move {
                 let mut connection = pin!(connection.with_upgrades());
@@ -58,13 +67,13 @@ pub async fn serve(listener: TcpListener, app: Router, lifecycle: Lifecycle, lim
     }
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, Peer) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
                 // Small answers must not wait for more to come; without this option they are only slower.
                 let _ = stream.set_nodelay(true);
-                return stream;
+                return (stream, Peer(from.ip()));
             }
             Err(error) if is_one_connections(&error) => {}
             Err(error) => {

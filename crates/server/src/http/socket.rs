@@ -8,6 +8,7 @@ mod message;
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,13 +24,15 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{AbortHandle, BoxStream, SelectAll, abortable};
 use futures_util::{FutureExt, SinkExt, StreamExt, stream};
 use tokio::time::{Instant, Sleep};
+use uuid::Uuid;
 
 use self::message::{ClientMessage, Next};
 use super::gate::{Passed, event_cursor};
 use super::json::Call;
 use super::lifecycle::Stay;
+use super::places::Held;
 use super::problem::{self, Code, Problem, clip};
-use super::{Admission, Admitted, Denied, Edge, RequestId, bearer, run};
+use super::{Admission, Admitted, Denied, Edge, RequestId, address, bearer, run};
 
 /// Why a socket is closed. The numbers are those of graphql-ws, but for 4290.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,11 +80,12 @@ pub async fn upgrade<E: Executor, A: Admission>(
     if edge.lifecycle.is_draining() {
         return Err(Problem::new(Code::Busy, "the server is shutting down"));
     }
-    let place = edge.stream()?;
+    let place = edge.places.take()?;
+    let from = address(&edge.rates, parts);
     let mut stay = edge.lifecycle.stay();
     Ok(handshake.on_upgrade(async move |mut socket| {
         let close = if spoken {
-            Session::new(edge, token).serve(&mut socket, &mut stay).await
+            Session::new(edge, token, from).serve(&mut socket, &mut stay).await
         } else {
             Some(Close(BAD_SUBPROTOCOL, format!("Subprotocol not acceptable; use {protocol}")))
         };
@@ -113,7 +117,10 @@ struct Session<E: Executor, A: Admission> {
     edge: Arc<Edge<E, A>>,
     /// From the handshake's header; one in `connection_init` counts more.
     token: Option<String>,
+    from: IpAddr,
     viewer: Option<A::Viewer>,
+    /// The token's place, and with it whose budget is spent.
+    place: Option<Held>,
     expires_at: Option<handfast_domain::time::Instant>,
     /// Resolves when the token was revoked.
     ended: BoxFuture<'static, ()>,
@@ -139,12 +146,14 @@ struct Live {
 type Step<T = ()> = Result<T, Option<Close>>;
 
 impl<E: Executor, A: Admission> Session<E, A> {
-    fn new(edge: Arc<Edge<E, A>>, token: Option<String>) -> Self {
+    fn new(edge: Arc<Edge<E, A>>, token: Option<String>, from: IpAddr) -> Self {
         let now = Instant::now();
         Self {
             edge,
             token,
+            from,
             viewer: None,
+            place: None,
             expires_at: None,
             ended: std::future::pending().boxed(),
             opened: now,
@@ -276,13 +285,18 @@ impl<E: Executor, A: Admission> Session<E, A> {
             None => self.token.take(),
         };
         match self.edge.admission.admit(token.as_deref()).await {
-            Ok(Admitted { viewer, expires_at }) => {
+            Ok(Admitted { viewer, token, expires_at }) => {
+                let place = self.edge.places.hold(token);
+                self.place = Some(place.map_err(|problem| Some(Close(TOO_MANY, problem.message)))?);
                 self.ended = self.edge.admission.ended(&viewer);
                 self.viewer = Some(viewer);
                 self.expires_at = expires_at;
                 Ok(())
             }
-            Err(Denied) => Err(unauthorized()),
+            Err(Denied) => {
+                self.edge.rates.refused(self.from);
+                Err(unauthorized())
+            }
         }
     }
 
@@ -307,6 +321,14 @@ impl<E: Executor, A: Admission> Session<E, A> {
                 "mutations are not taken over a socket; send them by POST to /graphql",
             )),
             _ => Ok(passed),
+        });
+        if passed.is_err() {
+            self.edge.rates.refused(self.from);
+        }
+        let token = self.place.as_ref().map_or(Uuid::nil(), |place| place.token);
+        let passed = passed.and_then(|passed| {
+            self.edge.rates.spend(token, self.from, passed.cost)?;
+            Ok(passed)
         });
         let Passed { request, kind, .. } = match passed {
             Ok(passed) => passed,

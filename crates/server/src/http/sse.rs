@@ -63,14 +63,17 @@ async fn open<E: Executor, A: Admission>(
     let admitted = edge.admit(&parts.headers).await?;
     let last = last_event_id(&parts.headers)?;
     let call = graphql::read_call(parts, body, edge.gate.limits()).await?;
-    let Passed { mut request, kind, .. } = edge.gate.pass(call)?;
+    let Passed { mut request, kind, cost, .. } = edge.gate.pass(call)?;
     if kind == OperationType::Mutation {
         return Err(Problem::new(Code::MethodNotAllowed, "send mutations by POST to /graphql"));
     }
     if edge.lifecycle.is_draining() {
         return Err(Problem::new(Code::Busy, "the server is shutting down"));
     }
-    let place = edge.stream()?;
+    let place = (edge.places.take()?, edge.places.hold(admitted.token)?);
+    if let Some(left) = edge.spend(admitted.token, parts, cost)? {
+        request = request.data(left);
+    }
     let left = edge.time_left(admitted.expires_at);
     let ended = edge.admission.ended(&admitted.viewer);
     request = request.data(admitted.viewer).data(id.clone());

@@ -9,6 +9,7 @@ use async_graphql::{
 };
 use futures_util::{Stream, StreamExt, stream};
 use handfast_domain::time::{Clock, Instant};
+use uuid::Uuid;
 
 use crate::http::{Admission, Admitted, Denied, IdempotencyKey, LastEventId, Schemas};
 
@@ -20,7 +21,7 @@ pub fn schema() -> TestSchema {
 
 pub fn schemas() -> Schemas<TestSchema> {
     let trusting = Schema::build(Query, Mutation, Feed).limit_depth(20).limit_complexity(1_000);
-    Schemas { checking: schema(), trusting: trusting.validation_mode(ValidationMode::Fast).finish() }
+    Schemas::new(schema(), trusting.validation_mode(ValidationMode::Fast).finish())
 }
 
 /// `good` is anybody, `brief` expires at instant 1,000, no token is anonymous when `open`.
@@ -37,12 +38,16 @@ impl Admission for Tokens {
 
     async fn admit(&self, bearer: Option<&str>) -> Result<Admitted<Viewer>, Denied> {
         match bearer {
-            Some("good") => Ok(Admitted { viewer: Viewer("ada".into()), expires_at: None }),
-            Some("brief") => Ok(Admitted { viewer: Viewer("bo".into()), expires_at: Some(Instant(1_000)) }),
-            None if self.open => Ok(Admitted { viewer: Viewer("anonymous".into()), expires_at: None }),
+            Some("good") => Ok(admitted(1, "ada", None)),
+            Some("brief") => Ok(admitted(2, "bo", Some(Instant(1_000)))),
+            None if self.open => Ok(admitted(3, "anonymous", None)),
             _ => Err(Denied),
         }
     }
+}
+
+fn admitted(token: u128, name: &str, expires_at: Option<Instant>) -> Admitted<Viewer> {
+    Admitted { viewer: Viewer(name.into()), token: Uuid::from_u128(token), expires_at }
 }
 
 /// A clock that stands until it is set.

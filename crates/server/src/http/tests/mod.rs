@@ -35,8 +35,16 @@ impl Server {
         let (clock, lifecycle) = (Fixed::default(), Lifecycle::new());
         let extra = Router::new().route("/beside", axum::routing::get(async || "beside"));
         let limits = config.connection.clone();
-        let app =
-            router(schemas(), Tokens::default(), Arc::new(clock.clone()), lifecycle.clone(), config, extra);
+        let app = router(
+            schemas(),
+            Tokens::default(),
+            Arc::new(clock.clone()),
+            lifecycle.clone(),
+            config,
+            extra,
+            &[],
+        );
+        let app = app.expect("the configuration can be");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let at = listener.local_addr().expect("an address");
         let stop = lifecycle.clone();
