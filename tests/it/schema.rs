@@ -13,24 +13,26 @@ const TYPES: &str = "{ __schema { types { kind name description isOneOf \
     fragment input on __InputValue { name description defaultValue type { ...type } } \
     fragment type on __Type { kind name ofType { kind name ofType { kind name ofType { kind name } } } }";
 
+pub type Types = BTreeMap<String, Value>;
+
 /// Every type of the API but the introspection's own, by name.
-fn types(api: &Api) -> BTreeMap<String, Value> {
+pub fn types(api: &Api) -> Types {
     let found = api.query(TYPES, json!({}))["__schema"]["types"].clone();
     let types = found.as_array().cloned().unwrap_or_default().into_iter();
     let named = types.map(|one| (name(&one).to_owned(), one));
     named.filter(|(name, _)| !name.starts_with("__")).collect()
 }
 
-fn name(value: &Value) -> &str {
+pub fn name(value: &Value) -> &str {
     value["name"].as_str().unwrap_or_default()
 }
 
-fn list<'v>(value: &'v Value, field: &str) -> impl Iterator<Item = &'v Value> + use<'v> {
+pub fn list<'v>(value: &'v Value, field: &str) -> impl Iterator<Item = &'v Value> + use<'v> {
     value[field].as_array().into_iter().flatten()
 }
 
 /// The type below lists and exclamation marks.
-fn bare(of: &Value) -> &str {
+pub fn bare(of: &Value) -> &str {
     if of["ofType"].is_null() { name(of) } else { bare(&of["ofType"]) }
 }
 
@@ -48,7 +50,7 @@ fn documented(value: &Value) -> bool {
 }
 
 /// Fields of objects, interfaces and inputs with the type that they belong to.
-fn fields(types: &BTreeMap<String, Value>) -> impl Iterator<Item = (&str, &Value)> {
+fn fields(types: &Types) -> impl Iterator<Item = (&str, &Value)> {
     types.iter().flat_map(|(of, one)| {
         let both = list(one, "fields").chain(list(one, "inputFields"));
         both.map(|field| (of.as_str(), field))
@@ -478,22 +480,27 @@ fn every_kind_of_node_is_found_by_its_id() {
     });
 }
 
-/// The smallest value of a type that the schema lets pass. What may be left out is.
-fn smallest(types: &BTreeMap<String, Value>, of: &Value) -> Value {
+/// Values for what the schema alone does not tell, by the name of a field or a type.
+pub type Known = BTreeMap<&'static str, Value>;
+
+/// The smallest value of a type that the schema lets pass.
+fn smallest(types: &Types, known: &Known, of: &Value) -> Value {
+    if let Some(value) = known.get(name(of)) {
+        return value.clone();
+    }
     match of["kind"].as_str() {
-        Some("NON_NULL") => smallest(types, &of["ofType"]),
-        Some("LIST") => json!([smallest(types, &of["ofType"])]),
+        Some("NON_NULL") => smallest(types, known, &of["ofType"]),
+        Some("LIST") => json!([smallest(types, known, &of["ofType"])]),
         Some("ENUM") => {
             list(&types[name(of)], "enumValues").next().map(|value| value["name"].clone()).unwrap_or_default()
         }
-        Some("INPUT_OBJECT") => {
-            let all = || list(&types[name(of)], "inputFields");
-            let needed = all().filter(|field| needed(field));
-            let first = all().take(usize::from(types[name(of)]["isOneOf"] == true));
-            let given =
-                needed.chain(first).map(|field| (name(field).to_owned(), smallest(types, &field["type"])));
-            Value::Object(given.collect())
+        Some("INPUT_OBJECT") if types[name(of)]["isOneOf"] == true => {
+            let first = list(&types[name(of)], "inputFields").next();
+            first
+                .map(|field| json!({name(field): smallest(types, known, &field["type"])}))
+                .unwrap_or_default()
         }
+        Some("INPUT_OBJECT") => given(types, known, list(&types[name(of)], "inputFields")),
         _ => match name(of) {
             "Int" => json!(1),
             "Boolean" => json!(false),
@@ -508,16 +515,26 @@ fn smallest(types: &BTreeMap<String, Value>, of: &Value) -> Value {
     }
 }
 
-fn needed(field: &Value) -> bool {
-    field["type"]["kind"] == "NON_NULL" && field["defaultValue"].is_null()
+/// What must be given to a field or an input, and what is known: by its name, or if it is a scalar by its type. Anything
+/// else that may be left out is: a touch that names a known lead, for example, would be recorded.
+fn given<'v>(types: &Types, known: &Known, fields: impl Iterator<Item = &'v Value>) -> Value {
+    let value = |field: &Value| {
+        let of = bare(&field["type"]);
+        let needed = field["type"]["kind"] == "NON_NULL" && field["defaultValue"].is_null();
+        let named = known.get(name(field)).or(known.get(of).filter(|_| types[of]["kind"] == "SCALAR"));
+        named.cloned().or_else(|| needed.then(|| smallest(types, known, &field["type"])))
+    };
+    let pairs = fields.filter_map(|field| Some((name(field).to_owned(), value(field)?)));
+    Value::Object(pairs.collect())
 }
 
 /// A request for one field of a root type with the smallest arguments.
-fn request(types: &BTreeMap<String, Value>, word: &str, field: &Value) -> Value {
-    let args: Vec<&Value> = list(field, "args").filter(|arg| needed(arg)).collect();
+pub fn request(types: &Types, known: &Known, word: &str, field: &Value) -> Value {
+    let variables = given(types, known, list(field, "args"));
+    let args = || list(field, "args").filter(|arg| variables.get(name(arg)).is_some());
     let declared: Vec<String> =
-        args.iter().map(|arg| format!("${}: {}", name(arg), written(&arg["type"]))).collect();
-    let given: Vec<String> = args.iter().map(|arg| format!("{}: ${0}", name(arg))).collect();
+        args().map(|arg| format!("${}: {}", name(arg), written(&arg["type"]))).collect();
+    let passed: Vec<String> = args().map(|arg| format!("{}: ${0}", name(arg))).collect();
     let brackets =
         |parts: Vec<String>| if parts.is_empty() { String::new() } else { format!("({})", parts.join(", ")) };
     let of = &types[bare(&field["type"])];
@@ -526,9 +543,7 @@ fn request(types: &BTreeMap<String, Value>, word: &str, field: &Value) -> Value 
         Some("OBJECT" | "INTERFACE" | "UNION") => " { __typename }",
         _ => "",
     };
-    let query = format!("{word}{} {{ {}{}{selection} }}", brackets(declared), name(field), brackets(given));
-    let variables: serde_json::Map<String, Value> =
-        args.iter().map(|arg| (name(arg).to_owned(), smallest(types, &arg["type"]))).collect();
+    let query = format!("{word}{} {{ {}{}{selection} }}", brackets(declared), name(field), brackets(passed));
     json!({"query": query, "variables": variables})
 }
 
@@ -540,7 +555,7 @@ fn nobody_without_a_token_asks_for_anything() {
     let mut asked = 0;
     for (word, root) in [("query", "Query"), ("mutation", "Mutation")] {
         for field in list(&types[root], "fields") {
-            let (status, answer) = stranger.post(&request(&types, word, field));
+            let (status, answer) = stranger.post(&request(&types, &Known::new(), word, field));
             assert_eq!(
                 (status, &answer["errors"][0]["extensions"]["code"]),
                 (401, &json!("UNAUTHENTICATED")),
@@ -555,7 +570,7 @@ fn nobody_without_a_token_asks_for_anything() {
     let (status, answer) = stranger.post(&json!({"query": "{ __schema { types { name } } }"}));
     assert_eq!(status, 401, "not even for the schema: {answer}");
     for field in list(&types["Subscription"], "fields") {
-        let (status, text) = stream(&server, None, &request(&types, "subscription", field));
+        let (status, text) = stream(&server, None, &request(&types, &Known::new(), "subscription", field));
         assert_eq!(status, 401, "{}: {text}", name(field));
     }
     for path in ["/blobs", "/graphql/stream"] {
@@ -620,7 +635,7 @@ fn every_field_wants_the_scope_that_it_is_documented_with() {
                 if word == "query" { ("leads:read", "marketing") } else { scope_of(name(field)) };
             let others: Vec<&str> = all.into_iter().filter(|other| *other != scope).collect();
             let api = tokens.entry((scope, user)).or_insert_with(|| server.token(user, &others));
-            let (_, answer) = api.post(&request(&types, word, field));
+            let (_, answer) = api.post(&request(&types, &Known::new(), word, field));
             let refusal = &answer["data"][name(field)]["errors"][0];
             let (code, message) = match answer["errors"][0].is_object() {
                 true => (&answer["errors"][0]["extensions"]["code"], &answer["errors"][0]["message"]),
@@ -633,7 +648,8 @@ fn every_field_wants_the_scope_that_it_is_documented_with() {
     }
     let blind = &tokens[&("leads:read", "marketing")];
     for field in list(&types["Subscription"], "fields") {
-        let (_, text) = stream(&server, Some(&blind.token), &request(&types, "subscription", field));
+        let (_, text) =
+            stream(&server, Some(&blind.token), &request(&types, &Known::new(), "subscription", field));
         if !(text.contains("FORBIDDEN") && text.contains("leads:read")) {
             wrong.push(format!("{} without leads:read: {text}", name(field)));
         }
