@@ -5,6 +5,7 @@ mod charter;
 mod decision;
 mod directory;
 mod funnel;
+mod graphiql;
 mod import;
 mod language;
 mod lead;

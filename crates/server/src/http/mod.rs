@@ -9,6 +9,7 @@ pub mod config;
 mod document;
 mod envelope;
 mod gate;
+mod graphiql;
 mod graphql;
 mod json;
 mod lifecycle;
@@ -83,8 +84,8 @@ pub struct IdempotencyKey(pub String);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastEventId(pub String);
 
-/// `/graphql`, `/graphql/stream`, `/healthz` and `/readyz`, with `routes` beside them behind the same host,
-/// origin and request id checks.
+/// `/graphql`, `/graphql/stream`, `/graphiql`, `/healthz` and `/readyz`, with `routes` beside them behind the
+/// same host, origin and request id checks.
 pub fn router<E: Executor, A: Admission>(
     schemas: Schemas<E>,
     admission: A,
@@ -110,6 +111,7 @@ pub fn router<E: Executor, A: Admission>(
         .with_state(edge)
         .route("/healthz", get(lifecycle::healthz))
         .route("/readyz", get(lifecycle::readyz).with_state(lifecycle))
+        .merge(graphiql::routes())
         .merge(routes)
         .layer(axum::middleware::from_fn_with_state(envelope, envelope::wrap))
 }
