@@ -51,6 +51,21 @@ pub fn clients() -> Option<PathBuf> {
     ready.then_some(dir)
 }
 
+/// The browser: `HANDFAST_CHROMIUM`, else one on the path, if there is any.
+pub fn chromium() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("HANDFAST_CHROMIUM") {
+        return Some(path.into());
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    let mut places = std::env::split_paths(&folders).flat_map(|folder| names.map(|name| folder.join(name)));
+    let found = places.find(|path| path.is_file());
+    if found.is_none() {
+        eprintln!("skipped: chromium is missing; install it with apt-get install chromium");
+    }
+    found
+}
+
 /// A real data set, if it is here.
 pub fn data(path: &str) -> Option<PathBuf> {
     let dir = std::env::var_os("HANDFAST_DATA").map(PathBuf::from)?;

@@ -2,7 +2,8 @@
 //
 //   node subscribe.mjs <url> <token> --count 100 --document 'subscription($after: FeedCursor) { ... { cursor } }'
 //
-//   --mode ws|sse         graphql-ws on <url>/graphql, or graphql-sse on <url>/graphql/stream (default ws)
+//   --mode NAME           ws: graphql-ws on <url>/graphql (the default); sse: graphql-sse on <url>/graphql/stream;
+//                         apollo-ws, urql-ws, urql-sse: Apollo Client and urql over these
 //   --document TEXT       the subscription; its first root field must select `cursor` for --cut
 //   --variables JSON      variables of the subscription (default {})
 //   --count N             how many events to wait for
@@ -12,9 +13,7 @@
 //   --seed N              for the proxy's randomness; printed on stderr
 //   --idle SECONDS        give up after so long without an event (default 20)
 import { parseArgs } from 'node:util';
-import { createClient as createSse } from 'graphql-sse';
-import { createClient as createWs } from 'graphql-ws';
-import WebSocket from 'ws';
+import { base, streams } from './clients.mjs';
 import { faultproxy, random } from './faultproxy.mjs';
 
 const { positionals, values } = parseArgs({
@@ -32,18 +31,16 @@ const { positionals, values } = parseArgs({
   },
 });
 const [url, token] = positionals;
-if (!url || !token || !values.document || !['ws', 'sse'].includes(values.mode)) {
-  console.error("usage: node subscribe.mjs <url> <token> --document 'subscription …' [--mode ws|sse] [--count N] [--cut]");
+if (!url || !token || !values.document || !Object.hasOwn(streams, values.mode)) {
+  const modes = Object.keys(streams).join('|');
+  console.error(`usage: node subscribe.mjs <url> <token> --document 'subscription …' [--mode ${modes}] [--count N] [--cut]`);
   process.exit(2);
 }
 
 const wanted = Number(values.count);
 const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 32));
 const next = random(seed);
-const target = new URL(url);
 const proxy = values.cut ? await faultproxy(new URL(url), next) : undefined;
-if (proxy) target.host = `127.0.0.1:${proxy.port}`;
-const base = target.href.replace(/\/(graphql\/?)?$/, '');
 
 let received = 0;
 let cursor;
@@ -63,41 +60,29 @@ const watch = () => {
 };
 
 /** A broken connection is what the proxy is for; an answer with errors never is. */
-const broken = (reason) =>
-  values.cut && !Array.isArray(reason) && ![4400, 4401, 4406, 4409, 4429].includes(reason?.code) && !(reason?.response?.status >= 400);
+const broken = (reason) => {
+  // Apollo puts the close code into a text.
+  const code = reason?.code ?? Number(/closed with event (\d+)/.exec(reason?.message)?.[1]);
+  return values.cut && !Array.isArray(reason) && ![4400, 4401, 4406, 4409, 4429].includes(code) && !(reason?.response?.status >= 400);
+};
 
-function connect() {
-  if (values.mode === 'ws') {
-    return createWs({
-      url: `${base.replace(/^http/, 'ws')}/graphql`,
-      webSocketImpl: WebSocket,
-      connectionParams: { authorization: `Bearer ${token}` },
-      // Repeating the first request would repeat its events; this program resumes by the cursor instead.
-      retryAttempts: 0,
-      onNonLazyError: () => {},
-    });
-  }
-  return createSse({
-    url: `${base}/graphql/stream`,
-    headers: () => ({
-      authorization: `Bearer ${token}`,
-      ...(values.resume === 'header' && cursor ? { 'last-event-id': cursor } : {}),
-    }),
-    retryAttempts: 0,
-  });
-}
+// One client for all its connections, as in a page that stays open.
+const subscribe = streams[values.mode](base(url, proxy?.port), token, () =>
+  values.resume === 'header' && cursor ? { 'last-event-id': cursor } : {},
+);
 
 /** One connection's worth of events. */
 function round() {
   const variables = JSON.parse(values.variables);
   if (cursor && values.resume === 'variable') variables[values.after] = cursor;
-  const client = connect();
   return new Promise((done) => {
+    let stop = () => {};
     const end = (reason) => {
-      client.dispose();
+      // The first reason counts: to stop is itself told as an end by some.
       done(reason);
+      stop();
     };
-    client.subscribe(
+    stop = subscribe(
       { query: values.document, variables },
       {
         next: (event) => {

@@ -6,6 +6,7 @@ mod decision;
 mod directory;
 mod funnel;
 mod guard;
+mod graphiql;
 mod import;
 mod language;
 mod lead;

@@ -50,10 +50,9 @@ fn check(events: &[Value], expected: usize) {
     assert_eq!(events.len(), expected);
 }
 
-fn run_client(mode: &str) {
+fn run_client(mode: &str, writers: usize, leads: usize) {
     let Some(dir) = clients() else { return };
     let server = Server::start();
-    let (writers, leads) = (16, 6);
     let expected = writers * leads * 3;
     let head = server.admin().query("{ feedHead }", json!({}))["feedHead"].clone();
     let seed = std::process::id().to_string();
@@ -76,12 +75,67 @@ fn run_client(mode: &str) {
 
 #[test]
 fn graphql_ws_cut_off_at_random_sees_each_change_once_and_in_order() {
-    run_client("ws");
+    run_client("ws", 16, 6);
 }
 
 #[test]
 fn graphql_sse_cut_off_at_random_sees_each_change_once_and_in_order() {
-    run_client("sse");
+    run_client("sse", 16, 6);
+}
+
+// The clients below stand on those above. What is asked here is whether their caches and wrappers lose or repeat an event,
+// which fewer of them show as well.
+
+#[test]
+fn apollo_client_cut_off_at_random_sees_each_change_once_and_in_order() {
+    run_client("apollo-ws", 8, 3);
+}
+
+#[test]
+fn urql_over_graphql_ws_cut_off_at_random_sees_each_change_once_and_in_order() {
+    run_client("urql-ws", 8, 3);
+}
+
+#[test]
+fn urql_over_graphql_sse_cut_off_at_random_sees_each_change_once_and_in_order() {
+    run_client("urql-sse", 8, 3);
+}
+
+/// What a page does: see `operations.mjs`. Its lead must be in the server as it is on the page.
+fn run_operations(client: &str, options: &[&str]) {
+    let Some(dir) = clients() else { return };
+    let server = Server::start();
+    let output = Command::new("node")
+        .current_dir(&dir)
+        .args(["operations.mjs", client, &server.url, &server.token])
+        .args(options)
+        .output()
+        .expect("node runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let id = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let document = "query($id: ID!) { lead(by: {id: $id}) { outcome cycle } }";
+    let lead = server.admin().query(document, json!({"id": id}))["lead"].clone();
+    assert_eq!(lead["outcome"], "OPEN", "reopened: {lead}");
+}
+
+#[test]
+fn apollo_client_queries_mutates_and_keeps_its_cache_by_events() {
+    run_operations("apollo", &[]);
+}
+
+#[test]
+fn apollo_client_sends_a_persisted_document_once_and_then_its_hash_by_get() {
+    run_operations("apollo", &["--persisted"]);
+}
+
+#[test]
+fn urql_queries_by_get_mutates_and_refreshes_its_cache() {
+    run_operations("urql", &[]);
+}
+
+#[test]
+fn urql_sends_a_persisted_document_once_and_then_its_hash_by_get() {
+    run_operations("urql", &["--persisted"]);
 }
 
 #[test]

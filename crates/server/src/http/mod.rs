@@ -10,6 +10,7 @@ mod cost;
 mod document;
 mod envelope;
 mod gate;
+mod graphiql;
 mod graphql;
 mod json;
 mod lifecycle;
@@ -92,9 +93,14 @@ pub struct IdempotencyKey(pub String);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastEventId(pub String);
 
+<<<<<<< HEAD
 /// `/graphql`, `/graphql/stream`, `/healthz` and `/readyz`, with `routes` beside them behind the same host,
 /// origin and request id checks. `own` are the documents of the product's own clients. An error says what of the configuration
 /// cannot be.
+=======
+/// `/graphql`, `/graphql/stream`, `/graphiql`, `/healthz` and `/readyz`, with `routes` beside them behind the
+/// same host, origin and request id checks.
+>>>>>>> h3
 pub fn router<E: Executor, A: Admission>(
     schemas: Schemas<E>,
     admission: A,
@@ -125,6 +131,7 @@ pub fn router<E: Executor, A: Admission>(
         .with_state(edge)
         .route("/healthz", get(lifecycle::healthz))
         .route("/readyz", get(lifecycle::readyz).with_state(lifecycle))
+        .merge(graphiql::routes())
         .merge(routes)
         .layer(axum::middleware::from_fn_with_state(envelope, envelope::wrap));
     Ok(router)
