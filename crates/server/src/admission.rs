@@ -1,4 +1,4 @@
-//! Who is asking: a token of ours, looked up by its hash, and the user that it belongs to.
+//! Who is asking: a token of ours, looked up by its hash, or one of a trusted issuer, and the user that it belongs to.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,13 +9,15 @@ use handfast_store::token::{self, Token, TokenText};
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::flows::Viewer;
+use crate::flows::{Viewer, scope};
 use crate::http::{Admission, Admitted, Denied};
+use crate::oidc::Oidc;
 
 /// Admits whoever has a valid token of a user that exists.
 #[derive(Clone)]
 pub struct Tokens {
     app: App,
+    oidc: Option<Arc<Oidc>>,
     known: Arc<Mutex<HashMap<[u8; 32], Known>>>,
 }
 
@@ -36,16 +38,21 @@ impl Admission for Tokens {
 
     async fn admit(&self, bearer: Option<&str>) -> Result<Admitted<Viewer>, Denied> {
         let app = &self.app;
+        if let (Some(oidc), Some(bearer)) = (&self.oidc, bearer.filter(|text| text.contains('.'))) {
+            return self.vouched(oidc, bearer).await;
+        }
         let text = bearer.and_then(TokenText::parse).ok_or(Denied)?;
         let token = self.find(text.hash()).await?.filter(|token| token.is_valid(app.now())).ok_or(Denied)?;
         let workspace = app.workspace();
         let user = workspace.directory.user(token.user).cloned().ok_or(Denied)?;
-        let viewer = Viewer { user, token: token.id, scopes: token.scopes.clone() };
+        let viewer = Viewer { user, token: Some(token.id), scopes: token.scopes.clone() };
         Ok(Admitted { viewer, token: token.id, expires_at: token.expires_at })
     }
 
     fn ended(&self, viewer: &Viewer) -> BoxFuture<'static, ()> {
-        let (mut revoked, token) = (self.app.revoked.subscribe(), viewer.token);
+        // What an issuer vouches for ends by itself, and soon.
+        let Some(token) = viewer.token else { return Box::pin(std::future::pending()) };
+        let mut revoked = self.app.revoked.subscribe();
         Box::pin(async move {
             // The sender lives as long as the process.
             drop(revoked.wait_for(|revoked| revoked.contains(&token)).await);
@@ -54,8 +61,26 @@ impl Admission for Tokens {
 }
 
 impl Tokens {
-    pub fn new(app: App) -> Tokens {
-        Tokens { app, known: Arc::default() }
+    pub fn new(app: App, oidc: Option<Arc<Oidc>>) -> Tokens {
+        Tokens { app, oidc, known: Arc::default() }
+    }
+
+    /// Whoever the issuer says, if there is such a user. Its budget is the user's, whatever tokens it has.
+    async fn vouched(&self, oidc: &Oidc, bearer: &str) -> Result<Admitted<Viewer>, Denied> {
+        let subject = oidc.verify(bearer, self.app.now()).await.map_err(|why| {
+            tracing::info!(why, "an issuer's token was refused");
+            Denied
+        })?;
+        let workspace = self.app.workspace();
+        let user = workspace.directory.users.iter().find(|user| user.key == subject.user).cloned();
+        let Some(user) = user else {
+            tracing::info!("an issuer's token was refused: it speaks for nobody that there is");
+            return Err(Denied);
+        };
+        let scopes: Vec<String> =
+            subject.scopes.into_iter().filter(|scope| scope::ALL.contains(&scope.as_str())).collect();
+        let (token, expires_at) = (user.id, Some(subject.expires_at));
+        Ok(Admitted { viewer: Viewer { user, token: None, scopes }, token, expires_at })
     }
 
     async fn find(&self, hash: [u8; 32]) -> Result<Option<Arc<Token>>, Denied> {

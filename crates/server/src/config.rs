@@ -7,6 +7,7 @@ use handfast_store::PostgresOptions;
 use serde::Deserialize;
 
 use crate::http::config::EdgeConfig;
+use crate::oidc::OidcConfig;
 
 /// The commented defaults; this file is the reference.
 pub const DEFAULT: &str = include_str!("config.default.toml");
@@ -18,6 +19,7 @@ pub struct Config {
     pub database: DatabaseConfig,
     pub workspace: WorkspaceConfig,
     pub log: LogConfig,
+    pub oidc: OidcConfig,
     #[serde(default)]
     pub edge: EdgeConfig,
 }

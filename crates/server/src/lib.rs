@@ -7,5 +7,6 @@ pub mod config;
 pub mod flows;
 pub mod graphql;
 pub mod http;
+pub mod oidc;
 pub mod telemetry;
 pub mod workspace;

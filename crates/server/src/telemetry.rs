@@ -100,7 +100,8 @@ fn resident() -> Option<u64> {
 
 /// The name of a path. One that somebody made up is no route: the list of names must not grow with them.
 pub fn route(path: &str) -> &'static str {
-    const ROUTES: [&str; 6] = ["/graphql", "/graphql/stream", "/blobs", "/healthz", "/readyz", "/metrics"];
+    const ROUTES: [&str; 7] =
+        ["/graphql", "/graphql/stream", "/graphiql", "/blobs", "/healthz", "/readyz", "/metrics"];
     ROUTES.iter().find(|route| **route == path).copied().unwrap_or("other")
 }
 

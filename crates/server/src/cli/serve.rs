@@ -16,6 +16,7 @@ use crate::app::{App, RandomIds, SystemClock};
 use crate::config::{Config, LogConfig, LogFormat};
 use crate::flows::{self, Error};
 use crate::http::{self, Lifecycle};
+use crate::oidc::Oidc;
 use crate::telemetry;
 
 #[derive(Args, Clone)]
@@ -74,12 +75,12 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
         CliError::Failed(format!("cannot listen on {listen}: {error}; choose another with --listen"))
     })?;
     let address = listener.local_addr().map_err(|error| CliError::Failed(error.to_string()))?;
-    let first_token = flows::token::bootstrap(&app).await.map_err(failed)?;
-    flows::resume(&app).await.map_err(failed)?;
     let lifecycle = Lifecycle::new();
     let counts = telemetry::install().map_err(|error| CliError::Failed(format!("metrics: {error}")))?;
-    let routes = http::blob::routes(app.clone()).merge(telemetry::routes(app.clone(), counts));
-    let router = router(&app, config, lifecycle.clone(), routes)?;
+    // Before the first token is made: a configuration that cannot be must not take it away unread.
+    let router = router(&app, config, lifecycle.clone(), telemetry::routes(app.clone(), counts))?;
+    let first_token = flows::token::bootstrap(&app).await.map_err(failed)?;
+    flows::resume(&app).await.map_err(failed)?;
     let served =
         tokio::spawn(http::serve(listener, router, lifecycle.clone(), config.edge.connection.clone()));
     let timers = tokio::spawn(flows::timers::run(app.clone(), config.server.timer_interval_ms));
@@ -92,10 +93,12 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
 /// The API of a running product, with routes beside it.
 pub fn router(app: &App, config: &Config, lifecycle: Lifecycle, beside: Router) -> Result<Router, CliError> {
     let schemas = crate::graphql::schemas(app.clone());
-    let (tokens, clock) = (Tokens::new(app.clone()), app.clock.clone());
+    let wrong = |why| CliError::Usage(format!("configuration: {why}"));
+    let oidc = Oidc::new(&config.oidc).map_err(wrong)?;
+    let (tokens, clock) = (Tokens::new(app.clone(), oidc), app.clock.clone());
+    let beside = beside.merge(http::blob::routes(app.clone(), tokens.clone()));
     let own = super::documents();
-    http::router(schemas, tokens, clock, lifecycle, config.edge.clone(), beside, &own)
-        .map_err(|why| CliError::Usage(format!("configuration: {why}")))
+    http::router(schemas, tokens, clock, lifecycle, config.edge.clone(), beside, &own).map_err(wrong)
 }
 
 impl Running {

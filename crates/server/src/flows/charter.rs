@@ -66,7 +66,7 @@ pub async fn reject(app: &App, ask: &Ask<'_>, number: u32, reason: String) -> Re
 /// Puts a charter into force that both sides signed, be it a new one or an earlier one. Running clocks keep the policy
 /// that they started with.
 pub async fn activate(app: &App, ask: &Ask<'_>, number: u32) -> Result<Charter, Error> {
-    ask.viewer.require(scope::CHARTER_SIGN)?;
+    person(ask.viewer, "activate")?;
     let now = app.now();
     settle(app, ask, move |standing| {
         let mut charter = standing.charter(number)?;
@@ -162,12 +162,18 @@ async fn replace(tx: &Tx, before: &Charter, after: &Charter) -> Result<(), Error
 
 /// Who signs: a person of one of the two sides, never a service.
 fn party(viewer: &Viewer, verb: &str) -> Result<(uuid::Uuid, Side), Refused> {
+    person(viewer, verb)?;
+    Ok((viewer.id(), viewer.user.side))
+}
+
+/// A charter binds people, so that no machine changes which one does.
+fn person(viewer: &Viewer, verb: &str) -> Result<(), Refused> {
     viewer.require(scope::CHARTER_SIGN)?;
     if viewer.user.service {
         let message = format!("{} is a service; only people {verb} a charter", viewer.user.key);
         return Err(Refused::new(RefusalCode::Forbidden, message));
     }
-    Ok((viewer.id(), viewer.user.side))
+    Ok(())
 }
 
 fn check_words(path: &str, text: Option<&str>) -> Result<(), Refused> {

@@ -81,8 +81,8 @@ impl From<StoreError> for Error {
 #[derive(Clone, Debug)]
 pub struct Viewer {
     pub user: User,
-    /// The token that it came with.
-    pub token: Uuid,
+    /// The token of ours that it came with; none where an issuer vouches for it.
+    pub token: Option<Uuid>,
     pub scopes: Vec<String>,
 }
 

@@ -70,6 +70,7 @@ impl Campaign {
 
     /// What came of it.
     async fn results(&self, ctx: &Context<'_>) -> async_graphql::Result<Inline<CampaignResults>> {
+        read_viewer(ctx)?;
         results::of(ctx, &self.row).await
     }
 }

@@ -179,7 +179,8 @@ impl ImportRun {
         Ok(app(ctx)?.workspace().directory.user(self.run.started_by).map(User::wrap))
     }
 
-    /// What became of its rows, by their lines; only those with one of the outcomes, or all.
+    /// What became of its rows, by their lines; only those with one of the outcomes, or all. Whoever may not read leads sees
+    /// those of an own import.
     async fn results(
         &self,
         ctx: &Context<'_>,
@@ -187,6 +188,9 @@ impl ImportRun {
         #[graphql(desc = "1 to 200, 50 without")] first: Option<i32>,
         after: Option<String>,
     ) -> async_graphql::Result<Page<ImportRow>> {
+        if viewer(ctx)?.id() != self.run.started_by {
+            read_viewer(ctx)?;
+        }
         let app = app(ctx)?;
         let outcomes = outcomes.unwrap_or_default();
         let kinds = OUTCOMES.iter().filter(|(outcome, _)| outcomes.contains(outcome));

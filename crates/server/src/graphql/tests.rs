@@ -37,7 +37,7 @@ impl Workspace {
         let user = app.workspace().directory.users.iter().find(|user| user.key == setup::ADMIN).cloned();
         let viewer = Viewer {
             user: user.expect("the admin"),
-            token: uuid::Uuid::nil(),
+            token: None,
             scopes: scope::ALL.iter().map(|s| (*s).to_owned()).collect(),
         };
         let workspace = Workspace { schema: schema(app), viewer, _dir: dir };

@@ -29,8 +29,8 @@ const KINDS: [(&str, &str, u64); 2] =
 /// A sender that is silent for so long has gone.
 const SILENCE: Duration = Duration::from_secs(30);
 
-pub fn routes(app: App) -> Router {
-    Router::new().route("/blobs", any(put)).with_state(app)
+pub fn routes(app: App, tokens: Tokens) -> Router {
+    Router::new().route("/blobs", any(put)).with_state((app, tokens))
 }
 
 #[derive(Deserialize)]
@@ -38,7 +38,11 @@ struct Asked {
     kind: Option<String>,
 }
 
-async fn put(State(app): State<App>, Query(asked): Query<Asked>, request: Request) -> Response {
+async fn put(
+    State((app, tokens)): State<(App, Tokens)>,
+    Query(asked): Query<Asked>,
+    request: Request,
+) -> Response {
     let (parts, body) = request.into_parts();
     let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_else(RequestId::unknown);
     let taken = async {
@@ -49,7 +53,7 @@ async fn put(State(app): State<App>, Query(asked): Query<Asked>, request: Reques
             ));
         }
         let token = bearer(&parts.headers).map_err(|_| Problem::unauthenticated())?;
-        let admitted = Tokens::new(app.clone()).admit(token).await.map_err(|_| Problem::unauthenticated())?;
+        let admitted = tokens.admit(token).await.map_err(|_| Problem::unauthenticated())?;
         let known = KINDS.iter().find(|(name, ..)| asked.kind.as_deref() == Some(name));
         let (kind, needed, limit) = known.ok_or_else(|| {
             Problem::new(Code::BadRequest, "say what the file is for: PUT /blobs?kind=plugin or ?kind=import")

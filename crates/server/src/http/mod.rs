@@ -93,14 +93,9 @@ pub struct IdempotencyKey(pub String);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastEventId(pub String);
 
-<<<<<<< HEAD
-/// `/graphql`, `/graphql/stream`, `/healthz` and `/readyz`, with `routes` beside them behind the same host,
-/// origin and request id checks. `own` are the documents of the product's own clients. An error says what of the configuration
-/// cannot be.
-=======
-/// `/graphql`, `/graphql/stream`, `/graphiql`, `/healthz` and `/readyz`, with `routes` beside them behind the
-/// same host, origin and request id checks.
->>>>>>> h3
+/// `/graphql`, `/graphql/stream`, `/graphiql`, `/healthz` and `/readyz`, with `routes` beside them behind the same host, origin
+/// and request id checks. `own` are the documents of the product's own clients. An error says what of the configuration cannot
+/// be.
 pub fn router<E: Executor, A: Admission>(
     schemas: Schemas<E>,
     admission: A,

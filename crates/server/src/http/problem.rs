@@ -168,11 +168,8 @@ impl Problem {
         let mut answer = (status, [(header::CONTENT_TYPE, media.content_type())], body).into_response();
         let headers = answer.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        match code {
-            Code::Unauthenticated => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            _ => {}
+        if code == Code::Unauthenticated {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if code.leaves_body() {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

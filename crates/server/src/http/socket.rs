@@ -251,7 +251,7 @@ impl<E: Executor, A: Admission> Session<E, A> {
             }
             ClientMessage::Ping => self.send(socket, Message::Text(message::PONG)).await,
             ClientMessage::Pong => Ok(()),
-            ClientMessage::Subscribe { id, call } => self.subscribe(socket, id, call).await,
+            ClientMessage::Subscribe { id, call } => self.subscribe(socket, id, *call).await,
             ClientMessage::Complete { id } => {
                 if let Some(live) = self.live.remove(id.as_str()) {
                     live.abort.abort();

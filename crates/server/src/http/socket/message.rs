@@ -24,7 +24,7 @@ pub enum ClientMessage {
     /// A request that cannot be read is refused under its id, the socket lives on.
     Subscribe {
         id: String,
-        call: Result<Call, Problem>,
+        call: Box<Result<Call, Problem>>,
     },
     Complete {
         id: String,
@@ -49,7 +49,7 @@ impl ClientMessage {
             "subscribe" => {
                 let id = id(&mut message)?;
                 let payload = payload(&mut message)?.ok_or_else(|| bad("subscribe needs a payload"))?;
-                Ok(ClientMessage::Subscribe { id, call: Call::from_object(payload) })
+                Ok(ClientMessage::Subscribe { id, call: Box::new(Call::from_object(payload)) })
             }
             other => Err(bad(&format!("unknown message type {}", clip(other, 40)))),
         }

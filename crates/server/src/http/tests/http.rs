@@ -332,8 +332,8 @@ async fn the_schema_tells_about_itself_when_it_may_and_never_in_circles() {
 async fn only_trusted_documents_are_carried_out_where_the_operator_says_so() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), r#"{"greet": "{hello}"}"#).expect("written");
-    let mut config = EdgeConfig::default();
-    config.documents = Documents { mode: DocumentMode::Only, file: Some(file.path().to_owned()) };
+    let documents = Documents { mode: DocumentMode::Only, file: Some(file.path().to_owned()) };
+    let config = EdgeConfig { documents, ..EdgeConfig::default() };
     let server = Server::with(config).await;
     let world = json!({"hello": "world"});
     assert_eq!(server.post(json!({"documentId": "greet"})).await.json()["data"], world);
