@@ -1,6 +1,7 @@
 //! Black-box tests of the built product, one file a noun.
 
 mod campaign;
+mod catalogue;
 mod charter;
 mod decision;
 mod directory;

@@ -14,28 +14,28 @@ const TYPES: &str = "{ __schema { types { kind name description isOneOf \
     fragment type on __Type { kind name ofType { kind name ofType { kind name ofType { kind name } } } }";
 
 /// Every type of the API but the introspection's own, by name.
-fn types(api: &Api) -> BTreeMap<String, Value> {
+pub fn types(api: &Api) -> BTreeMap<String, Value> {
     let found = api.query(TYPES, json!({}))["__schema"]["types"].clone();
     let types = found.as_array().cloned().unwrap_or_default().into_iter();
     let named = types.map(|one| (name(&one).to_owned(), one));
     named.filter(|(name, _)| !name.starts_with("__")).collect()
 }
 
-fn name(value: &Value) -> &str {
+pub fn name(value: &Value) -> &str {
     value["name"].as_str().unwrap_or_default()
 }
 
-fn list<'v>(value: &'v Value, field: &str) -> impl Iterator<Item = &'v Value> + use<'v> {
+pub fn list<'v>(value: &'v Value, field: &str) -> impl Iterator<Item = &'v Value> + use<'v> {
     value[field].as_array().into_iter().flatten()
 }
 
 /// The type below lists and exclamation marks.
-fn bare(of: &Value) -> &str {
+pub fn bare(of: &Value) -> &str {
     if of["ofType"].is_null() { name(of) } else { bare(&of["ofType"]) }
 }
 
 /// As the schema's language writes it.
-fn written(of: &Value) -> String {
+pub fn written(of: &Value) -> String {
     match of["kind"].as_str() {
         Some("NON_NULL") => format!("{}!", written(&of["ofType"])),
         Some("LIST") => format!("[{}]", written(&of["ofType"])),
@@ -479,7 +479,7 @@ fn every_kind_of_node_is_found_by_its_id() {
 }
 
 /// The smallest value of a type that the schema lets pass. What may be left out is.
-fn smallest(types: &BTreeMap<String, Value>, of: &Value) -> Value {
+pub fn smallest(types: &BTreeMap<String, Value>, of: &Value) -> Value {
     match of["kind"].as_str() {
         Some("NON_NULL") => smallest(types, &of["ofType"]),
         Some("LIST") => json!([smallest(types, &of["ofType"])]),
@@ -508,7 +508,7 @@ fn smallest(types: &BTreeMap<String, Value>, of: &Value) -> Value {
     }
 }
 
-fn needed(field: &Value) -> bool {
+pub fn needed(field: &Value) -> bool {
     field["type"]["kind"] == "NON_NULL" && field["defaultValue"].is_null()
 }
 

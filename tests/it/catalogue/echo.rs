@@ -1,0 +1,130 @@
+//! No message says again what somebody sent, beyond 80 characters of a word: every place for a text gets a long one.
+
+use std::collections::BTreeMap;
+
+use handfast_tests::Server;
+use serde_json::{Map, Value, json};
+
+use super::{echo_of, post, raw, sane, short};
+use crate::schema::{bare, list, name, needed, smallest, types, written};
+
+type Types = BTreeMap<String, Value>;
+
+/// Values of a type with the place in each that is `word`: a text, an id, a date, a word of an enum. The rest is the
+/// smallest.
+fn variants(types: &Types, of: &Value, word: &str, within: &mut Vec<String>) -> Vec<(String, Value)> {
+    match of["kind"].as_str() {
+        Some("NON_NULL") => variants(types, &of["ofType"], word, within),
+        Some("LIST") => {
+            let items = variants(types, &of["ofType"], word, within).into_iter();
+            items.map(|(place, item)| (place, json!([item]))).collect()
+        }
+        Some("INPUT_OBJECT") => {
+            let own = name(of).to_owned();
+            if within.contains(&own) {
+                return vec![];
+            }
+            within.push(own);
+            let input = &types[name(of)];
+            let base = if input["isOneOf"] == true { json!({}) } else { smallest(types, of) };
+            let mut all = vec![];
+            for field in list(input, "inputFields") {
+                for (place, value) in variants(types, &field["type"], word, within) {
+                    let mut one = base.clone();
+                    one[name(field)] = value;
+                    all.push((format!(".{}{place}", name(field)), one));
+                }
+            }
+            within.pop();
+            all
+        }
+        _ if ["Int", "Boolean"].contains(&name(of)) => vec![],
+        _ => vec![(String::new(), json!(word))],
+    }
+}
+
+/// A request for each place in the arguments of a root field.
+fn requests(types: &Types, kind: &str, field: &Value, word: &str) -> Vec<(String, Value)> {
+    let selection = match types[bare(&field["type"])]["kind"].as_str() {
+        _ if kind == "mutation" => " { errors { code message } }",
+        Some("OBJECT" | "INTERFACE" | "UNION") => " { __typename }",
+        _ => "",
+    };
+    let mut all = vec![];
+    for asked in list(field, "args") {
+        for (place, value) in variants(types, &asked["type"], word, &mut vec![]) {
+            let given = |arg: &Value| name(arg) == name(asked) || needed(arg);
+            let args: Vec<&Value> = list(field, "args").filter(|arg| given(arg)).collect();
+            let declared: Vec<String> =
+                args.iter().map(|arg| format!("${}: {}", name(arg), written(&arg["type"]))).collect();
+            let used: Vec<String> = args.iter().map(|arg| format!("{0}: ${0}", name(arg))).collect();
+            let variables: Map<String, Value> = args
+                .iter()
+                .map(|arg| {
+                    let this = name(arg) == name(asked);
+                    let value = if this { value.clone() } else { smallest(types, &arg["type"]) };
+                    (name(arg).to_owned(), value)
+                })
+                .collect();
+            let (declared, used, field) = (declared.join(", "), used.join(", "), name(field));
+            let query = format!("{kind}({declared}) {{ {field}({used}){selection} }}");
+            all.push((
+                format!("{field}({}{place})", name(asked)),
+                json!({"query": query, "variables": variables}),
+            ));
+        }
+    }
+    all
+}
+
+#[test]
+fn no_refusal_says_a_long_word_again() {
+    let server = Server::start();
+    let types = types(&server.admin());
+    // Letters only: marks and digits would be refused for another reason.
+    let word = "w".repeat(300);
+    let (mut wrong, mut asked) = (vec![], 0);
+    for (kind, root) in [("query", "Query"), ("mutation", "Mutation")] {
+        for field in list(&types[root], "fields") {
+            for (place, request) in requests(&types, kind, field, &word) {
+                let answer = post(&server, request.to_string().as_bytes());
+                asked += 1;
+                let mut told = vec![];
+                messages(&answer.json(), &mut told);
+                let fault = told.iter().find_map(|message| {
+                    let text = message.replace(&word, "<word>");
+                    Some(format!("{}: {}", echo_of(message)?, short(&text, 200)))
+                });
+                let fault = fault.or_else(|| {
+                    let broken = answer.status >= 500 || answer.body.contains("\"INTERNAL\"");
+                    broken.then(|| format!("{} {}", answer.status, short(&answer.body, 300)))
+                });
+                wrong.extend(fault.map(|fault| format!("{place}: {fault}")));
+            }
+        }
+    }
+    let header = format!("GET /graphql HTTP/1.1\r\norigin: https://{}.example", "w".repeat(3_000));
+    let refused = raw(&server, &header, b"");
+    let mut told = vec![];
+    messages(&refused.json(), &mut told);
+    assert!(refused.status == 403 && told.iter().all(|message| echo_of(message).is_none()), "{refused:?}");
+    assert!(asked > 200, "{asked} places");
+    assert!(wrong.is_empty(), "{} of {asked} places say it again:\n{}", wrong.len(), wrong.join("\n"));
+    sane(&server).expect("the server answers");
+}
+
+/// Every `message` anywhere in an answer.
+fn messages(value: &Value, into: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                match value {
+                    Value::String(text) if key == "message" => into.push(text.clone()),
+                    other => messages(other, into),
+                }
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|value| messages(value, into)),
+        _ => {}
+    }
+}
