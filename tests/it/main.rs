@@ -6,6 +6,7 @@ mod charter;
 mod decision;
 mod directory;
 mod funnel;
+mod fuzz;
 mod import;
 mod language;
 mod lead;

@@ -13,12 +13,18 @@ const TYPES: &str = "{ __schema { types { kind name description isOneOf \
     fragment input on __InputValue { name description defaultValue type { ...type } } \
     fragment type on __Type { kind name ofType { kind name ofType { kind name ofType { kind name } } } }";
 
-/// Every type of the API but the introspection's own, by name.
-pub fn types(api: &Api) -> BTreeMap<String, Value> {
+/// Every type of the API, by name, those of introspection included.
+pub fn all_types(api: &Api) -> BTreeMap<String, Value> {
     let found = api.query(TYPES, json!({}))["__schema"]["types"].clone();
     let types = found.as_array().cloned().unwrap_or_default().into_iter();
-    let named = types.map(|one| (name(&one).to_owned(), one));
-    named.filter(|(name, _)| !name.starts_with("__")).collect()
+    types.map(|one| (name(&one).to_owned(), one)).collect()
+}
+
+/// Every type of the API but the introspection's own, by name.
+pub fn types(api: &Api) -> BTreeMap<String, Value> {
+    let mut types = all_types(api);
+    types.retain(|name, _| !name.starts_with("__"));
+    types
 }
 
 pub fn name(value: &Value) -> &str {

@@ -6,6 +6,8 @@ use handfast_tests::Server;
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::sane;
 use super::sockets::{Client, PROTOCOL, init};
@@ -95,4 +97,17 @@ async fn a_socket_ends_with_its_token() {
     let (code, reason) = expires.closed().await;
     assert!(code == 4403 && reason.contains("expired"), "{code} {reason}");
     sane(&server).expect("the server answers");
+}
+
+/// No case of the catalogue: whoever closes in order hears so, and browsers call anything else an error (1006).
+#[tokio::test]
+async fn a_client_that_closes_gets_its_close_back() {
+    let server = Server::start();
+    for ready in [true, false] {
+        let mut client = if ready { Client::ready(&server).await } else { Client::mute(&server).await };
+        let frame = CloseFrame { code: CloseCode::Normal, reason: "bye".into() };
+        client.send(Message::Close(Some(frame))).await;
+        let (code, reason) = client.closed().await;
+        assert_eq!(code, 1000, "with init {ready}: {reason}");
+    }
 }

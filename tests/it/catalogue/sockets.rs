@@ -14,10 +14,6 @@ use super::{address, fault, raw, sane, short};
 
 pub const PROTOCOL: (&str, &str) = ("sec-websocket-protocol", "graphql-transport-ws");
 
-/// Every code that a socket may be closed with.
-#[allow(dead_code)]
-pub const CLOSES: &[u16] = &[1000, 1001, 1002, 1009, 4290, 4400, 4401, 4403, 4406, 4408, 4409, 4429];
-
 pub struct Client(pub WebSocketStream<TcpStream>);
 
 /// The whole of a message that is refused may wait so long.
