@@ -103,7 +103,10 @@ pub fn address(server: &Server) -> &str {
 /// Sends `head` (request line and headers, without their end) and `body` as they are, and reads until the connection ends.
 pub fn raw(server: &Server, head: &str, body: &[u8]) -> Answer {
     let began = Instant::now();
-    let mut stream = TcpStream::connect(address(server)).expect("the server listens");
+    // A server that is gone has the status 0.
+    let Ok(mut stream) = TcpStream::connect(address(server)) else {
+        return Answer { status: 0, head: String::new(), body: String::new(), took: began.elapsed() };
+    };
     stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
     let head = format!("{head}\r\nhost: {}\r\nconnection: close\r\n\r\n", address(server));
     // A server that has heard enough may close while it is still being told.

@@ -9,8 +9,10 @@ mod grammar;
 mod shapes;
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use handfast_tests::{Server, card, eventually};
 use serde_json::{Value, json};
@@ -28,8 +30,7 @@ const KEPT_KB: u64 = 96 * 1024;
 /// Runs cases until the time is over. `case` gets its dice and tells what came of it, or what is wrong and with what.
 fn run(server: &Server, mut case: impl FnMut(&mut Dice) -> Result<String, String>) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let seed = number("HANDFAST_FUZZ_SEED").unwrap_or(clock.as_micros() as u64);
+    let seed = number("HANDFAST_FUZZ_SEED").unwrap_or_else(|| RandomState::new().hash_one("seed"));
     let time = Duration::from_secs(number("HANDFAST_FUZZ_SECONDS").unwrap_or(5));
     println!("HANDFAST_FUZZ_SEED={seed}");
     for _ in 0..20 {
@@ -65,7 +66,8 @@ fn run(server: &Server, mut case: impl FnMut(&mut Dice) -> Result<String, String
         server.log().into_iter().filter(|line| line.contains("panicked") || line.contains("ERROR")).collect();
     println!("{cases} cases, {} sane queries beside them: {ends:?}", asked.load(Ordering::Relaxed));
     if let Err(fault) = found {
-        panic!("HANDFAST_FUZZ_SEED={seed}: {fault}\nlog: {log:#?}");
+        let lives = if server.resident_kb().is_some() { "lives" } else { "is gone" };
+        panic!("HANDFAST_FUZZ_SEED={seed}: {fault}\nthe process {lives}; its log: {log:#?}");
     }
     assert!(log.is_empty(), "HANDFAST_FUZZ_SEED={seed}: the log tells of faults: {log:#?}");
     // A run of which everything was refused for one reason has tried nothing.

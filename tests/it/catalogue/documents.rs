@@ -158,3 +158,14 @@ fn many_errors_are_cut_to_twenty() {
         assert!(!answer.body.contains("Did you mean"), "nobody learns names by guessing: {what}");
     }
 }
+
+/// The path of an error repeats the alias, so that an alias must not be a letter.
+#[test]
+fn an_error_under_a_long_alias_is_not_longer_than_errors_may_be() {
+    let server = Server::start();
+    let alias = "l".repeat(20_000);
+    let query = format!("{{ {alias}: leads(first: 0) {{ edges {{ cursor }} }} }}");
+    let answer = post(&server, json!({ "query": query }).to_string().as_bytes());
+    assert!(answer.body.len() <= 16 * 1024, "{} {} bytes", answer.status, answer.body.len());
+    assert_eq!(faults(&answer.json(), 0), Vec::<String>::new(), "{}", short(&answer.body, 300));
+}

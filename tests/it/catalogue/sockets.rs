@@ -14,6 +14,9 @@ use super::{address, fault, raw, sane, short};
 
 pub const PROTOCOL: (&str, &str) = ("sec-websocket-protocol", "graphql-transport-ws");
 
+/// Names and values.
+pub type Headers<'h> = &'h [(&'static str, &'h str)];
+
 pub struct Client(pub WebSocketStream<TcpStream>);
 
 /// The whole of a message that is refused may wait so long.
@@ -21,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Client {
     /// After the handshake with these headers. The error is its status and body.
-    pub async fn open(server: &Server, headers: &[(&'static str, &str)]) -> Result<Client, (u16, String)> {
+    pub async fn open(server: &Server, headers: Headers<'_>) -> Result<Client, (u16, String)> {
         let socket = TcpSocket::new_v4().expect("a socket");
         Client::open_on(socket, server, headers).await
     }
@@ -29,7 +32,7 @@ impl Client {
     pub async fn open_on(
         socket: TcpSocket,
         server: &Server,
-        headers: &[(&'static str, &str)],
+        headers: Headers<'_>,
     ) -> Result<Client, (u16, String)> {
         let stream =
             socket.connect(address(server).parse().expect("an address")).await.expect("the server listens");
@@ -117,7 +120,7 @@ async fn every_broken_rule_closes_a_socket_with_its_code() {
     let here = server.url.clone();
     assert!(Client::open(&server, &[PROTOCOL, ("origin", &here)]).await.is_ok(), "a page of this server may");
     let token = format!("Bearer {}", server.token);
-    let handshakes: &[(u8, &[(&'static str, &str)], u16, &str)] = &[
+    let handshakes: &[(u8, Headers, u16, &str)] = &[
         (36, &[PROTOCOL, ("origin", "https://evil.example")], 403, "ORIGIN_NOT_ALLOWED"),
         (36, &[PROTOCOL, ("origin", "null")], 403, "ORIGIN_NOT_ALLOWED"),
         (36, &[PROTOCOL, ("origin", "http://127.0.0.1")], 403, "ORIGIN_NOT_ALLOWED"),

@@ -8,6 +8,7 @@ use handfast_tests::Server;
 use serde_json::{Value, json};
 
 use super::{Row, Sent, check, short};
+use crate::schema::{bare, list, name, types};
 
 const CAPTURE: &str = "mutation($input: CaptureLeadInput!) { captureLead(input: $input) { lead { id } errors { message path code } } }";
 
@@ -133,4 +134,35 @@ fn text_is_text_whatever_it_looks_like() {
     let other = json!({"idempotencyKey": "once", "reason": "NO_BUDGET"});
     assert_eq!(target(other)["code"], "IDEMPOTENCY_KEY_REUSED");
     assert_eq!(target(key), Value::Null, "the same again is answered as before");
+}
+
+/// Case 22 for every list, those to come included.
+#[test]
+fn no_list_gives_a_page_that_is_too_large_or_none() {
+    let server = Server::start();
+    let (admin, types) = (server.admin(), types(&server.admin()));
+    let (mut asked, mut wrong) = (0, vec![]);
+    for field in list(&types["Query"], "fields") {
+        for arg in list(field, "args").map(name).filter(|arg| ["first", "last"].contains(arg)) {
+            for size in [3_000_000, 501, 0, -1, i64::from(i32::MIN)] {
+                let document = format!("{{ {}({arg}: {size}) {{ __typename }} }}", name(field));
+                let (_, answer) = admin.post(&json!({ "query": document }));
+                let error = &answer["errors"][0];
+                let said = error["message"].as_str().unwrap_or_default();
+                let tells =
+                    said.starts_with(&format!("{arg} must be 1 to ")) && said.ends_with(&size.to_string());
+                if error["extensions"]["code"] != "PAGE_SIZE" || !tells {
+                    wrong.push(format!("{document}: {answer}"));
+                }
+                asked += 1;
+            }
+        }
+        let of = &types[bare(&field["type"])];
+        let grows = name(of).ends_with("Connection") && !list(field, "args").any(|arg| name(arg) == "first");
+        if grows {
+            wrong.push(format!("{} has pages and no `first`", name(field)));
+        }
+    }
+    assert!(asked > 50, "{asked}");
+    assert!(wrong.is_empty(), "{} of {asked}:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -28,7 +28,7 @@ fn fragments(dice: &mut Dice) -> String {
 
 pub fn request(dice: &mut Dice) -> Value {
     let tail = ") { edges { cursor } } }";
-    let document = match dice.below(19) {
+    let document = match dice.below(20) {
         0 => nested(dice, "{ leads(first: ", "[", "1", "]", tail),
         1 => nested(dice, "{ leads(filter: ", "{source:", "1", "}", tail),
         2 => nested(dice, "", "{a", "", "}", ""),
@@ -65,6 +65,12 @@ pub fn request(dice: &mut Dice) -> Value {
             let keys: serde_json::Map<String, Value> =
                 (0..dice.around(1_000)).map(|n| (format!("k{n}"), json!(n))).collect();
             return json!({"query": "query($k0: Int) { leads(first: $k0) { edges { cursor } } }", "variables": keys});
+        }
+        // Small, and by the million what it asks for. More than this would be the machine's end where nothing bounds it.
+        18 => {
+            let times = dice.between(1, 5);
+            let (open, close) = ("possibleTypes { interfaces { ".repeat(times), " } }".repeat(times));
+            format!("{{ __type(name: \"Node\") {{ {open} name {close} }} }}")
         }
         _ => {
             let block = "\\\"\"\" {{{ \u{1f4a9} \\u0041 \n\r\t ".repeat(dice.below(200));
