@@ -113,6 +113,44 @@ fn no_refusal_says_a_long_word_again() {
     sane(&server).expect("the server answers");
 }
 
+/// Case 5 for every place, with what else a database may choke on: refused, taken or not found, but never our own fault.
+#[test]
+fn no_text_anywhere_is_the_servers_fault() {
+    let server = Server::start();
+    let types = types(&server.admin());
+    // Letters that no database can press together, longer than a page of its index.
+    let mut state = 1_u32;
+    let letters = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b'a' + (state >> 24) as u8 % 26)
+    });
+    let long: String = letters.take(30_000).collect();
+    let words = ["nul\u{0}nul", "\u{202e}\u{200d}\u{feff}\u{1f4a9}", "", "\\x00\\u0000%_'\"", &long];
+    let (mut wrong, mut asked) = (vec![], 0);
+    for word in words {
+        for (kind, root) in [("query", "Query"), ("mutation", "Mutation")] {
+            for field in list(&types[root], "fields") {
+                for (place, request) in requests(&types, kind, field, word) {
+                    let answer = post(&server, request.to_string().as_bytes());
+                    asked += 1;
+                    if answer.status == 0 || answer.status >= 500 || answer.body.contains("\"INTERNAL\"") {
+                        let (word, body) = (short(word, 20), short(&answer.body, 120));
+                        wrong.push(format!("{place} with {word:?}: {} {body}", answer.status));
+                    }
+                }
+            }
+        }
+    }
+    let log: Vec<String> = server
+        .log()
+        .into_iter()
+        .filter(|line| line.contains("ERROR"))
+        .map(|line| short(&line, 250))
+        .collect();
+    assert!(wrong.is_empty(), "{} of {asked} are faults:\n{}\nlog: {log:#?}", wrong.len(), wrong.join("\n"));
+    sane(&server).expect("the server answers");
+}
+
 /// Every `message` anywhere in an answer.
 fn messages(value: &Value, into: &mut Vec<String>) {
     match value {
