@@ -224,6 +224,19 @@ impl Server {
         (dir, self.token.clone())
     }
 
+    /// The process, to be looked at from outside.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kilobytes of memory that the process has now; `None` when it is gone.
+    pub fn resident_kb(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
+        // One that has ended and was not waited for has no memory left.
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().trim_end_matches(" kB").parse().ok()
+    }
+
     pub fn admin(&self) -> Api {
         self.api(&self.token)
     }

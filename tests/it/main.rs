@@ -1,10 +1,12 @@
 //! Black-box tests of the built product, one file a noun.
 
 mod campaign;
+mod catalogue;
 mod charter;
 mod decision;
 mod directory;
 mod funnel;
+mod fuzz;
 mod graphiql;
 mod guard;
 mod import;

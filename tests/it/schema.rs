@@ -15,12 +15,18 @@ const TYPES: &str = "{ __schema { types { kind name description isOneOf \
 
 pub type Types = BTreeMap<String, Value>;
 
-/// Every type of the API but the introspection's own, by name.
-pub fn types(api: &Api) -> Types {
+/// Every type of the API by name, those of introspection included.
+pub fn all_types(api: &Api) -> Types {
     let found = api.query(TYPES, json!({}))["__schema"]["types"].clone();
     let types = found.as_array().cloned().unwrap_or_default().into_iter();
-    let named = types.map(|one| (name(&one).to_owned(), one));
-    named.filter(|(name, _)| !name.starts_with("__")).collect()
+    types.map(|one| (name(&one).to_owned(), one)).collect()
+}
+
+/// Every type of the API but the introspection's own, by name.
+pub fn types(api: &Api) -> Types {
+    let mut types = all_types(api);
+    types.retain(|name, _| !name.starts_with("__"));
+    types
 }
 
 pub fn name(value: &Value) -> &str {
@@ -37,7 +43,7 @@ pub fn bare(of: &Value) -> &str {
 }
 
 /// As the schema's language writes it.
-fn written(of: &Value) -> String {
+pub fn written(of: &Value) -> String {
     match of["kind"].as_str() {
         Some("NON_NULL") => format!("{}!", written(&of["ofType"])),
         Some("LIST") => format!("[{}]", written(&of["ofType"])),
@@ -483,8 +489,8 @@ fn every_kind_of_node_is_found_by_its_id() {
 /// Values for what the schema alone does not tell, by the name of a field or a type.
 pub type Known = BTreeMap<&'static str, Value>;
 
-/// The smallest value of a type that the schema lets pass.
-fn smallest(types: &Types, known: &Known, of: &Value) -> Value {
+/// The smallest value of a type that the schema lets pass. What may be left out is.
+pub fn smallest(types: &Types, known: &Known, of: &Value) -> Value {
     if let Some(value) = known.get(name(of)) {
         return value.clone();
     }
@@ -520,12 +526,16 @@ fn smallest(types: &Types, known: &Known, of: &Value) -> Value {
 fn given<'v>(types: &Types, known: &Known, fields: impl Iterator<Item = &'v Value>) -> Value {
     let value = |field: &Value| {
         let of = bare(&field["type"]);
-        let needed = field["type"]["kind"] == "NON_NULL" && field["defaultValue"].is_null();
         let named = known.get(name(field)).or(known.get(of).filter(|_| types[of]["kind"] == "SCALAR"));
-        named.cloned().or_else(|| needed.then(|| smallest(types, known, &field["type"])))
+        named.cloned().or_else(|| needed(field).then(|| smallest(types, known, &field["type"])))
     };
     let pairs = fields.filter_map(|field| Some((name(field).to_owned(), value(field)?)));
     Value::Object(pairs.collect())
+}
+
+/// Whether something must be given.
+pub fn needed(field: &Value) -> bool {
+    field["type"]["kind"] == "NON_NULL" && field["defaultValue"].is_null()
 }
 
 /// A request for one field of a root type with the smallest arguments.

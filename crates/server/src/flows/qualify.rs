@@ -92,6 +92,9 @@ fn rows(
         if !is_key(&answer.key) {
             return Err(Refused::invalid("key", "a key is 1 to 64 of a-z, 0-9, - and _").at(&path));
         }
+        if answers[..index].iter().any(|other| other.key == answer.key) {
+            return Err(Refused::invalid("key", format!("{} is answered twice", answer.key)).at(&path));
+        }
         let length = answer.evidence.as_ref().map_or(1, |text| text.trim().chars().count());
         if !(1..=EVIDENCE).contains(&length) {
             let message = format!("1 to {EVIDENCE} characters, found {length}");

@@ -5,6 +5,10 @@ use handfast_domain::refused::{RefusalCode, Refused};
 use handfast_store::StoreError;
 
 use crate::flows::Error;
+use crate::http::problem::clip;
+
+/// Bytes of a message. What somebody sent is repeated in it, but for the rest of its longest words.
+const MESSAGE: usize = 1_000;
 
 /// Why a change was refused: expected, and never an error of the whole request.
 #[derive(Clone, Debug, Interface)]
@@ -65,6 +69,7 @@ pub struct IllegalTransition {
 impl From<Refused> for UserError {
     fn from(refused: Refused) -> UserError {
         let Refused { code, message, path, missing, allowed, current } = refused;
+        let message = clip(&message, MESSAGE);
         match code {
             RefusalCode::GateNotMet => UserError::Gate(GateNotMet { message, path, code, missing }),
             RefusalCode::IllegalTransition => {
@@ -96,7 +101,7 @@ pub fn failure(error: Error) -> async_graphql::Error {
             let first = refused.into_iter().next();
             let (code, message) =
                 first.map_or(("VALIDATION", "refused".to_owned()), |one| (one.code.as_str(), one.message));
-            coded(code, message, false)
+            coded(code, clip(&message, MESSAGE), false)
         }
         Error::Store(StoreError::Full) => {
             tracing::error!("the disk is full");

@@ -5,10 +5,12 @@ use std::sync::atomic::AtomicBool;
 
 use async_graphql::Pos;
 use async_graphql::parser::types::{
-    Directive, DocumentOperations, ExecutableDocument, OperationDefinition, Selection, SelectionSet,
+    Directive, DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection,
+    SelectionSet,
 };
 use async_graphql::parser::{self, parse_query};
 use async_graphql::{Name, Positioned};
+use async_graphql_value::Value;
 
 use super::config::Limits;
 use super::problem::{Code, Problem, clip};
@@ -73,6 +75,13 @@ pub fn measure(document: &ExecutableDocument, limits: &Limits) -> Result<(), Pro
         if size.roots > limits.root_fields {
             let text = format!("the operation has {} root fields, limit {}", size.roots, limits.root_fields);
             return Err(Problem::new(Code::QueryTooComplex, text).at([operation.pos]));
+        }
+        if operation.node.ty == OperationType::Subscription && size.roots > 1 {
+            let text = format!(
+                "a subscription has one root field, found {}: its events carry one cursor",
+                size.roots
+            );
+            return Err(Problem::new(Code::Validation, text).at([operation.pos]));
         }
         sizer.depth(&size, operation.pos)?;
         fields = fields.saturating_add(size.fields);
@@ -174,8 +183,11 @@ impl<'a> Sizer<'a> {
             self.directives(item.node.directives(), item.pos)?;
             let part = match &item.node {
                 Selection::Field(field) => {
-                    if field.node.alias.is_some() {
-                        self.alias(item.pos)?;
+                    if let Some(alias) = &field.node.alias {
+                        self.alias(&alias.node, item.pos)?;
+                    }
+                    for (name, value) in &field.node.arguments {
+                        text_without_nul(&name.node, &value.node, value.pos)?;
                     }
                     let inner = self.size(&field.node.selection_set.node)?;
                     Size { fields: inner.fields, roots: 1, depth: inner.depth + 1 }
@@ -208,7 +220,13 @@ impl<'a> Sizer<'a> {
         Ok(size)
     }
 
-    fn alias(&mut self, at: Pos) -> Result<(), Problem> {
+    fn alias(&mut self, alias: &Name, at: Pos) -> Result<(), Problem> {
+        // Each error of the field repeats it.
+        const BYTES: usize = 100;
+        if alias.len() > BYTES {
+            let text = format!("an alias has {} characters, limit {BYTES}", alias.len());
+            return Err(Problem::new(Code::DocumentTooLarge, text).at([at]));
+        }
         self.aliases += 1;
         if self.aliases > self.limits.aliases {
             let text = format!("the document has more than {} aliases", self.limits.aliases);
@@ -247,6 +265,23 @@ impl<'a> Sizer<'a> {
         }
         Ok(())
     }
+}
+
+/// No text of ours has a NUL in it, and PostgreSQL keeps none.
+fn text_without_nul(name: &Name, value: &Value, at: Pos) -> Result<(), Problem> {
+    let found = match value {
+        Value::String(text) => text.contains('\0'),
+        Value::List(items) => return items.iter().try_for_each(|item| text_without_nul(name, item, at)),
+        Value::Object(fields) => {
+            return fields.values().try_for_each(|value| text_without_nul(name, value, at));
+        }
+        _ => false,
+    };
+    if found {
+        let text = format!("the argument {} holds the character U+0000; leave it out", clip(name, 80));
+        return Err(Problem::new(Code::Validation, text).at([at]));
+    }
+    Ok(())
 }
 
 fn names<'a>(all: impl Iterator<Item = &'a Name>) -> String {

@@ -225,7 +225,20 @@ fn check_strings(variables: &Variables, limits: &Limits) -> Result<(), Problem> 
             _ => 0,
         }
     }
+    fn has_nul(value: &Value) -> bool {
+        match value {
+            Value::String(text) => text.contains('\0'),
+            Value::List(list) => list.iter().any(has_nul),
+            Value::Object(map) => map.values().any(has_nul),
+            _ => false,
+        }
+    }
     for (name, value) in variables.iter() {
+        if has_nul(value) {
+            // No text of ours has one in it, and PostgreSQL keeps none.
+            let text = format!("the variable ${} holds the character U+0000; leave it out", clip(name, 80));
+            return Err(Problem::new(Code::Validation, text));
+        }
         let found = name.len().max(longest(value));
         if found > limits.variable_string_bytes {
             let limit = limits.variable_string_bytes;

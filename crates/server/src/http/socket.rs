@@ -241,7 +241,11 @@ impl<E: Executor, A: Admission> Session<E, A> {
             }
             // Pings are answered by the library, and a close is echoed by it.
             Message::Ping(_) | Message::Pong(_) => return Ok(()),
-            Message::Close(_) => return Err(None),
+            // The library has an answer ready, which only goes out if somebody sends it.
+            Message::Close(_) => {
+                let _ = self.deliver(socket.flush()).await;
+                return Err(None);
+            }
         };
         match ClientMessage::read(&text, self.edge.gate.limits()).map_err(|text| close(BAD_REQUEST, text))? {
             ClientMessage::Init { token } => {
