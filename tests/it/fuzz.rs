@@ -21,6 +21,10 @@ use crate::catalogue::{fault, post, sane, short};
 use crate::schema::all_types;
 use dice::{Dice, mutate};
 
+/// The budget of one address would be spent by so many refusals.
+const UNLIMITED: [(&str, &str); 2] =
+    [("HANDFAST__EDGE__RATE__TOKEN_PER_SECOND", "0"), ("HANDFAST__EDGE__RATE__ADDRESS_PER_SECOND", "0")];
+
 /// Errors of one answer together.
 const ERROR_BYTES: usize = 16 * 1024;
 
@@ -138,7 +142,7 @@ fn answer(server: &Server, body: &[u8]) -> Result<String, String> {
 
 #[test]
 fn no_request_stops_the_server_or_gets_an_answer_that_is_none() {
-    let server = Server::start();
+    let server = Server::configured(&UNLIMITED);
     // Something to be found: leads that a rule has looked at.
     server.deploy("scorecard", "mql", &card(10));
     for n in 0..10 {
@@ -165,7 +169,7 @@ fn no_request_stops_the_server_or_gets_an_answer_that_is_none() {
 
 #[test]
 fn no_frame_stops_the_server_or_closes_a_socket_without_reason() {
-    let server = Server::start();
+    let server = Server::configured(&UNLIMITED);
     server.admin().capture("lead@example.test");
     run(&server, |dice| {
         let script = frames::script(&server.token, dice);

@@ -149,7 +149,7 @@ async fn accept(
     let workspace = app.workspace();
     let found = workspace.directory.users.iter().find(|found| found.key == user).cloned();
     let user = found.ok_or((StatusCode::NOT_FOUND, user))?;
-    let viewer = Viewer { user, token: Uuid::nil(), scopes: vec![scope::LEADS_WRITE.to_owned()] };
+    let viewer = Viewer { user, token: None, scopes: vec![scope::LEADS_WRITE.to_owned()] };
     let target = Target { viewer: &viewer, lead, expected_version: None, once: None, dry_run: false };
     change(&app, &target, Cause::Sales, None, |draft| draft.accept_handoff(viewer.id()))
         .await

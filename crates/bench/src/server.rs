@@ -29,6 +29,10 @@ impl Server {
             .stderr(Stdio::piped())
             .env("HANDFAST__LOG__LEVEL", "warn")
             .env("NO_COLOR", "1")
+            // One caller asks for all here.
+            .env("HANDFAST__EDGE__RATE__TOKEN_PER_SECOND", "0")
+            .env("HANDFAST__EDGE__RATE__ADDRESS_PER_SECOND", "0")
+            .env("HANDFAST__EDGE__SOCKET__STREAMS_PER_TOKEN", "20000")
             .spawn()
             .map_err(|error| Failed(format!("{}: {error}", command.get_program().display())))?;
         let (send, lines) = channel();

@@ -35,7 +35,7 @@ fn forged(cursor: &str) -> Vec<String> {
             all.extend(String::from_utf8(bytes));
         }
     }
-    let more = ["A", "=", "-1", "0", "null", "undefined", "%00", "' or 1=1 --", "\u{0}", "\u{1f4a9}"];
+    let more = ["A", "=", "-1", "0", "null", "undefined", "%00", "' or 1=1 --", "\u{1}", "\u{1f4a9}"];
     all.extend(more.map(str::to_owned));
     all.extend([
         format!("{cursor}A"),

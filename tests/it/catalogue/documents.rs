@@ -104,14 +104,14 @@ fn a_small_document_that_unfolds_in_the_schema_is_refused() {
     check(
         &server,
         vec![
-            Row(19, "circular introspection by interfaces", circle(4), 400, "QUERY_TOO_DEEP", "deep"),
+            Row(19, "circular introspection by interfaces", circle(4), 400, "QUERY_TOO_DEEP", "in circles"),
             Row(
                 19,
                 "circular introspection by fields",
                 nested("{ __schema { types { ", fields, 8, "name", " } } }", " } } }"),
                 400,
                 "QUERY_TOO_DEEP",
-                "deep",
+                "in circles",
             ),
             Row(
                 13,
@@ -125,8 +125,8 @@ fn a_small_document_that_unfolds_in_the_schema_is_refused() {
                     " } } } }",
                 ),
                 400,
-                "QUERY_TOO_DEEP",
-                "deep",
+                "QUERY_TOO_COMPLEX",
+                "objects, limit 10000",
             ),
         ],
     );

@@ -67,6 +67,15 @@ fn text_is_text_whatever_it_looks_like() {
     ] {
         let mut input = json!({"lead": {"email": "eve@example.test"}});
         input["lead"][field] = json!(value);
+        if value.contains('\0') {
+            let document =
+                "mutation($input: CaptureLeadInput!) { captureLead(input: $input) { lead { id } } }";
+            let refused = admin.error(document, json!({ "input": input }));
+            let message = format!("$input.lead.{field} holds the character U+0000; leave it out");
+            let found = (&refused["extensions"]["code"], &refused["message"]);
+            assert_eq!(found, (&json!("VALIDATION"), &json!(message)), "{field}");
+            continue;
+        }
         let refused = admin.attempt("captureLead", "CaptureLeadInput", input, "lead { id }");
         let error = &refused["errors"][0];
         assert_eq!(
@@ -74,7 +83,6 @@ fn text_is_text_whatever_it_looks_like() {
             (&json!("VALIDATION"), &json!(["input", "lead", field])),
             "{field}: {refused}"
         );
-        assert!(!refused.to_string().contains("\\u0000"), "{field} is not said again: {refused}");
     }
     let leads = "query($text: String) { leads(filter: {source: $text}) { edges { node { id } } } }";
     let others = [
@@ -98,7 +106,7 @@ fn text_is_text_whatever_it_looks_like() {
         "\\".repeat(9_999),
         "te%".to_owned(),
         "t_st".to_owned(),
-        "\u{202e}tset\u{0}".to_owned(),
+        "\u{202e}tset".to_owned(),
         "ZA̡͊͠͝LGΌ \u{1f4a9}".repeat(100),
     ];
     for text in &texts {

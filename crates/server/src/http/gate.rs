@@ -225,18 +225,20 @@ fn check_strings(variables: &Variables, limits: &Limits) -> Result<(), Problem> 
             _ => 0,
         }
     }
-    fn has_nul(value: &Value) -> bool {
+    /// Where a NUL stands below the variable.
+    fn nul(value: &Value) -> Option<String> {
+        let below = |place: String, value| nul(value).map(|rest| format!(".{place}{rest}"));
         match value {
-            Value::String(text) => text.contains('\0'),
-            Value::List(list) => list.iter().any(has_nul),
-            Value::Object(map) => map.values().any(has_nul),
-            _ => false,
+            Value::String(text) => text.contains('\0').then(String::new),
+            Value::List(list) => list.iter().enumerate().find_map(|(at, value)| below(at.to_string(), value)),
+            Value::Object(map) => map.iter().find_map(|(key, value)| below(clip(key, 80), value)),
+            _ => None,
         }
     }
     for (name, value) in variables.iter() {
-        if has_nul(value) {
+        if let Some(place) = nul(value) {
             // No text of ours has one in it, and PostgreSQL keeps none.
-            let text = format!("the variable ${} holds the character U+0000; leave it out", clip(name, 80));
+            let text = format!("${}{place} holds the character U+0000; leave it out", clip(name, 80));
             return Err(Problem::new(Code::Validation, text));
         }
         let found = name.len().max(longest(value));

@@ -183,7 +183,7 @@ async fn variables_beyond_their_limits_are_refused() {
     }
     let answer = server.post(json!({"query": query, "variables": {"name": "nul \u{0}"}})).await;
     assert_eq!((answer.status, answer.code().as_str()), (400, "VALIDATION"), "no database keeps a NUL");
-    assert_eq!(answer.message(), "the variable $name holds the character U+0000; leave it out");
+    assert_eq!(answer.message(), "$name holds the character U+0000; leave it out");
 }
 
 #[tokio::test]
