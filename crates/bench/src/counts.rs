@@ -45,6 +45,8 @@ pub async fn of(
 pub fn config(database: &Database, dir: &Path) -> Result<Config, Failed> {
     let mut config = Config::load(None, std::iter::empty()).map_err(|error| Failed(error.to_string()))?;
     config.server.data_dir = dir.to_owned();
+    // One caller asks for all here.
+    (config.edge.rate.token_per_second, config.edge.rate.address_per_second) = (0, 0);
     config.database.url = database.postgres.clone().unwrap_or_default();
     if database.postgres.is_some() {
         config.database.schema.clone_from(&database.schema);

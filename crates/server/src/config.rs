@@ -144,7 +144,10 @@ mod tests {
 
     #[test]
     fn the_embedded_defaults_are_complete() {
-        assert_eq!(load(&[]).unwrap().server.listen, "127.0.0.1:7171");
+        let config = load(&[]).unwrap();
+        assert_eq!(config.server.listen, "127.0.0.1:7171");
+        // The file is the reference, and says what the code does.
+        assert_eq!(format!("{:?}", config.edge), format!("{:?}", EdgeConfig::default()));
     }
 
     #[test]

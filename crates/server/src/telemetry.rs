@@ -59,6 +59,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     metrics::describe_counter!("handfast_rule_fuel_total", "Fuel that rules have used");
     metrics::describe_gauge!("handfast_rule_calls_waiting", "Calls of rules that run or wait for a thread");
     metrics::describe_counter!("handfast_writes_total", "Write commands, by result");
+    metrics::describe_gauge!("handfast_writes_waiting", "Write commands that run or wait for the writer");
     metrics::describe_histogram!(
         "handfast_write_seconds",
         "Time of a write command, from asking to its acknowledgement"

@@ -105,6 +105,22 @@ enum Engine {
     },
 }
 
+/// Counts a command from asking to its acknowledgement.
+struct Waiting;
+
+impl Waiting {
+    fn new() -> Waiting {
+        metrics::gauge!("handfast_writes_waiting").increment(1.0);
+        Waiting
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        metrics::gauge!("handfast_writes_waiting").decrement(1.0);
+    }
+}
+
 /// Commands that wait for the writer; more wait for a place.
 const QUEUE: usize = 1024;
 const QUEUE_LIMIT: Duration = Duration::from_secs(10);
@@ -293,6 +309,7 @@ impl Store {
             return Err(StoreError::Nested.into());
         }
         let began = Instant::now();
+        let _waiting = Waiting::new();
         let (answer, result) = oneshot::channel();
         let command = Box::new(Task { work, answer });
         match &self.shared.engine {

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use crate::shell;
 
 /// The oldest node that the official clients run on.
-const NODE: u32 = 18;
+const NODE: u32 = 20;
 
 /// Adds rustfmt and clippy through rustup when cargo does not find them.
 pub fn add_component(name: &'static str, subcommand: &str) -> Result<(), String> {
