@@ -147,9 +147,10 @@ async fn accept(
 ) -> Result<Json<Value>, (StatusCode, String)> {
     let wrong = |error: Error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
     let workspace = app.workspace();
-    let found = workspace.directory.users.iter().find(|found| found.key == user).cloned();
-    let user = found.ok_or((StatusCode::NOT_FOUND, user))?;
-    let viewer = Viewer { user, token: None, scopes: vec![scope::LEADS_WRITE.to_owned()] };
+    let found = workspace.directory.users.iter().find(|found| found.key == user);
+    let user =
+        found.and_then(|found| workspace.user(found.id)).cloned().ok_or((StatusCode::NOT_FOUND, user))?;
+    let viewer = Viewer { user, token: None, scopes: [scope::LEADS_WRITE.to_owned()].into() };
     let target = Target { viewer: &viewer, lead, expected_version: None, once: None, dry_run: false };
     change(&app, &target, Cause::Sales, None, |draft| draft.accept_handoff(viewer.id()))
         .await

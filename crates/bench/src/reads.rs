@@ -182,7 +182,7 @@ async fn operations(address: SocketAddr, token: &str) -> Result<Vec<Operation>, 
     ])
 }
 
-/// Both answer the same rows, but for the form of their page cursors.
+/// Both answer the same rows, but for the form of their page cursors, and for what ours says of its cost.
 async fn same(handfast: SocketAddr, plain: SocketAddr, operation: &Operation) -> Result<(), Failed> {
     for number in [0, operation.handfast.len() / 2, operation.handfast.len() - 1] {
         let mut ours = load::once(handfast, &operation.handfast[number]).await?;
@@ -196,7 +196,7 @@ async fn same(handfast: SocketAddr, plain: SocketAddr, operation: &Operation) ->
                 }
             }
         }
-        let (ours, theirs) = (ours.to_string(), theirs.to_string());
+        let (ours, theirs) = (ours["data"].to_string(), theirs["data"].to_string());
         if let Some(at) = ours.bytes().zip(theirs.bytes()).position(|(a, b)| a != b) {
             let near = |text: &str| text.chars().skip(at.saturating_sub(60)).take(200).collect::<String>();
             let (ours, theirs) = (near(&ours), near(&theirs));

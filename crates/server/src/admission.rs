@@ -21,9 +21,14 @@ pub struct Tokens {
     known: Arc<Mutex<HashMap<[u8; 32], Known>>>,
 }
 
-/// A token that was looked up a moment ago.
+/// What of a token every request asks for.
+#[derive(Clone)]
 struct Known {
-    token: Arc<Token>,
+    id: Uuid,
+    user: Uuid,
+    scopes: Arc<[String]>,
+    expires_at: Option<Instant>,
+    /// When it was looked up.
     at: Instant,
 }
 
@@ -42,11 +47,13 @@ impl Admission for Tokens {
             return self.vouched(oidc, bearer).await;
         }
         let text = bearer.and_then(TokenText::parse).ok_or(Denied)?;
-        let token = self.find(text.hash()).await?.filter(|token| token.is_valid(app.now())).ok_or(Denied)?;
-        let workspace = app.workspace();
-        let user = workspace.directory.user(token.user).cloned().ok_or(Denied)?;
-        let viewer = Viewer { user, token: Some(token.id), scopes: token.scopes.clone() };
-        Ok(Admitted { viewer, token: token.id, expires_at: token.expires_at })
+        let token = self.find(text.hash()).await?.ok_or(Denied)?;
+        let user = app.workspace().user(token.user).cloned().ok_or(Denied)?;
+        Ok(Admitted {
+            viewer: Viewer { user, token: Some(token.id), scopes: token.scopes },
+            token: token.id,
+            expires_at: token.expires_at,
+        })
     }
 
     fn ended(&self, viewer: &Viewer) -> BoxFuture<'static, ()> {
@@ -72,37 +79,41 @@ impl Tokens {
             Denied
         })?;
         let workspace = self.app.workspace();
-        let user = workspace.directory.users.iter().find(|user| user.key == subject.user).cloned();
-        let Some(user) = user else {
+        let user = workspace.directory.users.iter().find(|user| user.key == subject.user);
+        let Some(user) = user.and_then(|user| workspace.user(user.id)).cloned() else {
             tracing::info!("an issuer's token was refused: it speaks for nobody that there is");
             return Err(Denied);
         };
-        let scopes: Vec<String> =
+        let scopes: Arc<[String]> =
             subject.scopes.into_iter().filter(|scope| scope::ALL.contains(&scope.as_str())).collect();
         let (token, expires_at) = (user.id, Some(subject.expires_at));
         Ok(Admitted { viewer: Viewer { user, token: None, scopes }, token, expires_at })
     }
 
-    async fn find(&self, hash: [u8; 32]) -> Result<Option<Arc<Token>>, Denied> {
+    async fn find(&self, hash: [u8; 32]) -> Result<Option<Known>, Denied> {
         let (app, now) = (&self.app, self.app.now());
         let trusted = |known: &&Known| (0..TRUSTED_MS).contains(&now.since(known.at));
-        let known = self.lock().get(&hash).filter(trusted).map(|known| known.token.clone());
-        if let Some(token) = known {
-            return Ok(Some(token).filter(|token| !app.revoked.borrow().contains(&token.id)));
+        if let Some(known) = self.lock().get(&hash).filter(trusted) {
+            let valid =
+                known.expires_at.is_none_or(|end| now < end) && !app.revoked.borrow().contains(&known.id);
+            return Ok(valid.then(|| known.clone()));
         }
         let found = token::find(app.store.read(), hash).await.map_err(|error| {
             tracing::error!(%error, "a token could not be looked up");
             Denied
         })?;
-        let Some(token) = found.map(Arc::new) else { return Ok(None) };
-        if token.is_valid(now) {
-            self.note_use(token.id, token.last_used_at);
-        }
+        let Some(Token { id, user, scopes, expires_at, last_used_at, .. }) =
+            found.filter(|token| token.is_valid(now))
+        else {
+            return Ok(None);
+        };
+        self.note_use(id, last_used_at);
+        let token = Known { id, user, scopes: scopes.into(), expires_at, at: now };
         let mut known = self.lock();
         if known.len() >= REMEMBERED {
             known.clear();
         }
-        known.insert(hash, Known { token: token.clone(), at: now });
+        known.insert(hash, token.clone());
         Ok(Some(token))
     }
 

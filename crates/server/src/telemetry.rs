@@ -1,16 +1,18 @@
 //! What the process counts of itself, for Prometheus: `GET /metrics`. Numbers and words of closed lists only: no id, no key
 //! of a caller, no contact data. It needs no token, as `/healthz` does; a proxy keeps it from strangers.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use async_graphql::Response as GraphQlResponse;
+use async_graphql::parser::types::OperationType;
 use axum::Router;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use handfast_domain::evaluation::Decision;
-use metrics::{SharedString, counter, gauge, histogram};
+use metrics::{Counter, Histogram, SharedString, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
@@ -99,31 +101,73 @@ fn resident() -> Option<u64> {
     line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
 }
 
-/// The name of a path. One that somebody made up is no route: the list of names must not grow with them.
+/// Paths with names of their own. One that somebody made up is none: the list of names must not grow with them.
+const ROUTES: [&str; 8] =
+    ["/graphql", "/graphql/stream", "/graphiql", "/blobs", "/healthz", "/readyz", "/metrics", "other"];
+
+fn route_number(path: &str) -> usize {
+    ROUTES.iter().position(|route| *route == path).unwrap_or(ROUTES.len() - 1)
+}
+
+/// The name of a path.
 pub fn route(path: &str) -> &'static str {
-    const ROUTES: [&str; 7] =
-        ["/graphql", "/graphql/stream", "/graphiql", "/blobs", "/healthz", "/readyz", "/metrics"];
-    ROUTES.iter().find(|route| **route == path).copied().unwrap_or("other")
+    ROUTES[route_number(path)]
+}
+
+/// What every request counts is looked up once: its name and labels would be put together for each.
+struct Kept<const N: usize>([OnceLock<(Counter, Histogram)>; N]);
+
+impl<const N: usize> Kept<N> {
+    const fn new() -> Self {
+        Kept([const { OnceLock::new() }; N])
+    }
+
+    fn count(&self, number: usize, find: impl FnOnce() -> (Counter, Histogram), time: Option<Duration>) {
+        let (counter, histogram) = self.0[number].get_or_init(find);
+        counter.increment(1);
+        if let Some(time) = time {
+            histogram.record(time);
+        }
+    }
 }
 
 /// An answer went out.
 pub fn answered(path: &str, status: u16, time: Duration) {
-    let route = route(path);
-    counter!("handfast_http_requests_total", "route" => route, "status" => status.to_string()).increment(1);
-    histogram!("handfast_http_request_seconds", "route" => route).record(time);
+    static GOOD: Kept<8> = Kept::new();
+    let number = route_number(path);
+    let route = ROUTES[number];
+    let find = || {
+        let counter =
+            counter!("handfast_http_requests_total", "route" => route, "status" => status.to_string());
+        (counter, histogram!("handfast_http_request_seconds", "route" => route))
+    };
+    if status == 200 {
+        return GOOD.count(number, find, Some(time));
+    }
+    let (counter, histogram) = find();
+    counter.increment(1);
+    histogram.record(time);
 }
 
 /// A query or mutation was carried out, or a subscription began.
-pub fn operation(kind: &'static str, time: Option<Duration>) {
-    counter!("handfast_graphql_operations_total", "kind" => kind).increment(1);
-    if let Some(time) = time {
-        histogram!("handfast_graphql_operation_seconds", "kind" => kind).record(time);
-    }
+pub fn operation(kind: OperationType, time: Option<Duration>) {
+    static KINDS: Kept<3> = Kept::new();
+    let (number, kind) = match kind {
+        OperationType::Query => (0, "query"),
+        OperationType::Mutation => (1, "mutation"),
+        OperationType::Subscription => (2, "subscription"),
+    };
+    let find = || {
+        let counter = counter!("handfast_graphql_operations_total", "kind" => kind);
+        (counter, histogram!("handfast_graphql_operation_seconds", "kind" => kind))
+    };
+    KINDS.count(number, find, time);
 }
 
 /// An operation passed the gate at a cost.
 pub fn cost(cost: u64) {
-    histogram!("handfast_graphql_cost").record(cost as f64);
+    static COST: OnceLock<Histogram> = OnceLock::new();
+    COST.get_or_init(|| histogram!("handfast_graphql_cost")).record(cost as f64);
 }
 
 /// A document came as text.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use handfast_domain::calendar::TimeZone;
 use handfast_domain::charter::{Charter, CharterStatus, Known};
 use handfast_domain::digest::Digest;
-use handfast_domain::directory::Directory;
+use handfast_domain::directory::{Directory, User};
 use handfast_domain::field::TraitKinds;
 use handfast_domain::time::Instant;
 use handfast_rules::{Host, Rule, Settings};
@@ -52,6 +52,8 @@ pub struct Workspace {
     pub charters: Vec<Charter>,
     pub directory: Directory,
     pub traits: Vec<TraitDefinition>,
+    /// Those of the directory, shared with every request that one of them makes.
+    users: HashMap<Uuid, Arc<User>>,
     pub campaigns: Campaigns,
     /// Slot key to the rule that is LIVE there. A slot without one is answered by the built-in rule.
     pub rules: BTreeMap<String, LiveRule>,
@@ -66,10 +68,13 @@ impl Workspace {
         let charter = active.ok_or_else(|| Error::fault("no charter is active; run `handfast doctor`"))?;
         let zone = TimeZone::parse(&charter.body.time_zone).unwrap_or(TimeZone::UTC);
         let traits = directory::all::<TraitDefinition>(db).await?;
+        let directory = directory::load(db).await?;
+        let users = directory.users.iter().map(|user| (user.id, Arc::new(user.clone())));
         let mut workspace = Workspace {
             charter,
             charters,
-            directory: directory::load(db).await?,
+            users: users.collect(),
+            directory,
             traits,
             campaigns: Campaigns::new(handfast_store::campaign::all(db).await?),
             rules: BTreeMap::new(),
@@ -99,6 +104,10 @@ impl Workspace {
 
     fn readable(&self) -> impl Iterator<Item = &TraitDefinition> {
         self.traits.iter().filter(|definition| !definition.personal)
+    }
+
+    pub fn user(&self, id: Uuid) -> Option<&Arc<User>> {
+        self.users.get(&id)
     }
 
     /// What a charter must agree with.

@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use handfast_domain::field::{CATALOGUE_VERSION, TraitKinds, Value};
 use handfast_domain::snapshot::Snapshot;
 use handfast_domain::time::Instant;
-use handfast_rules::{Context, Host, HostConfig, Plugin, Rule, Settings};
+use handfast_rules::{Context, Host, HostConfig, Limits, Plugin, Rule, Settings};
 
 const NOW: Context = Context { as_of: Instant(1_772_355_600_000), charter: 1, explain: false };
 
@@ -34,7 +34,9 @@ fn guest(name: &str) -> Vec<u8> {
 /// One host for the tests that need nothing of their own. Compiled code is kept for the run.
 fn host() -> Host {
     static HOST: OnceLock<Host> = OnceLock::new();
-    HOST.get_or_init(|| Host::new(HostConfig { threads: 2, ..HostConfig::new() }).unwrap()).clone()
+    // On a busy machine the clock would judge before the fuel does.
+    let limits = Limits { ms_base: 30_000, ..Limits::default() };
+    HOST.get_or_init(|| Host::new(HostConfig { threads: 2, limits, ..HostConfig::new() }).unwrap()).clone()
 }
 
 async fn load(name: &str) -> Arc<Plugin> {

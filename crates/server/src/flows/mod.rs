@@ -24,6 +24,8 @@ pub mod token;
 pub mod touch;
 pub mod verify;
 
+use std::sync::Arc;
+
 use handfast_domain::directory::User;
 use handfast_domain::event::Actor;
 use handfast_domain::refused::{RefusalCode, Refused};
@@ -80,10 +82,10 @@ impl From<StoreError> for Error {
 /// Who asks: a user with the scopes of the token. Side and team come from the user alone.
 #[derive(Clone, Debug)]
 pub struct Viewer {
-    pub user: User,
+    pub user: Arc<User>,
     /// The token of ours that it came with; none where an issuer vouches for it.
     pub token: Option<Uuid>,
-    pub scopes: Vec<String>,
+    pub scopes: Arc<[String]>,
 }
 
 /// What a token may do. Reading is open to both sides; writing needs a scope and often a side.

@@ -36,7 +36,7 @@ impl Workspace {
         let app = app.expect("a workspace");
         let user = app.workspace().directory.users.iter().find(|user| user.key == setup::ADMIN).cloned();
         let viewer = Viewer {
-            user: user.expect("the admin"),
+            user: user.expect("the admin").into(),
             token: None,
             scopes: scope::ALL.iter().map(|s| (*s).to_owned()).collect(),
         };

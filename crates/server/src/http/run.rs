@@ -22,11 +22,11 @@ pub async fn once<E: Executor>(
     deadline: Duration,
 ) -> Response {
     let began = std::time::Instant::now();
-    let kind_ = if kind == OperationType::Mutation { "mutation" } else { "query" };
-    let span = tracing::debug_span!(target: SPANS, "operation", kind = kind_);
+    let word = if kind == OperationType::Mutation { "mutation" } else { "query" };
+    let span = tracing::debug_span!(target: SPANS, "operation", kind = word);
     let work = AssertUnwindSafe(schema.execute(request)).catch_unwind();
     let ended = tokio::time::timeout(deadline, work).instrument(span).await;
-    telemetry::operation(kind_, Some(began.elapsed()));
+    telemetry::operation(kind, Some(began.elapsed()));
     match ended {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => panicked(),
@@ -51,7 +51,7 @@ pub fn many<E: Executor>(
         let schema = schema.clone();
         return async move { once(&schema, request, kind, deadline).await }.into_stream().boxed();
     }
-    telemetry::operation("subscription", None);
+    telemetry::operation(kind, None);
     AssertUnwindSafe(schema.execute_stream(request, None))
         .catch_unwind()
         .map(|answer| answer.unwrap_or_else(|_| panicked()))
