@@ -33,6 +33,7 @@ impl Server {
             .env("HANDFAST__EDGE__RATE__TOKEN_PER_SECOND", "0")
             .env("HANDFAST__EDGE__RATE__ADDRESS_PER_SECOND", "0")
             .env("HANDFAST__EDGE__SOCKET__STREAMS_PER_TOKEN", "20000")
+            .env("HANDFAST__EDGE__CONNECTION__CONNECTIONS_PER_ADDRESS", "20000")
             .spawn()
             .map_err(|error| Failed(format!("{}: {error}", command.get_program().display())))?;
         let (send, lines) = channel();

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::flows::{Viewer, scope};
-use crate::http::{Admission, Admitted, Denied};
+use crate::http::{Admission, Admitted, Denied, NotAdmitted};
 use crate::oidc::Oidc;
 
 /// Admits whoever has a valid token of a user that exists.
@@ -41,10 +41,10 @@ const REMEMBERED: usize = 10_000;
 impl Admission for Tokens {
     type Viewer = Viewer;
 
-    async fn admit(&self, bearer: Option<&str>) -> Result<Admitted<Viewer>, Denied> {
+    async fn admit(&self, bearer: Option<&str>) -> Result<Admitted<Viewer>, NotAdmitted> {
         let app = &self.app;
         if let (Some(oidc), Some(bearer)) = (&self.oidc, bearer.filter(|text| text.contains('.'))) {
-            return self.vouched(oidc, bearer).await;
+            return Ok(self.vouched(oidc, bearer).await?);
         }
         let text = bearer.and_then(TokenText::parse).ok_or(Denied)?;
         let token = self.find(text.hash()).await?.ok_or(Denied)?;
@@ -90,7 +90,7 @@ impl Tokens {
         Ok(Admitted { viewer: Viewer { user, token: None, scopes }, token, expires_at })
     }
 
-    async fn find(&self, hash: [u8; 32]) -> Result<Option<Known>, Denied> {
+    async fn find(&self, hash: [u8; 32]) -> Result<Option<Known>, NotAdmitted> {
         let (app, now) = (&self.app, self.app.now());
         let trusted = |known: &&Known| (0..TRUSTED_MS).contains(&now.since(known.at));
         if let Some(known) = self.lock().get(&hash).filter(trusted) {
@@ -100,7 +100,7 @@ impl Tokens {
         }
         let found = token::find(app.store.read(), hash).await.map_err(|error| {
             tracing::error!(%error, "a token could not be looked up");
-            Denied
+            NotAdmitted::Busy
         })?;
         let Some(Token { id, user, scopes, expires_at, last_used_at, .. }) =
             found.filter(|token| token.is_valid(now))

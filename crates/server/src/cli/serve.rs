@@ -1,5 +1,6 @@
 //! `handfast serve`: opens the data, starts timers and transports, and ends in order.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -153,7 +154,9 @@ pub fn init_log(config: &LogConfig) -> Result<(), CliError> {
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_span_events(ends).with_writer(std::io::stderr);
     let done = match config.format {
-        LogFormat::Human => builder.with_ansi(std::env::var_os("NO_COLOR").is_none()).try_init(),
+        LogFormat::Human => builder
+            .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+            .try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
     done.map_err(|error| CliError::Failed(format!("logging does not start: {error}")))

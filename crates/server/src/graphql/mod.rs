@@ -32,6 +32,7 @@ use crate::app::App;
 use crate::flows::commit::{Ask, Once};
 use crate::flows::{Viewer, scope};
 use crate::http::Schemas;
+use crate::http::cost::Weight;
 use problem::{coded, failure};
 
 #[derive(MergedObject, Default)]
@@ -77,8 +78,18 @@ pub fn schema(app: App) -> HandfastSchema {
 pub fn schemas(app: App) -> Schemas<HandfastSchema> {
     let trusting = build().data(app.clone()).data(results::Batch::default());
     let trusting = trusting.validation_mode(ValidationMode::Fast).finish();
-    Schemas::new(schema(app), trusting)
+    Schemas::new(schema(app), trusting, WEIGHTS)
 }
+
+/// What looks at many rows, or runs a rule, for an answer of few: in objects, measured beside a page of leads.
+const WEIGHTS: &[Weight] = &[
+    ("leads", Some("filter"), 200),
+    ("leads", Some("order"), 200),
+    ("ledger", None, 200),
+    ("ledgerNow", None, 500),
+    ("unattended", None, 500),
+    ("verifyDecision", None, 50),
+];
 
 fn build() -> async_graphql::SchemaBuilder<Query, Mutation, Subscription> {
     Schema::build(Query::default(), Mutation::default(), Subscription::default())
@@ -117,7 +128,12 @@ pub fn once(
     key: Option<String>,
     input: &impl std::fmt::Debug,
 ) -> async_graphql::Result<Option<Once>> {
-    let header = || ctx.data_opt::<crate::http::IdempotencyKey>().map(|key| key.0.clone());
+    // The header is one for all changes of a request: each takes its own part of it.
+    let header = || {
+        let key = ctx.data_opt::<crate::http::IdempotencyKey>()?;
+        let alias = ctx.field().alias();
+        Some(alias.map_or_else(|| key.0.clone(), |alias| format!("{}/{alias}", key.0)))
+    };
     let key = key.or_else(header);
     if let Some(key) = &key
         && !(1..=128).contains(&key.len())

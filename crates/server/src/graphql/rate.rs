@@ -7,8 +7,9 @@ use super::scalar::Long;
 use super::{app, viewer};
 use crate::http::rate::Left;
 
-/// The budget of your token. A request costs the objects that its answer may hold: each object 1, each row of a page or list what
-/// is asked of it, scalars nothing; a mutation or subscription 10 more. The same numbers stand in the header `RateLimit` of
+/// The budget of your token. A request costs the objects that its answer may hold: each object 1, each scalar a tenth, each row of
+/// a page or list what is asked of it; each change and each subscription 10 more, and what looks at many rows more still. Each
+/// event of a subscription costs what is asked of it. The same numbers stand in the header `RateLimit` of
 /// every answer, and the cost of the request itself in `extensions.cost`.
 #[derive(SimpleObject)]
 struct RateLimit {

@@ -53,7 +53,7 @@ async fn put(
             ));
         }
         let token = bearer(&parts.headers).map_err(|_| Problem::unauthenticated())?;
-        let admitted = tokens.admit(token).await.map_err(|_| Problem::unauthenticated())?;
+        let admitted = tokens.admit(token).await?;
         let known = KINDS.iter().find(|(name, ..)| asked.kind.as_deref() == Some(name));
         let (kind, needed, limit) = known.ok_or_else(|| {
             Problem::new(Code::BadRequest, "say what the file is for: PUT /blobs?kind=plugin or ?kind=import")

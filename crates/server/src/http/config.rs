@@ -108,8 +108,9 @@ pub struct SocketLimits {
     pub init_timeout_ms: u64,
     /// How long a reader may leave one message unread before it counts as too slow.
     pub send_timeout_ms: u64,
-    /// Events kept for an event stream whose reader is behind.
+    /// Events kept for an event stream whose reader is behind, and their bytes together.
     pub queue: usize,
+    pub queue_bytes: usize,
     /// A ping or a comment is sent after so much silence; three unanswered ones end a socket.
     pub keep_alive_ms: u64,
 }
@@ -120,16 +121,27 @@ pub struct SocketLimits {
 pub struct ConnectionLimits {
     /// Open at once; more wait to be accepted.
     pub connections: usize,
+    /// Of them, those from one address; more are closed at once. A proxy counts as one address.
+    pub connections_per_address: usize,
     /// From the first to the last byte of a request's head, and between two requests.
     pub head_timeout_ms: u64,
     pub head_bytes: usize,
+    /// How long the other side may take nothing of what is sent to it.
+    pub write_timeout_ms: u64,
     /// How long requests may go on when the server stops.
     pub drain_ms: u64,
 }
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        Self { connections: 20_000, head_timeout_ms: 30_000, head_bytes: 128 * 1024, drain_ms: 15_000 }
+        Self {
+            connections: 20_000,
+            connections_per_address: 5_000,
+            head_timeout_ms: 30_000,
+            head_bytes: 128 * 1024,
+            write_timeout_ms: 30_000,
+            drain_ms: 15_000,
+        }
     }
 }
 
@@ -183,6 +195,7 @@ impl Default for SocketLimits {
             init_timeout_ms: 10_000,
             send_timeout_ms: 10_000,
             queue: 256,
+            queue_bytes: 64 * 1024,
             keep_alive_ms: 15_000,
         }
     }

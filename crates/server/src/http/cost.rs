@@ -1,6 +1,7 @@
-//! What an operation may cost, told before it is carried out: the objects that its answer may hold, and ten for a change or a
-//! subscription. One function says it to the limit of a request, to the budget of a caller and to the caller. It is GitHub's
-//! and Shopify's way of counting: leaves are free, a page multiplies what is asked of each of its rows.
+//! What an operation may cost, told before it is carried out: the objects that its answer may hold, a tenth of one for each
+//! scalar, and ten for a change or a subscription. One function says it to the limit of a request, to the budget of a caller
+//! and to the caller. It is GitHub's and Shopify's way of counting, in which a page multiplies what is asked of each of its
+//! rows; but a scalar counts, because a field that is written 1,900 times is resolved as often.
 
 use std::collections::HashMap;
 
@@ -16,18 +17,25 @@ use super::document::Document;
 
 /// Rows of a page when nobody says how many, and the most that a page has whatever is said.
 const PAGE: u64 = 50;
-const PAGE_MAX: u64 = 200;
+const PAGE_MAX: u64 = 500;
 /// Rows of a list that has no pages.
 const LIST: u64 = 10;
+/// All but the sum is counted in tenths of an object.
+const OBJECT: u64 = 10;
+const SCALAR: u64 = 1;
 /// A change writes to disk; a subscription stays.
-const CHANGE: u64 = 10;
+const CHANGE: u64 = 10 * OBJECT;
 /// The schema about itself.
-const INTROSPECTION: u64 = 1_000;
+const INTROSPECTION: u64 = 1_000 * OBJECT;
+
+/// A root field, or one of its arguments, that costs more than its answer shows: it looks at many rows, or runs a rule.
+pub type Weight = (&'static str, Option<&'static str>, u64);
 
 /// What the schema says about the size of its fields.
 #[derive(Debug, Default)]
 pub struct Costs {
     types: HashMap<String, HashMap<String, Sized>>,
+    weights: &'static [Weight],
     roots: [Option<String>; 3],
 }
 
@@ -42,7 +50,7 @@ struct Sized {
 
 impl Costs {
     /// Asks the schema about itself.
-    pub fn of(schema: &impl Executor) -> Costs {
+    pub fn of(schema: &impl Executor, weights: &'static [Weight]) -> Costs {
         // Introspection waits for nothing, so that it is ready when it is first looked at.
         let answer = schema.execute(Request::new(QUESTION)).now_or_never().map(|answer| answer.data);
         let answer = answer.and_then(|data| serde_json::from_value(data.into_json().ok()?).ok());
@@ -56,7 +64,7 @@ impl Costs {
             let fields = kind.fields.unwrap_or_default().into_iter();
             (kind.name, fields.map(|field| (field.name.clone(), Sized::read(field))).collect())
         });
-        Costs { types: types.collect(), roots }
+        Costs { types: types.collect(), weights, roots }
     }
 
     /// Of an operation of a document whose size the gate has found bearable, with the defaults of its variables filled in.
@@ -66,14 +74,14 @@ impl Costs {
         operation: &OperationDefinition,
         variables: &Variables,
     ) -> u64 {
-        let (root, base) = match operation.ty {
-            OperationType::Query => (&self.roots[0], 0),
-            OperationType::Mutation => (&self.roots[1], CHANGE),
-            OperationType::Subscription => (&self.roots[2], CHANGE),
+        let root = match operation.ty {
+            OperationType::Query => &self.roots[0],
+            OperationType::Mutation => &self.roots[1],
+            OperationType::Subscription => &self.roots[2],
         };
-        let walk = Walk { costs: self, document, variables, change: operation.ty == OperationType::Mutation };
-        let kind = root.as_deref().unwrap_or_default();
-        base.saturating_add(walk.selection(&operation.selection_set.node, kind, None)).max(1)
+        let root = root.as_deref().unwrap_or_default();
+        let walk = Walk { costs: self, document, variables, kind: operation.ty, root };
+        walk.selection(&operation.selection_set.node, root, None).div_ceil(OBJECT).max(1)
     }
 }
 
@@ -81,7 +89,8 @@ struct Walk<'a> {
     costs: &'a Costs,
     document: &'a Document,
     variables: &'a Variables,
-    change: bool,
+    kind: OperationType,
+    root: &'a str,
 }
 
 impl Walk<'_> {
@@ -109,23 +118,42 @@ impl Walk<'_> {
         let name = field.name.node.as_str();
         let inside = &field.selection_set.node;
         if name.starts_with("__") {
-            return if inside.items.is_empty() { 0 } else { INTROSPECTION };
+            return if inside.items.is_empty() { SCALAR } else { INTROSPECTION };
         }
         // What the schema does not know, its own validation refuses.
-        let Some(known) = self.costs.types.get(kind).and_then(|fields| fields.get(name)) else { return 0 };
-        let written = if self.change { self.rows_of_input(field) } else { 0 };
-        let Some(of) = known.of.as_deref() else { return written };
+        let Some(known) = self.costs.types.get(kind).and_then(|fields| fields.get(name)) else {
+            return SCALAR;
+        };
+        let more = if kind == self.root { self.root_field(field) } else { 0 };
+        let Some(of) = known.of.as_deref() else { return SCALAR.saturating_add(more) };
         let own = known.page.map(|page| self.page(field, page)).or_else(|| self.ids(field));
         let cost = match (known.list, own) {
             // The rows of a connection: an edge is only a wrapper.
             (true, None) => {
-                let each = u64::from(name != "edges").saturating_add(self.selection(inside, of, None));
+                let wrapper = if name == "edges" { 0 } else { OBJECT };
+                let each = wrapper.saturating_add(self.selection(inside, of, None));
                 page.unwrap_or(LIST).saturating_mul(each)
             }
-            (true, Some(rows)) => rows.saturating_mul(1u64.saturating_add(self.selection(inside, of, None))),
-            (false, own) => 1u64.saturating_add(self.selection(inside, of, own)),
+            (true, Some(rows)) => {
+                rows.saturating_mul(OBJECT.saturating_add(self.selection(inside, of, None)))
+            }
+            (false, own) => OBJECT.saturating_add(self.selection(inside, of, own)),
         };
-        cost.saturating_add(written)
+        cost.saturating_add(more)
+    }
+
+    /// What a root field costs besides its answer.
+    fn root_field(&self, field: &Field) -> u64 {
+        let name = field.name.node.as_str();
+        let heavy = self.costs.weights.iter().filter(|(of, given, _)| {
+            *of == name && given.is_none_or(|given| argument(field, given).is_some())
+        });
+        let heavy = heavy.map(|(.., weight)| weight * OBJECT).sum::<u64>();
+        match self.kind {
+            OperationType::Query => heavy,
+            OperationType::Mutation => heavy + CHANGE + self.rows_of_input(field) * OBJECT,
+            OperationType::Subscription => heavy + CHANGE,
+        }
     }
 
     /// The rows that a page may have.
@@ -337,7 +365,11 @@ mod tests {
         let schema = async_graphql::Schema::new(Query, Mutation, async_graphql::EmptySubscription);
         let document = Document::read(text, &Limits::default()).expect("a document");
         let operation = document.operation(None).expect("one operation").node.clone();
-        Costs::of(&schema).operation(&document, &operation, &Variables::from_json(variables))
+        Costs::of(&schema, &[("days", None, 100), ("leads", Some("last"), 7)]).operation(
+            &document,
+            &operation,
+            &Variables::from_json(variables),
+        )
     }
 
     #[test]
@@ -345,26 +377,29 @@ mod tests {
         let none = serde_json::json!({});
         for (text, expect) in [
             ("{ __typename }", 1),
-            ("{ lead { name } }", 1),
-            ("{ lead { name account { name } } }", 2),
-            ("{ a: lead { name } b: lead { name } }", 2),
-            ("{ leads(first: 20) { total edges { cursor node { name } } } }", 1 + 20),
-            ("{ leads(first: 20) { edges { node { account { name } } } } }", 1 + 20 * 2),
-            ("{ leads(last: 3) { edges { node { name } } } }", 1 + 3),
-            ("{ leads { edges { node { name } } } }", 1 + 50),
-            ("{ leads(first: 3000000) { edges { node { name } } } }", 1 + 200),
+            ("{ lead { name } }", 2),
+            ("{ lead { name account { name } } }", 3),
+            ("{ a: lead { name } b: lead { name } }", 3),
+            ("{ lead { name name name name name name name name name name } }", 2),
+            ("{ leads(first: 20) { total edges { node { name } } } }", 1 + 20 + 3),
+            ("{ leads(first: 200) { edges { cursor cursor cursor cursor cursor } } }", 1 + 100),
+            ("{ leads(first: 20) { edges { node { account { name } } } } }", 1 + 20 * 2 + 2),
+            ("{ leads(last: 10) { edges { node { name } } } }", 1 + 10 + 1 + 7),
+            ("{ leads { edges { node { name } } } }", 1 + 50 + 5),
+            ("{ leads(first: 3000000) { edges { node { name } } } }", 1 + 500 + 50),
             ("{ leads(first: -1) { edges { node { name } } } }", 1),
-            ("{ newest { name } }", 5),
-            ("{ newest(first: 7) { account { name } } }", 14),
-            ("{ days { name } }", 10),
-            ("{ nodes(ids: [\"a\", \"b\"]) { account { name } } }", 4),
-            ("{ ...on Query { lead { ...f } } } fragment f on Lead { account { name } }", 2),
+            ("{ newest { name } }", 6),
+            ("{ newest(first: 10) { account { name } } }", 21),
+            ("{ days { name } }", 11 + 100),
+            ("{ nodes(ids: [\"a\", \"b\"]) { account { name } } }", 5),
+            ("{ ...on Query { lead { ...f } } } fragment f on Lead { account { name } }", 3),
             ("{ lead @skip(if: true) { name } }", 1),
             ("{ lead { account @include(if: false) { name } } }", 1),
             ("{ __schema { types { name } } }", 1_000),
             ("{ unknown { of { any { kind } } } }", 1),
-            ("mutation { record(input: []) { name } }", 11),
-            ("mutation { record(input: [[1, 2], [3]]) { name } }", 11 + 2 + 3),
+            ("mutation { record(input: []) { name } }", 12),
+            ("mutation { a: record(input: []) { name } b: record(input: []) { name } }", 23),
+            ("mutation { record(input: [[1, 2], [3]]) { name } }", 12 + 2 + 3),
         ] {
             assert_eq!(cost(text, none.clone()), expect, "{text}");
         }
@@ -373,10 +408,10 @@ mod tests {
     #[test]
     fn variables_count_as_what_they_hold() {
         let page = "query($n: Int, $with: Boolean!) { leads(first: $n) { edges { node { account @include(if: $with) { name } } } } }";
-        assert_eq!(cost(page, serde_json::json!({"n": 4, "with": true})), 1 + 4 * 2);
+        assert_eq!(cost(page, serde_json::json!({"n": 10, "with": true})), 1 + 10 * 2 + 1);
         assert_eq!(cost(page, serde_json::json!({"n": 4, "with": false})), 1 + 4);
         assert_eq!(cost(page, serde_json::json!({"with": false})), 1 + 50);
         let record = "mutation($rows: [[Int!]!]!) { record(input: $rows) { name } }";
-        assert_eq!(cost(record, serde_json::json!({"rows": [[1], [2], [3]]})), 11 + 6);
+        assert_eq!(cost(record, serde_json::json!({"rows": [[1], [2], [3]]})), 12 + 6);
     }
 }

@@ -117,7 +117,7 @@ pub async fn wrap(State(envelope): State<Arc<Envelope>>, request: Request, next:
     }
     telemetry::answered(&path, answer.status().as_u16(), began.elapsed());
     tracing::debug!(
-        request_id = id.as_str(), %method, path, status = answer.status().as_u16(), micros = began.elapsed().as_micros() as u64,
+        request_id = id.as_str(), %method, route = telemetry::route(&path), status = answer.status().as_u16(), micros = began.elapsed().as_micros() as u64,
         "answered"
     );
     answer
@@ -125,7 +125,12 @@ pub async fn wrap(State(envelope): State<Arc<Envelope>>, request: Request, next:
 
 async fn answer(envelope: &Envelope, id: &RequestId, request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let host = header_text(headers, header::HOST).unwrap_or_default().to_ascii_lowercase();
+    if headers.get_all(header::HOST).iter().count() > 1 {
+        return Problem::new(Code::BadRequest, "the header Host is given twice").into_http(Media::Json, id);
+    }
+    // An absolute address counts more than the header (RFC 9112, 3.2.2).
+    let named = request.uri().authority().map(|authority| authority.as_str());
+    let host = named.or_else(|| header_text(headers, header::HOST)).unwrap_or_default().to_ascii_lowercase();
     // Programs send no Origin; a browser cannot leave it out or forge it.
     let origin = header_text(headers, header::ORIGIN).map(str::to_ascii_lowercase);
     let preflight =

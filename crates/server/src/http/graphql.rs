@@ -109,6 +109,13 @@ async fn answer<E: Executor, A: Admission>(
         response = execute(&edge.schemas.checking, again()).await;
     }
     response.extensions.insert("cost".to_owned(), told(cost, edge.gate.limits().cost, left));
+    if media == Media::Json && problem::refused_whole(&response) {
+        edge.rates.refused(address(&edge.rates, parts));
+    }
+    if response.data == Value::Null && response.errors.is_empty() {
+        // Every root field was left out; the library says null for it.
+        response.data = Value::Object(IndexMap::new());
+    }
     let mut answer = write(response, id, media, edge.gate.limits());
     if let Some(left) = left {
         rate::write(left, answer.headers_mut());

@@ -6,7 +6,7 @@
 
 pub mod blob;
 pub mod config;
-mod cost;
+pub mod cost;
 mod document;
 mod envelope;
 mod gate;
@@ -46,7 +46,7 @@ pub use lifecycle::Lifecycle;
 pub use serve::serve;
 
 use config::SocketLimits;
-use cost::Costs;
+use cost::{Costs, Weight};
 use places::Places;
 use problem::Problem;
 use rate::{Peer, Rates};
@@ -61,7 +61,7 @@ pub trait Admission: Clone + Send + Sync + 'static {
     fn admit(
         &self,
         bearer: Option<&str>,
-    ) -> impl Future<Output = Result<Admitted<Self::Viewer>, Denied>> + Send;
+    ) -> impl Future<Output = Result<Admitted<Self::Viewer>, NotAdmitted>> + Send;
 
     /// Resolves when the viewer may no longer listen, for example because its token was revoked.
     fn ended(&self, _viewer: &Self::Viewer) -> BoxFuture<'static, ()> {
@@ -82,6 +82,31 @@ pub struct Admitted<V> {
 /// Somebody who may not. All get the same answer, so that it tells nothing about tokens; log the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Denied;
+
+/// Why nobody was admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAdmitted {
+    Denied,
+    /// Who it is could not be looked up now. Whoever has a valid token must not think that it has none.
+    Busy,
+}
+
+impl From<Denied> for NotAdmitted {
+    fn from(Denied: Denied) -> Self {
+        NotAdmitted::Denied
+    }
+}
+
+impl From<NotAdmitted> for Problem {
+    fn from(why: NotAdmitted) -> Self {
+        match why {
+            NotAdmitted::Denied => Problem::unauthenticated(),
+            NotAdmitted::Busy => {
+                Problem::new(problem::Code::Busy, "tokens cannot be looked up now, try again later")
+            }
+        }
+    }
+}
 
 /// The `Idempotency-Key` header, in the request's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,8 +180,8 @@ pub struct Schemas<E> {
 }
 
 impl<E: Executor> Schemas<E> {
-    pub fn new(checking: E, trusting: E) -> Self {
-        let costs = Arc::new(Costs::of(&trusting));
+    pub fn new(checking: E, trusting: E, weights: &'static [Weight]) -> Self {
+        let costs = Arc::new(Costs::of(&trusting, weights));
         Self { checking, trusting, costs }
     }
 }
@@ -177,7 +202,7 @@ struct Edge<E, A> {
 impl<E: Executor, A: Admission> Edge<E, A> {
     async fn admit(&self, headers: &HeaderMap) -> Result<Admitted<A::Viewer>, Problem> {
         let bearer = bearer(headers).map_err(|Denied| Problem::unauthenticated())?;
-        self.admission.admit(bearer).await.map_err(|Denied| Problem::unauthenticated())
+        Ok(self.admission.admit(bearer).await?)
     }
 
     /// Takes what an operation costs out of the budgets of a token and of the address that it came from.

@@ -1,7 +1,7 @@
-//! Places for open sockets and event streams: so many in the process, and so many for each token.
+//! Places for what stays open: so many in the process, and so many for each token or address.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
@@ -11,59 +11,81 @@ use super::config::SocketLimits;
 use super::problem::{Code, Problem};
 use crate::telemetry::Stream;
 
-pub struct Places {
-    all: Arc<Semaphore>,
-    of_token: usize,
-    held: Arc<Mutex<HashMap<Uuid, usize>>>,
+/// What one of many may hold of something.
+pub struct Shares<K: Eq + Hash> {
+    each: usize,
+    held: Arc<Mutex<HashMap<K, usize>>>,
 }
 
-/// One of a token's places, given back when it is dropped.
-pub struct Held {
+/// One place of a share, given back when it is dropped.
+pub struct Share<K: Eq + Hash> {
+    pub of: K,
+    held: Arc<Mutex<HashMap<K, usize>>>,
+}
+
+impl<K: Eq + Hash + Clone> Shares<K> {
+    pub fn new(each: usize) -> Self {
+        Self { each, held: Arc::default() }
+    }
+
+    /// None when the share is used up.
+    pub fn take(&self, of: K) -> Option<Share<K>> {
+        let mut held = lock(&self.held);
+        let count = held.entry(of.clone()).or_default();
+        (*count < self.each).then(|| {
+            *count += 1;
+            Share { of, held: self.held.clone() }
+        })
+    }
+}
+
+impl<K: Eq + Hash> Drop for Share<K> {
+    fn drop(&mut self) {
+        let mut held = lock(&self.held);
+        let Some(count) = held.get_mut(&self.of) else { return };
+        *count -= 1;
+        if *count == 0 {
+            held.remove(&self.of);
+        }
+    }
+}
+
+fn lock<K>(held: &Mutex<HashMap<K, usize>>) -> MutexGuard<'_, HashMap<K, usize>> {
+    // No code runs under this lock that could leave a count half-changed.
+    held.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The places of sockets and event streams.
+pub struct Places {
+    all: Arc<Semaphore>,
+    of_token: Shares<Uuid>,
+}
+
+/// A token's place, and with it one in the process.
+pub struct Place {
     pub token: Uuid,
-    held: Arc<Mutex<HashMap<Uuid, usize>>>,
+    _share: Share<Uuid>,
+    _place: Stream,
 }
 
 impl Places {
     pub fn new(limits: &SocketLimits) -> Places {
-        let all = Arc::new(Semaphore::new(limits.streams));
-        Places { all, of_token: limits.streams_per_token, held: Arc::default() }
+        Places {
+            all: Arc::new(Semaphore::new(limits.streams)),
+            of_token: Shares::new(limits.streams_per_token),
+        }
     }
 
-    /// A place in the process.
-    pub fn take(&self) -> Result<Stream, Problem> {
-        let place = self.all.clone().try_acquire_owned();
-        let place = place.map_err(|_| Problem::new(Code::Busy, "too many open streams, try again later"));
-        place.map(Stream::new)
-    }
-
-    /// A place of a token, besides the one in the process.
-    pub fn hold(&self, token: Uuid) -> Result<Held, Problem> {
-        let mut held = lock(&self.held);
-        let count = held.entry(token).or_default();
-        if *count >= self.of_token {
-            let limit = self.of_token;
+    pub fn take(&self, token: Uuid) -> Result<Place, Problem> {
+        let share = self.of_token.take(token).ok_or_else(|| {
+            let limit = self.of_token.each;
             let text = format!("this token has {limit} open sockets and event streams, limit {limit}");
-            return Err(Problem::new(Code::TooManyStreams, text));
-        }
-        *count += 1;
-        Ok(Held { token, held: self.held.clone() })
+            Problem::new(Code::TooManyStreams, text)
+        })?;
+        let place = self.all.clone().try_acquire_owned();
+        let place = place.map_err(|_| Problem::new(Code::Busy, "too many open streams, try again later"))?;
+        Ok(Place { token, _share: share, _place: Stream::new(place) })
     }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let Entry::Occupied(mut count) = lock(&self.held).entry(self.token) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
-        }
-    }
-}
-
-fn lock(held: &Mutex<HashMap<Uuid, usize>>) -> MutexGuard<'_, HashMap<Uuid, usize>> {
-    // No code runs under this lock that could leave a count half-changed.
-    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -72,15 +94,17 @@ mod tests {
 
     #[test]
     fn a_token_has_its_places_and_gets_them_back() {
-        let places = Places::new(&SocketLimits { streams_per_token: 2, ..SocketLimits::default() });
+        let limits = SocketLimits { streams: 3, streams_per_token: 2, ..SocketLimits::default() };
+        let places = Places::new(&limits);
         let [a, b] = [Uuid::from_u128(1), Uuid::from_u128(2)];
-        let first = places.hold(a).expect("the first");
-        let _second = places.hold(a).expect("the second");
-        let refused = places.hold(a).err().expect("no third");
-        assert_eq!(refused.code, Code::TooManyStreams);
-        assert!(places.hold(b).is_ok());
-        drop(first);
-        assert!(places.hold(a).is_ok());
-        assert_eq!(lock(&places.held).len(), 1, "who holds nothing is forgotten");
+        let first = places.take(a).expect("the first");
+        let _second = places.take(a).expect("the second");
+        let refused = |token| places.take(token).err().map(|problem| problem.code);
+        assert_eq!(refused(a), Some(Code::TooManyStreams));
+        let third = places.take(b).expect("another token's");
+        assert_eq!(refused(b), Some(Code::Busy), "the process has no more");
+        drop((first, third));
+        assert!(places.take(a).is_ok());
+        assert_eq!(lock(&places.of_token.held).len(), 1, "who holds nothing is forgotten");
     }
 }

@@ -1,12 +1,15 @@
 //! How much a caller may cost: a bucket for each token and one for each address, out of which every request takes what it
 //! costs. Buckets fill steadily; a full one is the burst.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DashMapStateStore;
@@ -68,7 +71,7 @@ impl Rates {
         let is_proxy = |address: &IpAddr| self.trusted.iter().any(|net| net.contains(address));
         let mut from = peer.0.to_canonical();
         if self.trusted.is_empty() || !is_proxy(&from) {
-            return from;
+            return whole(from);
         }
         let named = headers.get_all("x-forwarded-for").iter().rev();
         for text in named.filter_map(|value| value.to_str().ok()).flat_map(|text| text.rsplit(',')) {
@@ -78,7 +81,7 @@ impl Rates {
                 break;
             }
         }
-        from
+        whole(from)
     }
 
     /// Whether somebody at the address may ask at all.
@@ -91,10 +94,43 @@ impl Rates {
         drop(take(&self.addresses, &address, REFUSED));
     }
 
+    /// A stream whose every event costs what is asked of it. It was paid for once already; whoever replays a long past goes
+    /// on at the pace of the budget.
+    pub fn paced<T: Send + 'static>(
+        self: &Arc<Self>,
+        events: BoxStream<'static, T>,
+        token: Uuid,
+        address: IpAddr,
+        cost: u64,
+    ) -> BoxStream<'static, T> {
+        if self.tokens.is_none() && self.addresses.is_none() {
+            return events;
+        }
+        let rates = self.clone();
+        let paid = events.then(move |event| {
+            let rates = rates.clone();
+            async move {
+                while let Err(problem) = rates.spend(token, address, cost) {
+                    tokio::time::sleep(problem.after.unwrap_or(Duration::from_secs(1))).await;
+                }
+                event
+            }
+        });
+        paid.boxed()
+    }
+
     /// Takes what an operation costs; none is left over where nothing is limited.
     pub fn spend(&self, token: Uuid, address: IpAddr, cost: u64) -> Result<Option<Left>, Problem> {
         take(&self.addresses, &address, cost)?;
         take(&self.tokens, &token, cost)
+    }
+}
+
+/// Whoever has one IPv6 address has the 2^64 of its network.
+fn whole(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        address => address,
     }
 }
 
@@ -244,7 +280,7 @@ mod tests {
         };
         assert_eq!(from(&proxied, "10.0.0.1", &["6.6.6.6, 192.0.2.7, 10.9.9.9"]), "192.0.2.7");
         assert_eq!(from(&proxied, "10.0.0.1", &["6.6.6.6", "192.0.2.7"]), "192.0.2.7");
-        assert_eq!(from(&proxied, "::ffff:10.0.0.1", &["2001:db8::1"]), "2001:db8::1");
+        assert_eq!(from(&proxied, "::ffff:10.0.0.1", &["2001:db8::1"]), "2001:db8::");
         assert_eq!(
             from(&proxied, "10.0.0.1", &["6.6.6.6, what"]),
             "10.0.0.1",

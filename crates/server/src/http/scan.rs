@@ -13,6 +13,8 @@ pub fn prescan(text: &str, limits: &Limits) -> Result<usize, Problem> {
     }
     let bytes = text.as_bytes();
     let (mut i, mut tokens, mut nesting) = (0, 0, 0usize);
+    // Where the limit was passed, and how deep it goes: a refusal says what was found.
+    let (mut passed, mut deepest) = (None, 0);
     while let Some(&byte) = bytes.get(i) {
         let start = i;
         match byte {
@@ -40,14 +42,18 @@ pub fn prescan(text: &str, limits: &Limits) -> Result<usize, Problem> {
             _ => i += 1,
         }
         tokens += 1;
+        deepest = deepest.max(nesting);
         if nesting > limits.nesting {
-            let message = format!("nesting deeper than {} at byte {start}", limits.nesting);
-            return Err(Problem::new(Code::DocumentTooDeep, message).at([position(text, start)]));
+            passed = passed.or(Some(start));
         }
-        if tokens > limits.document_tokens {
-            let message = format!("the document has more than {} tokens", limits.document_tokens);
-            return Err(Problem::new(Code::DocumentTooLarge, message));
-        }
+    }
+    if let Some(start) = passed {
+        let message = format!("nesting deeper than {} at byte {start}, found {deepest}", limits.nesting);
+        return Err(Problem::new(Code::DocumentTooDeep, message).at([position(text, start)]));
+    }
+    if tokens > limits.document_tokens {
+        let message = format!("the document has {tokens} tokens, limit {}", limits.document_tokens);
+        return Err(Problem::new(Code::DocumentTooLarge, message));
     }
     Ok(tokens)
 }

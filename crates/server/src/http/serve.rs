@@ -14,10 +14,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 use tower::Service;
 
 use super::Lifecycle;
 use super::config::ConnectionLimits;
+use super::places::Shares;
 use super::rate::Peer;
 
 /// Serves until the server drains, then waits for open requests as long as the limits allow.
@@ -27,18 +29,24 @@ pub async fn serve(listener: TcpListener, app: Router, lifecycle: Lifecycle, lim
     http.timer(TokioTimer::new()).header_read_timeout(Duration::from_millis(limits.head_timeout_ms));
     http.max_buf_size(limits.head_bytes.max(16 * 1024));
     let slots = Arc::new(Semaphore::new(limits.connections));
+    let shares = Shares::new(limits.connections_per_address);
     let accept = async {
         loop {
             // At the cap new connections wait in the kernel's queue instead of being refused.
             let Ok(slot) = slots.clone().acquire_owned().await else { return };
             let (stream, peer) = accept(&listener).await;
+            // Whoever takes all it can get leaves the others theirs.
+            let Some(share) = shares.take(peer.0.to_canonical()) else { continue };
+            // A reader that takes nothing would hold its answer in memory for ever.
+            let mut stream = TimeoutStream::new(stream);
+            stream.set_write_timeout(Some(Duration::from_millis(limits.write_timeout_ms)));
             let app = app.clone();
             let service = service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(peer);
                 // A router is always ready.
                 app.clone().call(request)
             });
-            let connection = http.serve_connection(TokioIo::new(stream), service);
+            let connection = http.serve_connection(TokioIo::new(Box::pin(stream)), service);
             let mut stay = lifecycle.stay();
             tokio::spawn(async move {
                 let mut connection = pin!(connection.with_upgrades());
@@ -52,7 +60,7 @@ pub async fn serve(listener: TcpListener, app: Router, lifecycle: Lifecycle, lim
                 if let Err(error) = ended {
                     tracing::debug!(%error, "connection ended");
                 }
-                drop(slot);
+                drop((slot, share));
             });
         }
     };

@@ -30,9 +30,9 @@ use self::message::{ClientMessage, Next};
 use super::gate::{Passed, event_cursor};
 use super::json::Call;
 use super::lifecycle::Stay;
-use super::places::Held;
+use super::places::Place;
 use super::problem::{self, Code, Problem, clip};
-use super::{Admission, Admitted, Denied, Edge, RequestId, address, bearer, run};
+use super::{Admission, Admitted, Denied, Edge, NotAdmitted, RequestId, address, bearer, run};
 
 /// Why a socket is closed. The numbers are those of graphql-ws, but for 4290.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,7 @@ struct Close(u16, String);
 
 const GOING_AWAY: u16 = 1001;
 const TOO_BIG: u16 = 1009;
+const TRY_AGAIN: u16 = 1013;
 const SLOW_CONSUMER: u16 = 4290;
 const BAD_REQUEST: u16 = 4400;
 const UNAUTHORIZED: u16 = 4401;
@@ -58,7 +59,7 @@ pub async fn upgrade<E: Executor, A: Admission>(
     let asked = parts.headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL);
     let token = bearer(&parts.headers).map_err(|Denied| Problem::unauthenticated())?.map(str::to_owned);
     if let Some(token) = &token {
-        edge.admission.admit(Some(token)).await.map_err(|Denied| Problem::unauthenticated())?;
+        edge.admission.admit(Some(token)).await?;
     }
     let handshake = WebSocketUpgrade::from_request_parts(parts, &()).await.map_err(|rejection| {
         Problem::new(Code::BadRequest, format!("this is no WebSocket handshake: {}", rejection.body_text()))
@@ -69,7 +70,7 @@ pub async fn upgrade<E: Executor, A: Admission>(
     let handshake = handshake
         .protocols([protocol])
         .read_buffer_size(1024)
-        .write_buffer_size(4096)
+        .write_buffer_size(2048)
         // A frame beyond this is not read, which resets the connection; up to it the close with 1009 arrives.
         .max_message_size(4 * limits.message_bytes)
         .max_frame_size(4 * limits.message_bytes);
@@ -80,7 +81,6 @@ pub async fn upgrade<E: Executor, A: Admission>(
     if edge.lifecycle.is_draining() {
         return Err(Problem::new(Code::Busy, "the server is shutting down"));
     }
-    let place = edge.places.take()?;
     let from = address(&edge.rates, parts);
     let mut stay = edge.lifecycle.stay();
     Ok(handshake.on_upgrade(async move |mut socket| {
@@ -92,7 +92,6 @@ pub async fn upgrade<E: Executor, A: Admission>(
         if let Some(close) = close {
             hang_up(&mut socket, close).await;
         }
-        drop(place);
     }))
 }
 
@@ -120,7 +119,7 @@ struct Session<E: Executor, A: Admission> {
     from: IpAddr,
     viewer: Option<A::Viewer>,
     /// The token's place, and with it whose budget is spent.
-    place: Option<Held>,
+    place: Option<Place>,
     expires_at: Option<handfast_domain::time::Instant>,
     /// Resolves when the token was revoked.
     ended: BoxFuture<'static, ()>,
@@ -190,6 +189,7 @@ impl<E: Executor, A: Admission> Session<E, A> {
         let limits = &self.edge.socket;
         let keep_alive = limits.keep_alive();
         if self.viewer.is_none() && self.opened.elapsed() >= limits.init_timeout() {
+            self.edge.rates.refused(self.from);
             return Err(close(INIT_TIMEOUT, "Connection initialisation timeout"));
         }
         if self.edge.time_left(self.expires_at) == Some(0) {
@@ -290,16 +290,23 @@ impl<E: Executor, A: Admission> Session<E, A> {
         };
         match self.edge.admission.admit(token.as_deref()).await {
             Ok(Admitted { viewer, token, expires_at }) => {
-                let place = self.edge.places.hold(token);
-                self.place = Some(place.map_err(|problem| Some(Close(TOO_MANY, problem.message)))?);
+                // Not before: whoever never says who it is must not take the places of those who do.
+                let place = self.edge.places.take(token);
+                self.place = Some(place.map_err(|problem| {
+                    let code = if problem.code == Code::Busy { TRY_AGAIN } else { TOO_MANY };
+                    Some(Close(code, problem.message))
+                })?);
                 self.ended = self.edge.admission.ended(&viewer);
                 self.viewer = Some(viewer);
                 self.expires_at = expires_at;
                 Ok(())
             }
-            Err(Denied) => {
+            Err(NotAdmitted::Denied) => {
                 self.edge.rates.refused(self.from);
                 Err(unauthorized())
+            }
+            Err(NotAdmitted::Busy) => {
+                Err(close(TRY_AGAIN, "tokens cannot be looked up now, try again later"))
             }
         }
     }
@@ -334,13 +341,18 @@ impl<E: Executor, A: Admission> Session<E, A> {
             self.edge.rates.spend(token, self.from, passed.cost)?;
             Ok(passed)
         });
-        let Passed { request, kind, .. } = match passed {
+        let Passed { request, kind, cost, .. } = match passed {
             Ok(passed) => passed,
             Err(problem) => return self.error(socket, &id, problem.into_graphql(), &request_id).await,
         };
         let request = request.data(viewer).data(request_id.clone());
         let deadline = self.edge.gate.limits().deadline();
-        let (answers, abort) = abortable(run::many(&self.edge.schemas.checking, request, kind, deadline));
+        let answers = run::many(&self.edge.schemas.checking, request, kind, deadline);
+        let answers = match kind {
+            OperationType::Subscription => self.edge.rates.paced(answers, token, self.from, cost),
+            _ => answers,
+        };
+        let (answers, abort) = abortable(answers);
         self.serial += 1;
         let (id, serial) = (Arc::<str>::from(id), self.serial);
         let name = id.clone();

@@ -20,13 +20,13 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::gate::{Passed, event_cursor};
 use super::lifecycle::Stay;
 use super::media::{self, Media};
 use super::problem::{self, Code, Problem};
-use super::{Admission, Edge, LastEventId, RequestId, graphql, request_id, run};
+use super::{Admission, Edge, LastEventId, RequestId, address, graphql, request_id, run};
 
 pub async fn handle<E: Executor, A: Admission>(
     State(edge): State<Arc<Edge<E, A>>>,
@@ -70,7 +70,7 @@ async fn open<E: Executor, A: Admission>(
     if edge.lifecycle.is_draining() {
         return Err(Problem::new(Code::Busy, "the server is shutting down"));
     }
-    let place = (edge.places.take()?, edge.places.hold(admitted.token)?);
+    let place = edge.places.take(admitted.token)?;
     if let Some(left) = edge.spend(admitted.token, parts, cost)? {
         request = request.data(left);
     }
@@ -81,21 +81,28 @@ async fn open<E: Executor, A: Admission>(
         request = request.data(last);
     }
     let answers = run::many(&edge.schemas.checking, request, kind, edge.gate.limits().deadline());
+    let answers = match kind {
+        OperationType::Subscription => {
+            edge.rates.paced(answers, admitted.token, address(&edge.rates, parts), cost)
+        }
+        _ => answers,
+    };
     let (sender, receiver) = mpsc::channel(edge.socket.queue.max(1));
+    let room = Arc::new(Semaphore::new(edge.socket.queue_bytes.clamp(1, Semaphore::MAX_PERMITS)));
     let stay = edge.lifecycle.stay();
-    let pump = Pump { edge: edge.clone(), id: id.clone(), answers, sender };
+    let pump = Pump { edge: edge.clone(), id: id.clone(), answers, sender, room };
     tokio::spawn(async move {
         pump.run(left.map(Duration::from_millis), ended, stay).await;
         drop(place);
     });
     let keep_alive = edge.socket.keep_alive();
     let events = stream::unfold(receiver, move |mut receiver| async move {
-        let bytes = match tokio::time::timeout(keep_alive, receiver.recv()).await {
+        let event = match tokio::time::timeout(keep_alive, receiver.recv()).await {
             Ok(event) => event?,
             // A comment, in the only form that graphql-sse takes for one.
-            Err(_) => Bytes::from_static(b":\n\n"),
+            Err(_) => Event { bytes: Bytes::from_static(b":\n\n"), _room: None },
         };
-        Some((Ok::<Bytes, Infallible>(bytes), receiver))
+        Some((Ok::<Bytes, Infallible>(event.bytes), receiver))
     });
     let headers = [
         ("content-type", "text/event-stream"),
@@ -106,13 +113,21 @@ async fn open<E: Executor, A: Admission>(
     Ok((headers, Body::from_stream(events)).into_response())
 }
 
+/// A piece of the stream on its way to the connection, and the room that it takes in the queue.
+struct Event {
+    bytes: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
 /// Moves answers into a bounded queue. It is a task of its own because a connection that nobody reads is not
 /// polled.
 struct Pump<E, A> {
     edge: Arc<Edge<E, A>>,
     id: RequestId,
     answers: BoxStream<'static, async_graphql::Response>,
-    sender: mpsc::Sender<Bytes>,
+    sender: mpsc::Sender<Event>,
+    /// Bytes that may still wait in the queue: large events must not wait by the hundred.
+    room: Arc<Semaphore>,
 }
 
 impl<E: Executor, A: Admission> Pump<E, A> {
@@ -139,17 +154,22 @@ impl<E: Executor, A: Admission> Pump<E, A> {
             problem::finish(&mut response, &self.id, self.edge.gate.limits());
             let last = run::ends(&response);
             let Ok(data) = serde_json::to_string(&response) else { return };
-            let event = write(event_cursor(&response.data), &data);
-            // The reader is gone, or so slow that the stream is cut.
-            if self.sender.send_timeout(event, timeout).await.is_err() {
+            let bytes = write(event_cursor(&response.data), &data);
+            let size = bytes.len().min(self.edge.socket.queue_bytes.max(1));
+            let room = self.room.clone().acquire_many_owned(u32::try_from(size).unwrap_or(u32::MAX));
+            // The reader is so slow that the stream is cut.
+            let Ok(Ok(room)) = tokio::time::timeout(timeout, room).await else { return };
+            // The same, or it is gone.
+            if self.sender.send_timeout(Event { bytes, _room: Some(room) }, timeout).await.is_err() {
                 return;
             }
             if last {
                 break;
             }
         }
+        let end = Event { bytes: Bytes::from_static(COMPLETE), _room: None };
         // A reader that is gone needs no end.
-        let _ = self.sender.send_timeout(Bytes::from_static(COMPLETE), timeout).await;
+        let _ = self.sender.send_timeout(end, timeout).await;
     }
 }
 

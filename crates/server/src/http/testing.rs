@@ -11,7 +11,7 @@ use futures_util::{Stream, StreamExt, stream};
 use handfast_domain::time::{Clock, Instant};
 use uuid::Uuid;
 
-use crate::http::{Admission, Admitted, Denied, IdempotencyKey, LastEventId, Schemas};
+use crate::http::{Admission, Admitted, IdempotencyKey, LastEventId, NotAdmitted, Schemas};
 
 pub type TestSchema = Schema<Query, Mutation, Feed>;
 
@@ -21,7 +21,7 @@ pub fn schema() -> TestSchema {
 
 pub fn schemas() -> Schemas<TestSchema> {
     let trusting = Schema::build(Query, Mutation, Feed).limit_depth(20).limit_complexity(1_000);
-    Schemas::new(schema(), trusting.validation_mode(ValidationMode::Fast).finish())
+    Schemas::new(schema(), trusting.validation_mode(ValidationMode::Fast).finish(), &[])
 }
 
 /// `good` is anybody, `brief` expires at instant 1,000, no token is anonymous when `open`.
@@ -36,12 +36,12 @@ pub struct Viewer(pub String);
 impl Admission for Tokens {
     type Viewer = Viewer;
 
-    async fn admit(&self, bearer: Option<&str>) -> Result<Admitted<Viewer>, Denied> {
+    async fn admit(&self, bearer: Option<&str>) -> Result<Admitted<Viewer>, NotAdmitted> {
         match bearer {
             Some("good") => Ok(admitted(1, "ada", None)),
             Some("brief") => Ok(admitted(2, "bo", Some(Instant(1_000)))),
             None if self.open => Ok(admitted(3, "anonymous", None)),
-            _ => Err(Denied),
+            _ => Err(NotAdmitted::Denied),
         }
     }
 }

@@ -353,6 +353,29 @@ async fn only_trusted_documents_are_carried_out_where_the_operator_says_so() {
 }
 
 #[tokio::test]
+async fn an_answer_that_nobody_takes_is_not_kept() {
+    let mut config = limits(|limits| limits.root_fields = 30);
+    config.connection.write_timeout_ms = 300;
+    let server = Server::with(config).await;
+    let fields: String = (0..29).map(|n| format!("a{n}:hello(name:$n) ")).collect();
+    let query = format!("query($n:String){{ {fields} }}");
+    let body = json!({"query": query, "variables": {"n": "x".repeat(60_000)}}).to_string();
+    let one = format!(
+        "POST /graphql HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer good\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        server.at,
+        body.len()
+    );
+    // More than the kernel holds between the two.
+    let mut stream = server.connect().await;
+    stream.write_all(one.repeat(20).as_bytes()).await.ok();
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let answers = Answer::read(&mut stream).await;
+    let whole = answers.body.matches("HTTP/1.1 200").count();
+    assert!(answers.status == 200 && whole < 19, "{whole} answers waited for a reader");
+}
+
+#[tokio::test]
 async fn only_plain_json_is_posted() {
     let server = Server::start().await;
     let body = br#"{"query":"mutation{set(x:1)}"}"#;

@@ -151,6 +151,32 @@ async fn streams_are_counted_and_given_back() {
 }
 
 #[tokio::test]
+async fn large_events_wait_by_their_bytes_and_not_by_their_number() {
+    let config = socket(|socket| {
+        socket.send_timeout_ms = 200;
+        socket.queue_bytes = 16 * 1024;
+    });
+    let server = Server::with(config).await;
+    let mut stream = open(&server, GOOD, "subscription{changes(until:300,size:262144){cursor text}}").await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let ids = fields(&mut stream, "id").await;
+    assert!(!ids.is_empty() && ids.len() < 250, "256 of them would have waited: {}", ids.len());
+}
+
+#[tokio::test]
+async fn a_past_is_told_at_the_pace_of_the_budget() {
+    let mut config = EdgeConfig::default();
+    (config.rate.token_per_second, config.rate.token_burst) = (100, 100);
+    let server = Server::with(config).await;
+    let began = std::time::Instant::now();
+    let mut stream = open(&server, GOOD, "subscription{changes(until:30){number}}").await;
+    let told = fields(&mut stream, "data").await;
+    // Thirty of 13 each (an object, and the root field of a subscription) out of 100 and 100 a second.
+    assert!(told.len() >= 30, "{told:?}");
+    assert!(began.elapsed() > Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn a_reader_that_never_reads_is_cut() {
     let config = socket(|socket| {
         socket.send_timeout_ms = 200;
