@@ -39,6 +39,9 @@ pub struct AttackArgs {
     /// Connections of the attackers that ask again and again.
     #[arg(long, default_value_t = 4)]
     connections: usize,
+    /// Attacks a second, of all these connections together; 0 for as fast as the answers come.
+    #[arg(long, default_value_t = 0.0)]
+    rate: f64,
     /// Families, by parts of their names.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -138,7 +141,11 @@ async fn one(handfast: &Path, args: &AttackArgs, budget: bool) -> Result<Vec<Str
     let token = made["createToken"]["secret"].as_str().unwrap_or_default().to_owned();
     let after = query(to, &admin, "{ events(first: 1) { cursor } }", json!({}))?["events"]["cursor"].take();
     let after = after.as_str().unwrap_or_default().to_owned();
-    let target = Target { to, from: Ipv4Addr::LOCALHOST, token, after };
+    let pace = match args.rate > 0.0 {
+        true => Duration::from_secs_f64(args.connections as f64 / args.rate),
+        false => Duration::ZERO,
+    };
+    let target = Target { to, from: Ipv4Addr::LOCALHOST, token, after, pace };
 
     let families = families(&target.token, args);
     let crew = Crew::new(true)?;
@@ -157,10 +164,14 @@ async fn one(handfast: &Path, args: &AttackArgs, budget: bool) -> Result<Vec<Str
             break;
         }
     }
+    let pace = match args.rate > 0.0 {
+        true => format!("{} requests a second", args.rate),
+        false => "as fast as answers come".to_owned(),
+    };
     let budget = if budget { "with the budget of an address" } else { "without a budget of addresses" };
     table::print(
         &format!(
-            "Attacks {budget}: {} connections, medians of {} windows of {} s; a value with ! misses its promise",
+            "Attacks {budget}: {} connections, {pace}, medians of {} windows of {} s; a value with ! misses its promise",
             args.connections, args.rounds, args.seconds
         ),
         &[
@@ -331,7 +342,7 @@ async fn single(
                 1 + u8::try_from(number).unwrap_or(0),
                 2 + u8::try_from(at).unwrap_or(0),
             );
-            let target = Target { from, ..target.clone() };
+            let target = Target { from, pace: Duration::ZERO, ..target.clone() };
             let attack = Attack::Requests(Arc::new(vec![shot.clone()]));
             let (cpu, end) = (server.cpu(), Instant::now() + Duration::from_millis(500));
             let tally = crew.spawn(attack.run(target, 1, end)).await?;

@@ -18,8 +18,8 @@ Parts, all of them without:
   reads     Six operations over a million leads, beside the same rows without GraphQL
             [--leads N] [--seconds N] [--rounds N] [--connections N] [--keep DIR]
   fanout    Stage changes to 1, 100, 1,000 and 5,000 subscribers, with the memory of each [--deliveries N]
-  attacks   Attacks of twelve families while ordinary users ask, with and without the budget of an address
-            [--seconds N] [--rounds N] [--only FAMILY] [--short]
+  attacks   Attacks of thirteen families while ordinary users ask, with and without the budget of an address
+            [--seconds N] [--rounds N] [--rate N] [--budget with|without] [--only FAMILY] [--short]
 
 Options:
   --sqlite  Leave PostgreSQL out

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{sleep, sleep_until, timeout_at};
 
 use super::requests::{Named, bearer};
 use super::wire::{Answer, PATIENCE, Tally, Wire};
@@ -47,6 +47,28 @@ pub struct Target {
     pub token: String,
     /// A cursor from which all that happened is to be told.
     pub after: String,
+    /// Between two attacks on one connection; none for as fast as the answers come.
+    pub pace: Duration,
+}
+
+/// Waits for the next attack's turn.
+struct Pace {
+    pace: Duration,
+    next: Instant,
+}
+
+impl Pace {
+    fn of(target: &Target) -> Pace {
+        Pace { pace: target.pace, next: Instant::now() }
+    }
+
+    async fn wait(&mut self) {
+        if !self.pace.is_zero() {
+            sleep_until(self.next.into()).await;
+            // What was missed is not made up for.
+            self.next = (self.next + self.pace).max(Instant::now());
+        }
+    }
 }
 
 impl Attack {
@@ -99,8 +121,9 @@ async fn within<T>(until: Instant, work: impl Future<Output = io::Result<T>>) ->
 
 async fn requests(target: Target, shots: Arc<Vec<Named>>, first: usize, until: Instant) -> Tally {
     let mut tally = Tally::default();
-    let mut wire = None;
+    let (mut wire, mut pace) = (None, Pace::of(&target));
     for turn in first.. {
+        pace.wait().await;
         let work = async {
             let open = match &mut wire {
                 Some(open) => open,
@@ -127,8 +150,9 @@ async fn requests(target: Target, shots: Arc<Vec<Named>>, first: usize, until: I
 }
 
 async fn sockets(target: Target, first: usize, until: Instant) -> Tally {
-    let mut tally = Tally::default();
+    let (mut tally, mut pace) = (Tally::default(), Pace::of(&target));
     for turn in first.. {
+        pace.wait().await;
         match within(until, socket(&target, turn)).await {
             None => break,
             Some(answer) => tally.note(&answer.unwrap_or_else(|_| Answer::of("cut", false, 0))),
@@ -277,8 +301,9 @@ pub async fn listen(target: &Target, by_socket: bool) -> Result<Wire, Failed> {
 }
 
 async fn churn(target: Target, first: usize, until: Instant) -> Tally {
-    let mut tally = Tally::default();
+    let (mut tally, mut pace) = (Tally::default(), Pace::of(&target));
     for turn in first.. {
+        pace.wait().await;
         let work = async {
             let mut wire = Wire::open(target.from, target.to, false).await?;
             match turn % 3 {
