@@ -82,6 +82,7 @@ pub async fn upgrade<E: Executor, A: Admission>(
     }
     let place = edge.places.take()?;
     let from = address(&edge.rates, parts);
+    let rates = edge.rates.clone();
     let mut stay = edge.lifecycle.stay();
     Ok(handshake.on_upgrade(async move |mut socket| {
         let close = if spoken {
@@ -90,6 +91,10 @@ pub async fn upgrade<E: Executor, A: Admission>(
             Some(Close(BAD_SUBPROTOCOL, format!("Subprotocol not acceptable; use {protocol}")))
         };
         if let Some(close) = close {
+            // Whoever breaks a rule pays as for a refused request; that a token has ended is no fault.
+            if !matches!(close.0, GOING_AWAY | SLOW_CONSUMER | FORBIDDEN) {
+                rates.refused(from);
+            }
             hang_up(&mut socket, close).await;
         }
         drop(place);
@@ -297,10 +302,7 @@ impl<E: Executor, A: Admission> Session<E, A> {
                 self.expires_at = expires_at;
                 Ok(())
             }
-            Err(Denied) => {
-                self.edge.rates.refused(self.from);
-                Err(unauthorized())
-            }
+            Err(Denied) => Err(unauthorized()),
         }
     }
 
