@@ -108,8 +108,9 @@ pub struct SocketLimits {
     pub init_timeout_ms: u64,
     /// How long a reader may leave one message unread before it counts as too slow.
     pub send_timeout_ms: u64,
-    /// Events kept for an event stream whose reader is behind.
+    /// Events kept for an event stream whose reader is behind, and their bytes together.
     pub queue: usize,
+    pub queue_bytes: usize,
     /// A ping or a comment is sent after so much silence; three unanswered ones end a socket.
     pub keep_alive_ms: u64,
 }
@@ -183,6 +184,7 @@ impl Default for SocketLimits {
             init_timeout_ms: 10_000,
             send_timeout_ms: 10_000,
             queue: 256,
+            queue_bytes: 32 * 1024,
             keep_alive_ms: 15_000,
         }
     }

@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::gate::{Passed, event_cursor};
 use super::lifecycle::Stay;
@@ -83,7 +83,8 @@ async fn open<E: Executor, A: Admission>(
     let answers = run::many(&edge.schemas.checking, request, kind, edge.gate.limits().deadline());
     let (sender, receiver) = mpsc::channel(edge.socket.queue.max(1));
     let stay = edge.lifecycle.stay();
-    let pump = Pump { edge: edge.clone(), id: id.clone(), answers, sender };
+    let room = Arc::new(Semaphore::new(edge.socket.queue_bytes.clamp(1, Semaphore::MAX_PERMITS)));
+    let pump = Pump { edge: edge.clone(), id: id.clone(), answers, sender, room };
     tokio::spawn(async move {
         pump.run(left.map(Duration::from_millis), ended, stay).await;
         drop(place);
@@ -91,7 +92,8 @@ async fn open<E: Executor, A: Admission>(
     let keep_alive = edge.socket.keep_alive();
     let events = stream::unfold(receiver, move |mut receiver| async move {
         let bytes = match tokio::time::timeout(keep_alive, receiver.recv()).await {
-            Ok(event) => event?,
+            // Its room is free as soon as the connection has it.
+            Ok(event) => event?.0,
             // A comment, in the only form that graphql-sse takes for one.
             Err(_) => Bytes::from_static(b":\n\n"),
         };
@@ -112,7 +114,9 @@ struct Pump<E, A> {
     edge: Arc<Edge<E, A>>,
     id: RequestId,
     answers: BoxStream<'static, async_graphql::Response>,
-    sender: mpsc::Sender<Bytes>,
+    sender: mpsc::Sender<(Bytes, OwnedSemaphorePermit)>,
+    /// Bytes that the queue still takes: events may be large, so that their number alone bounds nothing.
+    room: Arc<Semaphore>,
 }
 
 impl<E: Executor, A: Admission> Pump<E, A> {
@@ -141,7 +145,7 @@ impl<E: Executor, A: Admission> Pump<E, A> {
             let Ok(data) = serde_json::to_string(&response) else { return };
             let event = write(event_cursor(&response.data), &data);
             // The reader is gone, or so slow that the stream is cut.
-            if self.sender.send_timeout(event, timeout).await.is_err() {
+            if !self.send(event, timeout).await {
                 return;
             }
             if last {
@@ -149,7 +153,19 @@ impl<E: Executor, A: Admission> Pump<E, A> {
             }
         }
         // A reader that is gone needs no end.
-        let _ = self.sender.send_timeout(Bytes::from_static(COMPLETE), timeout).await;
+        self.send(Bytes::from_static(COMPLETE), timeout).await;
+    }
+
+    /// Whether the queue took it in time.
+    async fn send(&self, event: Bytes, timeout: Duration) -> bool {
+        // An event that is larger than the queue takes all of it.
+        let wanted = event.len().min(self.edge.socket.queue_bytes.max(1));
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+        let send = async {
+            let room = self.room.clone().acquire_many_owned(wanted).await.ok()?;
+            self.sender.send((event, room)).await.ok()
+        };
+        matches!(tokio::time::timeout(timeout, send).await, Ok(Some(())))
     }
 }
 
