@@ -225,7 +225,7 @@ async fn next_frame(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<u8, 
 }
 
 /// A frame of a client, with a mask that changes nothing.
-fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x80 | kind];
     match u8::try_from(payload.len()) {
         Ok(length) if length < 126 => bytes.push(0x80 | length),

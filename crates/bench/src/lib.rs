@@ -4,6 +4,7 @@
 //! This crate stands outside of the house: it holds the opponents, and they write SQL of their own.
 
 pub mod advance;
+pub mod attacks;
 pub mod counts;
 pub mod fanout;
 pub mod import;

@@ -89,7 +89,7 @@ pub async fn once(to: SocketAddr, shot: &Shot) -> Result<Value, Failed> {
     serde_json::from_slice(connection.body()).map_err(|error| Failed(error.to_string()))
 }
 
-struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
     /// Where the body of the last answer begins and ends.
@@ -97,17 +97,17 @@ struct Connection {
 }
 
 impl Connection {
-    async fn open(to: SocketAddr) -> Result<Connection, Failed> {
+    pub(crate) async fn open(to: SocketAddr) -> Result<Connection, Failed> {
         let stream = TcpStream::connect(to).await?;
         stream.set_nodelay(true)?;
         Ok(Connection { stream, buffer: Vec::with_capacity(64 * 1024), body: (0, 0) })
     }
 
-    fn body(&self) -> &[u8] {
+    pub(crate) fn body(&self) -> &[u8] {
         &self.buffer[self.body.0..self.body.1]
     }
 
-    async fn ask(&mut self, shot: &Shot) -> Result<(), Failed> {
+    pub(crate) async fn ask(&mut self, shot: &Shot) -> Result<(), Failed> {
         self.stream.write_all(shot).await?;
         self.buffer.clear();
         let mut end = None;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use handfast_bench::server::Database;
-use handfast_bench::{Failed, fanout, import, reads, root, rules};
+use handfast_bench::{Failed, attacks, fanout, import, reads, root, rules};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 /// Counts what is allocated; servers that are timed are processes of their own, with the product's own allocator.
@@ -38,6 +38,8 @@ enum Part {
     Reads(reads::ReadArgs),
     /// Stage changes to 1, 100, 1,000 and 5,000 subscribers, with the memory of each.
     Fanout(fanout::FanoutArgs),
+    /// Attacks of many kinds while ordinary users ask, on SQLite: what refusals cost, and what the users feel.
+    Attacks(attacks::AttackArgs),
 }
 
 fn main() -> ExitCode {
@@ -81,5 +83,6 @@ async fn run(cli: Cli) -> Result<(), Failed> {
             Ok(())
         }
         Part::Fanout(args) => fanout::run(&cli.handfast, &args).await,
+        Part::Attacks(args) => attacks::run(&cli.handfast, &args).await,
     }
 }

@@ -21,19 +21,24 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a program and listens to both of its outputs.
+    /// Starts a program that one caller asks for all.
     pub fn start(command: &mut Command) -> Result<Server, Failed> {
+        command
+            .env("HANDFAST__EDGE__RATE__TOKEN_PER_SECOND", "0")
+            .env("HANDFAST__EDGE__RATE__ADDRESS_PER_SECOND", "0")
+            .env("HANDFAST__EDGE__SOCKET__STREAMS_PER_TOKEN", "20000")
+            .env("HANDFAST__EDGE__CONNECTION__CONNECTIONS_PER_ADDRESS", "20000");
+        Server::guarded(command)
+    }
+
+    /// Starts a program with the budgets of its callers, and listens to both of its outputs.
+    pub fn guarded(command: &mut Command) -> Result<Server, Failed> {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .env("HANDFAST__LOG__LEVEL", "warn")
             .env("NO_COLOR", "1")
-            // One caller asks for all here.
-            .env("HANDFAST__EDGE__RATE__TOKEN_PER_SECOND", "0")
-            .env("HANDFAST__EDGE__RATE__ADDRESS_PER_SECOND", "0")
-            .env("HANDFAST__EDGE__SOCKET__STREAMS_PER_TOKEN", "20000")
-            .env("HANDFAST__EDGE__CONNECTION__CONNECTIONS_PER_ADDRESS", "20000")
             .spawn()
             .map_err(|error| Failed(format!("{}: {error}", command.get_program().display())))?;
         let (send, lines) = channel();
@@ -95,6 +100,16 @@ impl Server {
             line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
         };
         (field("VmRSS:"), field("VmHWM:"))
+    }
+
+    /// From now on the peak is that of what comes.
+    pub fn forget_peak(&self) {
+        // Where the kernel does not let us, the peak is that of the whole life.
+        drop(std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5"));
+    }
+
+    pub fn lives(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Asks it to end, and waits.

@@ -18,14 +18,16 @@ Parts, all of them without:
   reads     Six operations over a million leads, beside the same rows without GraphQL
             [--leads N] [--seconds N] [--rounds N] [--connections N] [--keep DIR]
   fanout    Stage changes to 1, 100, 1,000 and 5,000 subscribers, with the memory of each [--deliveries N]
+  attacks   Attacks of thirteen families while ordinary users ask, with and without the budget of an address
+            [--seconds N] [--rounds N] [--rate N] [--budget with|without] [--only FAMILY] [--short]
 
 Options:
   --sqlite  Leave PostgreSQL out
 
 The parts with a database run on SQLite and on a private PostgreSQL, which does not wait for the disk. All of it takes
-about half an hour on two cores, and the first build in release ten minutes more.";
+about an hour on two cores, and the first build in release ten minutes more.";
 
-const PARTS: &[&str] = &["rules", "import", "reads", "fanout"];
+const PARTS: &[&str] = &["rules", "import", "reads", "fanout", "attacks"];
 
 pub fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode, Failure> {
     if shell::wants_help(args) {

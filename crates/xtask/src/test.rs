@@ -347,6 +347,7 @@ fn bench(run: &Run) -> Result<(), String> {
         "reads --leads 300 --season 60 --seconds 0.1 --rounds 1 --changes 20",
         "import --rows 500",
         "fanout --subscribers 3 --deliveries 300",
+        "attacks --short",
     ] {
         let mut command = Command::new(handfast.with_file_name("handfast-bench"));
         command.arg("--handfast").arg(&handfast).arg("--postgres").arg(&cluster.url);

@@ -289,6 +289,10 @@ impl EventSubscription {
     }
 }
 
+/// Events of one page of a subscriber. Whoever is far behind has a page of its own, which stays in memory for as long as it
+/// does not read.
+const FOLLOWED: usize = 32;
+
 /// Follows the feed from a cursor: pages while it is behind, then a wake-up for every commit. Each subscriber reads the
 /// log at its own pace, so a slow one costs a page and never a growing buffer.
 fn follow(
@@ -311,7 +315,7 @@ fn follow(
             loop {
                 let known = *head.borrow_and_update();
                 if position < known {
-                    match app.store.events_after(position, 200, &filter).await {
+                    match app.store.events_after(position, FOLLOWED, &filter).await {
                         Ok(page) if page.events.is_empty() && page.next > position => {
                             return Some((vec![], Some((app, head, page.next))));
                         }

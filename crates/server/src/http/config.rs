@@ -195,7 +195,7 @@ impl Default for SocketLimits {
             init_timeout_ms: 10_000,
             send_timeout_ms: 10_000,
             queue: 256,
-            queue_bytes: 64 * 1024,
+            queue_bytes: 32 * 1024,
             keep_alive_ms: 15_000,
         }
     }

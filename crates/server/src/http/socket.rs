@@ -82,6 +82,7 @@ pub async fn upgrade<E: Executor, A: Admission>(
         return Err(Problem::new(Code::Busy, "the server is shutting down"));
     }
     let from = address(&edge.rates, parts);
+    let rates = edge.rates.clone();
     let mut stay = edge.lifecycle.stay();
     Ok(handshake.on_upgrade(async move |mut socket| {
         let close = if spoken {
@@ -90,6 +91,10 @@ pub async fn upgrade<E: Executor, A: Admission>(
             Some(Close(BAD_SUBPROTOCOL, format!("Subprotocol not acceptable; use {protocol}")))
         };
         if let Some(close) = close {
+            // Whoever breaks a rule pays as for a refused request; that a token has ended is no fault.
+            if !matches!(close.0, GOING_AWAY | SLOW_CONSUMER | FORBIDDEN | TRY_AGAIN) {
+                rates.refused(from);
+            }
             hang_up(&mut socket, close).await;
         }
     }))
@@ -189,7 +194,6 @@ impl<E: Executor, A: Admission> Session<E, A> {
         let limits = &self.edge.socket;
         let keep_alive = limits.keep_alive();
         if self.viewer.is_none() && self.opened.elapsed() >= limits.init_timeout() {
-            self.edge.rates.refused(self.from);
             return Err(close(INIT_TIMEOUT, "Connection initialisation timeout"));
         }
         if self.edge.time_left(self.expires_at) == Some(0) {
@@ -301,10 +305,7 @@ impl<E: Executor, A: Admission> Session<E, A> {
                 self.expires_at = expires_at;
                 Ok(())
             }
-            Err(NotAdmitted::Denied) => {
-                self.edge.rates.refused(self.from);
-                Err(unauthorized())
-            }
+            Err(NotAdmitted::Denied) => Err(unauthorized()),
             Err(NotAdmitted::Busy) => {
                 Err(close(TRY_AGAIN, "tokens cannot be looked up now, try again later"))
             }

@@ -88,8 +88,8 @@ async fn open<E: Executor, A: Admission>(
         _ => answers,
     };
     let (sender, receiver) = mpsc::channel(edge.socket.queue.max(1));
-    let room = Arc::new(Semaphore::new(edge.socket.queue_bytes.clamp(1, Semaphore::MAX_PERMITS)));
     let stay = edge.lifecycle.stay();
+    let room = Arc::new(Semaphore::new(edge.socket.queue_bytes.clamp(1, Semaphore::MAX_PERMITS)));
     let pump = Pump { edge: edge.clone(), id: id.clone(), answers, sender, room };
     tokio::spawn(async move {
         pump.run(left.map(Duration::from_millis), ended, stay).await;
@@ -97,12 +97,13 @@ async fn open<E: Executor, A: Admission>(
     });
     let keep_alive = edge.socket.keep_alive();
     let events = stream::unfold(receiver, move |mut receiver| async move {
-        let event = match tokio::time::timeout(keep_alive, receiver.recv()).await {
-            Ok(event) => event?,
+        let bytes = match tokio::time::timeout(keep_alive, receiver.recv()).await {
+            // Its room is free as soon as the connection has it.
+            Ok(event) => event?.0,
             // A comment, in the only form that graphql-sse takes for one.
-            Err(_) => Event { bytes: Bytes::from_static(b":\n\n"), _room: None },
+            Err(_) => Bytes::from_static(b":\n\n"),
         };
-        Some((Ok::<Bytes, Infallible>(event.bytes), receiver))
+        Some((Ok::<Bytes, Infallible>(bytes), receiver))
     });
     let headers = [
         ("content-type", "text/event-stream"),
@@ -113,20 +114,14 @@ async fn open<E: Executor, A: Admission>(
     Ok((headers, Body::from_stream(events)).into_response())
 }
 
-/// A piece of the stream on its way to the connection, and the room that it takes in the queue.
-struct Event {
-    bytes: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
-}
-
 /// Moves answers into a bounded queue. It is a task of its own because a connection that nobody reads is not
 /// polled.
 struct Pump<E, A> {
     edge: Arc<Edge<E, A>>,
     id: RequestId,
     answers: BoxStream<'static, async_graphql::Response>,
-    sender: mpsc::Sender<Event>,
-    /// Bytes that may still wait in the queue: large events must not wait by the hundred.
+    sender: mpsc::Sender<(Bytes, OwnedSemaphorePermit)>,
+    /// Bytes that the queue still takes: events may be large, so that their number alone bounds nothing.
     room: Arc<Semaphore>,
 }
 
@@ -154,22 +149,29 @@ impl<E: Executor, A: Admission> Pump<E, A> {
             problem::finish(&mut response, &self.id, self.edge.gate.limits());
             let last = run::ends(&response);
             let Ok(data) = serde_json::to_string(&response) else { return };
-            let bytes = write(event_cursor(&response.data), &data);
-            let size = bytes.len().min(self.edge.socket.queue_bytes.max(1));
-            let room = self.room.clone().acquire_many_owned(u32::try_from(size).unwrap_or(u32::MAX));
-            // The reader is so slow that the stream is cut.
-            let Ok(Ok(room)) = tokio::time::timeout(timeout, room).await else { return };
-            // The same, or it is gone.
-            if self.sender.send_timeout(Event { bytes, _room: Some(room) }, timeout).await.is_err() {
+            let event = write(event_cursor(&response.data), &data);
+            // The reader is gone, or so slow that the stream is cut.
+            if !self.send(event, timeout).await {
                 return;
             }
             if last {
                 break;
             }
         }
-        let end = Event { bytes: Bytes::from_static(COMPLETE), _room: None };
         // A reader that is gone needs no end.
-        let _ = self.sender.send_timeout(end, timeout).await;
+        self.send(Bytes::from_static(COMPLETE), timeout).await;
+    }
+
+    /// Whether the queue took it in time.
+    async fn send(&mut self, event: Bytes, timeout: Duration) -> bool {
+        // An event that is larger than the queue takes all of it.
+        let wanted = event.len().min(self.edge.socket.queue_bytes.max(1));
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+        let send = async {
+            let room = self.room.clone().acquire_many_owned(wanted).await.ok()?;
+            self.sender.send((event, room)).await.ok()
+        };
+        matches!(tokio::time::timeout(timeout, send).await, Ok(Some(())))
     }
 }
 

@@ -178,13 +178,24 @@ async fn a_past_is_told_at_the_pace_of_the_budget() {
 
 #[tokio::test]
 async fn a_reader_that_never_reads_is_cut() {
-    let config = socket(|socket| {
-        socket.send_timeout_ms = 200;
-        socket.queue = 4;
-    });
-    let server = Server::with(config).await;
-    let mut stream = open(&server, GOOD, "subscription{changes(until:100000,size:4096){cursor text}}").await;
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
-    let ids = fields(&mut stream, "id").await;
-    assert!(!ids.is_empty() && ids.len() < 100_000, "{} events", ids.len());
+    // By the number of the events that wait, or by their bytes.
+    for (queue, queue_bytes) in [(4, 1 << 20), (1_000_000, 16 * 1024)] {
+        let config = socket(|socket| {
+            socket.send_timeout_ms = 200;
+            (socket.queue, socket.queue_bytes) = (queue, queue_bytes);
+        });
+        let server = Server::with(config).await;
+        let query = "subscription{changes(until:100000,size:4096){cursor text}}";
+        let mut stream = open(&server, GOOD, query).await;
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let ids = fields(&mut stream, "id").await;
+        assert!(!ids.is_empty() && ids.len() < 100_000, "{} events", ids.len());
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_is_larger_than_the_queue_arrives() {
+    let server = Server::with(socket(|socket| socket.queue_bytes = 1_000)).await;
+    let mut stream = open(&server, GOOD, "subscription{changes(until:20,size:4096){cursor text}}").await;
+    assert_eq!(fields(&mut stream, "id").await.len(), 20);
 }
