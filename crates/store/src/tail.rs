@@ -66,6 +66,8 @@ pub(crate) struct Tail {
     window: Mutex<Window>,
     /// Who reads on for all; the others wait for what it finds.
     filling: tokio::sync::Mutex<()>,
+    /// Whose turn it is of those who are far behind: together they would take every connection of the database.
+    behind: tokio::sync::Mutex<()>,
 }
 
 /// All events of the positions after `start`, up to `end`.
@@ -88,6 +90,7 @@ impl Tail {
     ) -> Result<EventPage> {
         // Whoever is far behind reads the log itself.
         if head.saturating_sub(position) > PAGE as i64 {
+            let _turn = self.behind.lock().await;
             return feed::events_after(db, position, head, limit, filter).await;
         }
         loop {

@@ -289,9 +289,12 @@ impl EventSubscription {
     }
 }
 
-/// Events of one page of a subscriber. Whoever is far behind has a page of its own, which stays in memory for as long as it
-/// does not read.
-const FOLLOWED: usize = 32;
+/// Events of one page of a subscriber.
+const PAGE: usize = 200;
+/// From how many positions on a subscriber is far behind. Its pages are its own, and stay in memory for as long as it does not
+/// read; those near the head share theirs.
+const FAR: i64 = 500;
+const PAGE_OF_FAR: usize = 32;
 
 /// Follows the feed from a cursor: pages while it is behind, then a wake-up for every commit. Each subscriber reads the
 /// log at its own pace, so a slow one costs a page and never a growing buffer.
@@ -315,22 +318,30 @@ fn follow(
             loop {
                 let known = *head.borrow_and_update();
                 if position < known {
-                    match app.store.events_after(position, FOLLOWED, &filter).await {
+                    let far = known - position > FAR;
+                    let limit = if far { PAGE_OF_FAR } else { PAGE };
+                    match app.store.events_after(position, limit, &filter).await {
                         Ok(page) if page.events.is_empty() && page.next > position => {
                             return Some((vec![], Some((app, head, page.next))));
                         }
                         Ok(page) => {
-                            let rows = page.events.into_iter().map(Ok).collect();
+                            let rows = page.events.into_iter().map(|row| (far, Ok(row))).collect();
                             return Some((rows, Some((app, head, page.next))));
                         }
-                        Err(error) => return Some((vec![Err(failure(error.into()))], None)),
+                        Err(error) => return Some((vec![(false, Err(failure(error.into())))], None)),
                     }
                 }
                 head.changed().await.ok()?;
             }
         }
     });
-    Ok(pages.flat_map(futures_util::stream::iter))
+    // Whoever catches up gives the others their turn after each event: the pages of many such would keep everybody waiting.
+    Ok(pages.flat_map(futures_util::stream::iter).then(async |(far, row)| {
+        if far {
+            tokio::task::yield_now().await;
+        }
+        row
+    }))
 }
 
 fn position(app: &App, cursor: &FeedCursor) -> async_graphql::Result<i64> {
