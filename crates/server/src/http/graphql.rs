@@ -85,6 +85,7 @@ async fn answer<E: Executor, A: Admission>(
     }
     let cost = passed.cost;
     let left = edge.spend(admitted.token, parts, cost)?;
+    let turn = edge.turn(cost).await?;
     let execute = async |schema: &E, Passed { request, kind, .. }: Passed| {
         let mut request = request.data(admitted.viewer.clone()).data(id.clone());
         if let Some(key) = &key {
@@ -108,6 +109,7 @@ async fn answer<E: Executor, A: Admission>(
         // deadline that passed does not begin again.
         response = execute(&edge.schemas.checking, again()).await;
     }
+    drop(turn);
     response.extensions.insert("cost".to_owned(), told(cost, edge.gate.limits().cost, left));
     if media == Media::Json && problem::refused_whole(&response) {
         edge.rates.refused(address(&edge.rates, parts));

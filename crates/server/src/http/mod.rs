@@ -38,6 +38,7 @@ use axum::http::{HeaderMap, header};
 use axum::routing::{any, get};
 use futures_util::future::BoxFuture;
 use handfast_domain::time::{Clock, Instant};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 pub use config::EdgeConfig;
@@ -48,7 +49,7 @@ pub use serve::serve;
 use config::SocketLimits;
 use cost::{Costs, Weight};
 use places::Places;
-use problem::Problem;
+use problem::{Code, Problem};
 use rate::{Peer, Rates};
 use trusted::Trusted;
 
@@ -141,6 +142,7 @@ pub fn router<E: Executor, A: Admission>(
         gate,
         rates,
         places: Places::new(&config.socket),
+        costly: Semaphore::new(costly_at_once()),
         socket: config.socket,
         lifecycle: lifecycle.clone(),
         envelope: envelope.clone(),
@@ -194,9 +196,18 @@ struct Edge<E, A> {
     gate: gate::Gate,
     rates: Arc<Rates>,
     places: Places,
+    /// For costly requests: those that run at once leave a core for all others.
+    costly: Semaphore,
     socket: SocketLimits,
     lifecycle: Lifecycle,
     envelope: Arc<envelope::Envelope>,
+}
+
+/// From this cost on a request takes a core for milliseconds, during which nobody else is answered there.
+const COSTLY: u64 = 1_000;
+
+fn costly_at_once() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
 }
 
 impl<E: Executor, A: Admission> Edge<E, A> {
@@ -208,6 +219,17 @@ impl<E: Executor, A: Admission> Edge<E, A> {
     /// Takes what an operation costs out of the budgets of a token and of the address that it came from.
     fn spend(&self, token: Uuid, parts: &Parts, cost: u64) -> Result<Option<rate::Left>, Problem> {
         self.rates.spend(token, address(&self.rates, parts), cost)
+    }
+
+    /// Waits for the turn of a request that is costly; any other has it at once.
+    async fn turn(&self, cost: u64) -> Result<Option<SemaphorePermit<'_>>, Problem> {
+        if cost < COSTLY {
+            return Ok(None);
+        }
+        let turn = tokio::time::timeout(self.gate.limits().deadline(), self.costly.acquire()).await;
+        let busy =
+            || Problem::new(Code::Busy, "too many costly requests wait; ask for less, or try again later");
+        turn.ok().and_then(Result::ok).map(Some).ok_or_else(busy)
     }
 
     /// How long a viewer may stay, in milliseconds.
