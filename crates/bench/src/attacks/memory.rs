@@ -1,19 +1,18 @@
 //! Readers that never read: what each makes the server keep, and whether the server lets them go.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tokio::io::AsyncReadExt;
-
 use super::loops::{Target, listen};
 use super::users::{CAPTURE, leads};
-use super::wire::Wire;
 use crate::server::{Server, query};
 use crate::{Failed, table};
 
 /// What each may take.
 const EACH_KIB: f64 = 64.0;
+/// How long the server may take to give them up: ten seconds are its own patience.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub async fn measure(
     server: &Server,
@@ -36,8 +35,12 @@ pub async fn measure(
         let peak = capture(server, target.to, admin, &format!("{kind}-with"), batches).await?;
         let each = peak.saturating_sub(before) as f64 / readers.max(1) as f64;
         let began = Instant::now();
-        let cut = if short { String::from("not waited for") } else { cut(all).await.to_string() };
-        let waited = began.elapsed();
+        while !short && open(target.to, target.from) > 0 && began.elapsed() < PATIENCE {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        let (waited, left) = (began.elapsed(), open(target.to, target.from));
+        let held = server.memory().0;
+        drop(all);
         if !short {
             tokio::time::sleep(Duration::from_secs(3)).await;
         }
@@ -49,14 +52,15 @@ pub async fn measure(
             (before / 1024).to_string(),
             (peak / 1024).to_string(),
             format!("{each:.0}{missed}"),
-            cut,
+            if left > 0 && !short { format!("{left} !") } else { left.to_string() },
             format!("{:.0}", waited.as_secs_f64()),
+            (held / 1024).to_string(),
             (after / 1024).to_string(),
         ]);
     }
     table::print(
         "Readers that never read, of everything since the beginning",
-        &["way", "readers", "MB before", "peak", "KiB each", "ended by the server", "after s", "MB after"],
+        &["way", "readers", "MB before", "peak", "KiB each", "still open", "after s", "MB then", "MB without them"],
         &rows,
     );
     Ok(())
@@ -65,7 +69,7 @@ pub async fn measure(
 /// New leads. Answers the most memory that the server was seen with.
 async fn capture(
     server: &Server,
-    to: std::net::SocketAddr,
+    to: SocketAddr,
     token: &str,
     kind: &str,
     batches: usize,
@@ -81,25 +85,16 @@ async fn capture(
     Ok(peak)
 }
 
-/// How many of them the server has ended within half a minute.
-async fn cut(readers: Vec<Wire>) -> usize {
-    tokio::time::sleep(Duration::from_secs(20)).await;
-    let mut ended = 0;
-    let deadline = Instant::now() + Duration::from_secs(10);
-    for mut reader in readers {
-        let mut buffer = vec![0; 64 * 1024];
-        // What the kernels hold is read first. Whoever is not cut goes on for ever with it.
-        let mut room = 8 << 20;
-        let end = async {
-            while room > 0 {
-                match reader.stream.read(&mut buffer).await {
-                    Ok(0) | Err(_) => return true,
-                    Ok(bytes) => room -= bytes.min(room),
-                }
-            }
-            false
-        };
-        ended += usize::from(tokio::time::timeout_at(deadline.into(), end).await.unwrap_or(false));
-    }
-    ended
+/// How many readers of an address have still a connection, by the kernel's own list: they read nothing that would tell.
+fn open(server: SocketAddr, from: Ipv4Addr) -> usize {
+    const ESTABLISHED: &str = "01";
+    let list = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let address = |ip: [u8; 4]| format!("{:08X}", u32::from_le_bytes(ip));
+    let (port, reader) = (format!(":{:04X}", server.port()), address(from.octets()));
+    let open = list.lines().filter(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        matches!(fields[..], [_, local, other, state, ..]
+            if local.ends_with(&port) && other.starts_with(&reader) && state == ESTABLISHED)
+    });
+    open.count()
 }
