@@ -3,11 +3,11 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use super::loops::{Target, listen};
 use super::users::{CAPTURE, leads};
 use crate::server::{Server, query};
 use crate::{Failed, table};
+use serde_json::json;
 
 /// What each may take.
 const EACH_KIB: f64 = 64.0;
@@ -60,7 +60,17 @@ pub async fn measure(
     }
     table::print(
         "Readers that never read, of everything since the beginning",
-        &["way", "readers", "MB before", "peak", "KiB each", "still open", "after s", "MB then", "MB without them"],
+        &[
+            "way",
+            "readers",
+            "MB before",
+            "peak",
+            "KiB each",
+            "still open",
+            "after s",
+            "MB then",
+            "MB without them",
+        ],
         &rows,
     );
     Ok(())

@@ -16,7 +16,7 @@ use tracing::Instrument;
 use super::config::EdgeConfig;
 use super::media::Media;
 use super::problem::{Code, Problem};
-use super::rate::Rates;
+use super::rate::{PATIENCE, Rates};
 use crate::telemetry;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -106,7 +106,10 @@ pub async fn wrap(State(envelope): State<Arc<Envelope>>, request: Request, next:
     // Whoever watches over the server is never told to wait.
     let watched = matches!(path.as_str(), "/healthz" | "/readyz");
     let mut answer = match envelope.rates.knock(address) {
-        Err(problem) if !watched => problem.into_http(Media::Json, &id),
+        Err(problem) if !watched => {
+            tokio::time::sleep(PATIENCE).await;
+            problem.into_http(Media::Json, &id)
+        }
         _ => answer(&envelope, &id, request, next).instrument(span).await,
     };
     if answer.status().is_client_error() {

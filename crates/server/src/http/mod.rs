@@ -204,7 +204,7 @@ struct Edge<E, A> {
 }
 
 /// From this cost on a request takes a core for milliseconds, during which nobody else is answered there.
-const COSTLY: u64 = 1_000;
+const COSTLY: u64 = 2_500;
 
 fn costly_at_once() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))

@@ -1,11 +1,12 @@
 //! How much a caller may cost: a bucket for each token and one for each address, out of which every request takes what it
 //! costs. Buckets fill steadily; a full one is the burst.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use futures_util::StreamExt;
@@ -30,6 +31,9 @@ type Limiter<K> = RateLimiter<K, DashMapStateStore<K>, DefaultClock, StateInform
 pub struct Rates {
     tokens: Option<Bucket<Uuid>>,
     addresses: Option<Bucket<IpAddr>>,
+    /// Until when an address that could not pay for a refusal may not ask. Its bucket alone would let it in again as soon as
+    /// there is 1 in it.
+    blocked: Mutex<HashMap<IpAddr, Instant>>,
     trusted: Vec<IpNet>,
 }
 
@@ -54,13 +58,18 @@ pub struct Left {
 }
 
 /// A request that was refused costs its address this much: a little work, many times over, is an attack.
-const REFUSED: u64 = 200;
+const REFUSED: u64 = 1_000;
+/// How long an address that has nothing left waits for its refusal: it asks again at once, and refusals cost, too.
+pub const PATIENCE: Duration = Duration::from_millis(250);
+/// Addresses that are remembered as having nothing left.
+const BLOCKED: usize = 10_000;
 
 impl Rates {
     pub fn new(limits: &RateLimits, trusted: &[IpNet]) -> Rates {
         Rates {
             tokens: Bucket::new("token", limits.token_per_second, limits.token_burst),
             addresses: Bucket::new("address", limits.address_per_second, limits.address_burst),
+            blocked: Mutex::default(),
             trusted: trusted.to_vec(),
         }
     }
@@ -86,12 +95,37 @@ impl Rates {
 
     /// Whether somebody at the address may ask at all.
     pub fn knock(&self, address: IpAddr) -> Result<(), Problem> {
-        take(&self.addresses, &address, 1).map(drop)
+        let Some(bucket) = &self.addresses else { return Ok(()) };
+        let mut blocked = self.blocked();
+        if let Some(until) = blocked.get(&address) {
+            let left = until.saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                return Err(bucket.exhausted(1, left));
+            }
+            blocked.remove(&address);
+        }
+        drop(blocked);
+        bucket.take(&address, 1).map(drop)
     }
 
-    /// Notes a refusal. Whether there was room for it decides about the next request.
+    /// Notes a refusal. An address that cannot pay for it may not ask for as long as the next one takes to fill in.
     pub fn refused(&self, address: IpAddr) {
-        drop(take(&self.addresses, &address, REFUSED));
+        let Some(bucket) = &self.addresses else { return };
+        if bucket.take(&address, REFUSED).is_ok() {
+            return;
+        }
+        let mut blocked = self.blocked();
+        if blocked.len() >= BLOCKED {
+            let now = Instant::now();
+            blocked.retain(|_, until| *until > now);
+        }
+        let wait = Duration::from_millis(REFUSED * 1_000 / bucket.per_second);
+        blocked.insert(address, Instant::now() + wait);
+    }
+
+    fn blocked(&self) -> MutexGuard<'_, HashMap<IpAddr, Instant>> {
+        // No code runs under this lock that could leave the map half-written.
+        self.blocked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A stream whose every event costs what is asked of it. It was paid for once already; whoever replays a long past goes
@@ -253,14 +287,18 @@ mod tests {
 
     #[test]
     fn an_address_that_is_refused_again_and_again_may_not_ask_for_a_while() {
-        let rates = rates((0, 0), (1, 4_000), &[]);
+        // The bucket fills by 1 in no time, and by what a refusal costs in five seconds.
+        let rates = rates((0, 0), (200, 20_000), &[]);
         let other = IpAddr::from([192, 0, 2, 2]);
-        for _ in 0..19 {
-            rates.knock(HERE).expect("room");
+        let mut refused = 0;
+        while rates.knock(HERE).is_ok() {
             rates.refused(HERE);
+            refused += 1;
         }
-        rates.refused(HERE);
-        while rates.knock(HERE).is_ok() {}
+        assert!((19..=21).contains(&refused), "{refused}");
+        std::thread::sleep(Duration::from_millis(100));
+        let waits = rates.knock(HERE).expect_err("what came meanwhile does not pay for a refusal");
+        assert!(waits.after.is_some_and(|after| after > Duration::from_secs(3)), "{waits:?}");
         assert!(rates.knock(other).is_ok());
         assert_eq!(rates.spend(Uuid::nil(), other, 5), Ok(None), "no limit, nothing to tell");
     }
