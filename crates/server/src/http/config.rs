@@ -26,7 +26,8 @@ pub struct EdgeConfig {
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// What a caller may cost over time, counted as a request is: objects of the answer, and ten for a change. 0 for no limit.
+/// What a caller may cost over time, counted as a request is: objects of the answer, a tenth for each scalar, and ten for a
+/// change. 0 for no limit.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RateLimits {
@@ -73,7 +74,7 @@ pub struct Limits {
     pub fields: u64,
     pub aliases: usize,
     pub root_fields: u64,
-    /// Objects that an answer may hold, and ten for a change.
+    /// Objects that an answer may hold, a tenth for each scalar, and ten for a change.
     pub cost: u64,
     /// Whether the schema tells about itself.
     pub introspection: bool,
@@ -121,7 +122,7 @@ pub struct SocketLimits {
 pub struct ConnectionLimits {
     /// Open at once; more wait to be accepted.
     pub connections: usize,
-    /// Of them, those from one address; more are closed at once. A proxy counts as one address.
+    /// Of them, those from one address (of IPv6: one network of 64 bits); more are closed at once. A proxy counts as one address.
     pub connections_per_address: usize,
     /// From the first to the last byte of a request's head, and between two requests.
     pub head_timeout_ms: u64,

@@ -31,7 +31,7 @@ pub struct Passed {
     pub request: Request,
     pub kind: OperationType,
     pub document: Arc<Document>,
-    /// Objects that the answer may hold, and ten for a change.
+    /// Objects that the answer may hold, a tenth for each scalar, and ten for a change.
     pub cost: u64,
 }
 

@@ -161,7 +161,7 @@ impl Rates {
 }
 
 /// Whoever has one IPv6 address has the 2^64 of its network.
-fn whole(address: IpAddr) -> IpAddr {
+pub fn whole(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
         address => address,
@@ -208,15 +208,11 @@ impl<K: Clone + Eq + std::hash::Hash> Bucket<K> {
                 })
             }
             Ok(Err(not_until)) => {
-                let wait = not_until.wait_time_from(self.limiter_clock().now());
+                let wait = not_until.wait_time_from(self.limiter.clock().now());
                 Err(self.exhausted(cost, wait))
             }
             Err(_) => Err(self.exhausted(cost, Duration::from_secs(1))),
         }
-    }
-
-    fn limiter_clock(&self) -> &DefaultClock {
-        self.limiter.clock()
     }
 
     fn exhausted(&self, cost: u64, wait: Duration) -> Problem {

@@ -20,7 +20,7 @@ use tower::Service;
 use super::Lifecycle;
 use super::config::ConnectionLimits;
 use super::places::Shares;
-use super::rate::Peer;
+use super::rate::{Peer, whole};
 
 /// Serves until the server drains, then waits for open requests as long as the limits allow.
 pub async fn serve(listener: TcpListener, app: Router, lifecycle: Lifecycle, limits: ConnectionLimits) {
@@ -36,7 +36,7 @@ pub async fn serve(listener: TcpListener, app: Router, lifecycle: Lifecycle, lim
             let Ok(slot) = slots.clone().acquire_owned().await else { return };
             let (stream, peer) = accept(&listener).await;
             // Whoever takes all it can get leaves the others theirs.
-            let Some(share) = shares.take(peer.0.to_canonical()) else { continue };
+            let Some(share) = shares.take(whole(peer.0.to_canonical())) else { continue };
             // A reader that takes nothing would hold its answer in memory for ever.
             let mut stream = TimeoutStream::new(stream);
             stream.set_write_timeout(Some(Duration::from_millis(limits.write_timeout_ms)));
