@@ -50,5 +50,6 @@ pub const SPANS: &str = "handfast_spans";
 
 pub use error::StoreError;
 pub use open::{OpenOptions, Store};
+pub use pool::be_patient;
 pub use postgres::PostgresOptions;
 pub use tx::Tx;

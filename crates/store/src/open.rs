@@ -332,9 +332,10 @@ impl Store {
         ended
     }
 
-    /// The read-only pool, for queries whose cost is bounded.
+    /// The read-only pool, for queries whose cost is bounded. Threads for long work get that of reports: twenty pages of an
+    /// answer at once would take every connection from all others.
     pub fn read(&self) -> &DatabaseConnection {
-        &self.shared.read
+        if pool::is_patient() { &self.shared.reports } else { &self.shared.read }
     }
 
     /// A small pool of its own for aggregates, so that they cannot starve the other queries.

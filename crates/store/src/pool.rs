@@ -7,6 +7,7 @@ use sea_orm::{
     sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 use std::{
+    cell::Cell,
     path::Path,
     sync::{
         Arc,
@@ -111,6 +112,19 @@ async fn arm(connection: &mut SqliteConnection, limit: Duration) -> Result<(), S
     let until = Instant::now() + limit;
     connection.lock_handle().await?.set_progress_handler(INSTRUCTIONS, move || Instant::now() < until);
     Ok(())
+}
+
+thread_local! {
+    static PATIENT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on what runs on this thread reads through the connections of reports.
+pub fn be_patient() {
+    PATIENT.set(true);
+}
+
+pub(crate) fn is_patient() -> bool {
+    PATIENT.get()
 }
 
 /// Moves all of the write-ahead log into the database file and empties it.

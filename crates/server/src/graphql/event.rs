@@ -21,7 +21,7 @@ use super::problem::{coded, failure};
 use super::scalar::{FeedCursor, Uuid, global, local};
 use super::{app, read_viewer};
 use crate::app::App;
-use crate::http::LastEventId;
+use crate::http::{Behind, LastEventId};
 
 /// A fact of the log. It carries ids, enum values, digests and amounts, never personal data.
 #[derive(Clone, SimpleObject)]
@@ -310,38 +310,35 @@ fn follow(
         Some(cursor) => position(&app, &cursor)?,
         None => *app.store.head().borrow(),
     };
+    let behind = ctx.data_opt::<Behind>().cloned().unwrap_or_default();
     let head = app.store.head();
+    behind.set(*head.borrow() - start > FAR);
     let pages = futures_util::stream::unfold(Some((app, head, start)), move |state| {
-        let filter = filter.clone();
+        let (filter, behind) = (filter.clone(), behind.clone());
         async move {
             let (app, mut head, position) = state?;
             loop {
                 let known = *head.borrow_and_update();
                 if position < known {
                     let far = known - position > FAR;
+                    behind.set(far);
                     let limit = if far { PAGE_OF_FAR } else { PAGE };
                     match app.store.events_after(position, limit, &filter).await {
                         Ok(page) if page.events.is_empty() && page.next > position => {
                             return Some((vec![], Some((app, head, page.next))));
                         }
                         Ok(page) => {
-                            let rows = page.events.into_iter().map(|row| (far, Ok(row))).collect();
+                            let rows = page.events.into_iter().map(Ok).collect();
                             return Some((rows, Some((app, head, page.next))));
                         }
-                        Err(error) => return Some((vec![(false, Err(failure(error.into())))], None)),
+                        Err(error) => return Some((vec![Err(failure(error.into()))], None)),
                     }
                 }
                 head.changed().await.ok()?;
             }
         }
     });
-    // Whoever catches up gives the others their turn after each event: the pages of many such would keep everybody waiting.
-    Ok(pages.flat_map(futures_util::stream::iter).then(async |(far, row)| {
-        if far {
-            tokio::task::yield_now().await;
-        }
-        row
-    }))
+    Ok(pages.flat_map(futures_util::stream::iter))
 }
 
 fn position(app: &App, cursor: &FeedCursor) -> async_graphql::Result<i64> {

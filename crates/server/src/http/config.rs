@@ -127,6 +127,9 @@ pub struct ConnectionLimits {
     /// From the first to the last byte of a request's head, and between two requests.
     pub head_timeout_ms: u64,
     pub head_bytes: usize,
+    /// What the system keeps for a reader that is behind, before the connection counts as full; at most so much is on its way at
+    /// once.
+    pub send_buffer_bytes: u32,
     /// How long the other side may take nothing of what is sent to it.
     pub write_timeout_ms: u64,
     /// How long requests may go on when the server stops.
@@ -140,7 +143,8 @@ impl Default for ConnectionLimits {
             connections_per_address: 5_000,
             head_timeout_ms: 30_000,
             head_bytes: 128 * 1024,
-            write_timeout_ms: 30_000,
+            send_buffer_bytes: 128 * 1024,
+            write_timeout_ms: 20_000,
             drain_ms: 15_000,
         }
     }

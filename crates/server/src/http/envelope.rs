@@ -13,10 +13,11 @@ use axum::response::{IntoResponse, Response};
 use handfast_store::SPANS;
 use tracing::Instrument;
 
+use super::aside::Aside;
 use super::config::EdgeConfig;
 use super::media::Media;
 use super::problem::{Code, Problem};
-use super::rate::{PATIENCE, Rates};
+use super::rate::{PATIENCE, Rates, Turn};
 use crate::telemetry;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -46,12 +47,13 @@ pub struct Envelope {
     origins: Vec<String>,
     hosts: Vec<String>,
     rates: Arc<Rates>,
+    aside: Aside,
     process: u64,
     requests: AtomicU64,
 }
 
 impl Envelope {
-    pub fn new(config: &EdgeConfig, rates: Arc<Rates>) -> Self {
+    pub fn new(config: &EdgeConfig, rates: Arc<Rates>, aside: Aside) -> Self {
         let lower = |list: &[String]| {
             list.iter().map(|item| item.trim_end_matches('/').to_ascii_lowercase()).collect()
         };
@@ -59,6 +61,7 @@ impl Envelope {
             origins: lower(&config.allowed_origins),
             hosts: lower(&config.allowed_hosts),
             rates,
+            aside,
             // The standard library seeds its hashers at random, which is all that telling processes apart
             // takes.
             process: RandomState::new().hash_one("request id"),
@@ -110,7 +113,11 @@ pub async fn wrap(State(envelope): State<Arc<Envelope>>, request: Request, next:
             tokio::time::sleep(PATIENCE).await;
             problem.into_http(Media::Json, &id)
         }
-        _ => answer(&envelope, &id, request, next).instrument(span).await,
+        Ok(Turn::AfterOthers) if !watched => {
+            let work = answer(envelope.clone(), id.clone(), request, next).instrument(span);
+            envelope.aside.run("ahead", work).await
+        }
+        _ => answer(envelope.clone(), id.clone(), request, next).instrument(span).await,
     };
     if answer.status().is_client_error() {
         envelope.rates.refused(address);
@@ -126,10 +133,10 @@ pub async fn wrap(State(envelope): State<Arc<Envelope>>, request: Request, next:
     answer
 }
 
-async fn answer(envelope: &Envelope, id: &RequestId, request: Request, next: Next) -> Response {
+async fn answer(envelope: Arc<Envelope>, id: RequestId, request: Request, next: Next) -> Response {
     let headers = request.headers();
     if headers.get_all(header::HOST).iter().count() > 1 {
-        return Problem::new(Code::BadRequest, "the header Host is given twice").into_http(Media::Json, id);
+        return Problem::new(Code::BadRequest, "the header Host is given twice").into_http(Media::Json, &id);
     }
     // An absolute address counts more than the header (RFC 9112, 3.2.2).
     let named = request.uri().authority().map(|authority| authority.as_str());
@@ -140,12 +147,12 @@ async fn answer(envelope: &Envelope, id: &RequestId, request: Request, next: Nex
         request.method() == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     if !envelope.host_allowed(&host) {
         let text = format!("this server does not answer to the host {host}");
-        return Problem::new(Code::HostNotAllowed, text).into_http(Media::Json, id);
+        return Problem::new(Code::HostNotAllowed, text).into_http(Media::Json, &id);
     }
     let Some(origin) = origin else { return next.run(request).await };
     if !envelope.origin_allowed(&origin, &host) {
         let text = format!("pages of the origin {origin} may not call this server");
-        return Problem::new(Code::OriginNotAllowed, text).into_http(Media::Json, id);
+        return Problem::new(Code::OriginNotAllowed, text).into_http(Media::Json, &id);
     }
     let mut answer = if preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
     let headers = answer.headers_mut();
@@ -197,7 +204,7 @@ mod tests {
             ..EdgeConfig::default()
         };
         let rates = Arc::new(Rates::new(&config.rate, &[]));
-        Envelope::new(&config, rates)
+        Envelope::new(&config, rates, Aside::new(0).expect("no thread"))
     }
 
     #[test]

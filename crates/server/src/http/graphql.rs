@@ -1,6 +1,7 @@
 //! GraphQL over HTTP: `GET` and `POST /graphql`.
 
 use std::io::Read;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -57,7 +58,7 @@ pub async fn handle<E: Executor, A: Admission>(
 }
 
 async fn answer<E: Executor, A: Admission>(
-    edge: &Edge<E, A>,
+    edge: &Arc<Edge<E, A>>,
     parts: &Parts,
     body: Body,
     id: &RequestId,
@@ -86,43 +87,68 @@ async fn answer<E: Executor, A: Admission>(
     let cost = passed.cost;
     let left = edge.spend(admitted.token, parts, cost)?;
     let turn = edge.turn(cost).await?;
-    let execute = async |schema: &E, Passed { request, kind, .. }: Passed| {
-        let mut request = request.data(admitted.viewer.clone()).data(id.clone());
-        if let Some(key) = &key {
-            request = request.data(key.clone());
-        }
-        if let Some(left) = left {
-            request = request.data(left);
-        }
-        run::once(schema, request, kind, edge.gate.limits().deadline()).await
+    let from = address(&edge.rates, parts);
+    let asked = Asked { passed, viewer: admitted.viewer, id: id.clone(), key, left, media, from };
+    let answer = asked.carry_out(edge.clone());
+    let mut answer = match turn {
+        Some(_) => edge.aside.run("costly", answer).await,
+        None => answer.await,
     };
-    let document = passed.document.clone();
-    let again = passed.is_known().then(|| passed.again());
-    let schema = if again.is_some() { &edge.schemas.trusting } else { &edge.schemas.checking };
-    let mut response = execute(schema, passed).await;
-    if response.is_ok() {
-        document.valid.store(true, Ordering::Relaxed);
-    } else if let Some(again) = again
-        && !response.errors.iter().all(problem::is_coded)
-    {
-        // What the library finds wrong is told as of a document that comes for the first time; our own refusals stand, and a
-        // deadline that passed does not begin again.
-        response = execute(&edge.schemas.checking, again()).await;
-    }
-    drop(turn);
-    response.extensions.insert("cost".to_owned(), told(cost, edge.gate.limits().cost, left));
-    if media == Media::Json && problem::refused_whole(&response) {
-        edge.rates.refused(address(&edge.rates, parts));
-    }
-    if response.data == Value::Null && response.errors.is_empty() {
-        // Every root field was left out; the library says null for it.
-        response.data = Value::Object(IndexMap::new());
-    }
-    let mut answer = write(response, id, media, edge.gate.limits());
     if let Some(left) = left {
         rate::write(left, answer.headers_mut());
     }
     Ok(answer)
+}
+
+/// An operation that nothing stands in the way of.
+struct Asked<V> {
+    passed: Passed,
+    viewer: V,
+    id: RequestId,
+    key: Option<IdempotencyKey>,
+    left: Option<rate::Left>,
+    media: Media,
+    from: IpAddr,
+}
+
+impl<V: Clone + Send + Sync + 'static> Asked<V> {
+    async fn carry_out<E: Executor, A: Admission<Viewer = V>>(self, edge: Arc<Edge<E, A>>) -> Response {
+        let Asked { passed, viewer, id, key, left, media, from } = self;
+        let limits = edge.gate.limits();
+        let cost = passed.cost;
+        let execute = async |schema: &E, Passed { request, kind, .. }: Passed| {
+            let mut request = request.data(viewer.clone()).data(id.clone());
+            if let Some(key) = &key {
+                request = request.data(key.clone());
+            }
+            if let Some(left) = left {
+                request = request.data(left);
+            }
+            run::once(schema, request, kind, limits.deadline()).await
+        };
+        let document = passed.document.clone();
+        let again = passed.is_known().then(|| passed.again());
+        let schema = if again.is_some() { &edge.schemas.trusting } else { &edge.schemas.checking };
+        let mut response = execute(schema, passed).await;
+        if response.is_ok() {
+            document.valid.store(true, Ordering::Relaxed);
+        } else if let Some(again) = again
+            && !response.errors.iter().all(problem::is_coded)
+        {
+            // What the library finds wrong is told as of a document that comes for the first time; our own refusals stand, and
+            // a deadline that passed does not begin again.
+            response = execute(&edge.schemas.checking, again()).await;
+        }
+        response.extensions.insert("cost".to_owned(), told(cost, limits.cost, left));
+        if media == Media::Json && problem::refused_whole(&response) {
+            edge.rates.refused(from);
+        }
+        if response.data == Value::Null && response.errors.is_empty() {
+            // Every root field was left out; the library says null for it.
+            response.data = Value::Object(IndexMap::new());
+        }
+        write(response, &id, media, limits)
+    }
 }
 
 impl<E: Executor, A: Admission> Edge<E, A> {

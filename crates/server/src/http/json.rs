@@ -89,6 +89,13 @@ impl Call {
 pub fn read(bytes: &[u8], depth: usize, limits: &Limits) -> Result<Value, Problem> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| bad(format!("the JSON is not UTF-8 at byte {}", error.valid_up_to())))?;
+    // Each is a turn of a slow loop, before anything is known of its string.
+    let (escapes, most) =
+        (bytes.iter().filter(|byte| **byte == b'\\').count(), 2 * limits.variable_string_bytes);
+    if escapes > most {
+        let text = format!("the JSON has {escapes} backslashes, limit {most}");
+        return Err(Problem::new(Code::VariablesTooLarge, text));
+    }
     let mut reader = Reader { limits, room: depth, depth, values: 0, refused: None };
     let mut source = serde_json::Deserializer::from_str(text);
     let value = Node(&mut reader).deserialize(&mut source).and_then(|value| source.end().map(|()| value));
@@ -300,6 +307,12 @@ mod tests {
         }
         let keys = (0..10_000).map(|i| format!("\"k{i}\":1")).collect::<Vec<_>>().join(",");
         assert_eq!(refused(format!(r#"{{"variables":{{{keys}}}}}"#).as_bytes()).0, Code::VariablesTooLarge);
+        let escapes = format!(r#"{{"query":"{}"}}"#, r"\n".repeat(200_000));
+        let (code, message) = refused(escapes.as_bytes());
+        assert_eq!(
+            (code, message.as_str()),
+            (Code::VariablesTooLarge, "the JSON has 200000 backslashes, limit 131072")
+        );
         let list = vec!["1"; 30_000].join(",");
         assert_eq!(
             refused(format!(r#"{{"variables":{{"l":[{list}]}}}}"#).as_bytes()).0,

@@ -4,6 +4,7 @@
 //! `socket` or `sse`), which asks `Admission` who it is, sends the document through the `gate`, and only then
 //! executes.
 
+mod aside;
 pub mod blob;
 pub mod config;
 pub mod cost;
@@ -30,6 +31,7 @@ mod tests;
 mod trusted;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_graphql::Executor;
 use axum::Router;
@@ -46,6 +48,7 @@ pub use envelope::RequestId;
 pub use lifecycle::Lifecycle;
 pub use serve::serve;
 
+use aside::Aside;
 use config::SocketLimits;
 use cost::{Costs, Weight};
 use places::Places;
@@ -132,7 +135,8 @@ pub fn router<E: Executor, A: Admission>(
     own: &[String],
 ) -> Result<Router, String> {
     let rates = Arc::new(Rates::new(&config.rate, &config.trusted_proxies));
-    let envelope = Arc::new(envelope::Envelope::new(&config, rates.clone()));
+    let aside = Aside::new(aside::threads()).map_err(|error| format!("no threads for long work: {error}"))?;
+    let envelope = Arc::new(envelope::Envelope::new(&config, rates.clone(), aside.clone()));
     let trusted = Trusted::load(&config.documents, &config.limits, own)?;
     let gate = gate::Gate::new(config.limits, schemas.costs.clone(), trusted);
     let edge = Arc::new(Edge {
@@ -142,7 +146,8 @@ pub fn router<E: Executor, A: Admission>(
         gate,
         rates,
         places: Places::new(&config.socket),
-        costly: Semaphore::new(costly_at_once()),
+        costly: Semaphore::new(aside::threads()),
+        aside,
         socket: config.socket,
         lifecycle: lifecycle.clone(),
         envelope: envelope.clone(),
@@ -188,6 +193,20 @@ impl<E: Executor> Schemas<E> {
     }
 }
 
+/// Whether a subscription tells the past, in the request's data: its source sets it, and its events are then made aside.
+#[derive(Clone, Debug, Default)]
+pub struct Behind(Arc<AtomicBool>);
+
+impl Behind {
+    pub fn set(&self, behind: bool) {
+        self.0.store(behind, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// What every transport shares.
 struct Edge<E, A> {
     schemas: Schemas<E>,
@@ -196,19 +215,16 @@ struct Edge<E, A> {
     gate: gate::Gate,
     rates: Arc<Rates>,
     places: Places,
-    /// For costly requests: those that run at once leave a core for all others.
+    /// Costly requests that run at once: more of them would only take the database's connections from all others.
     costly: Semaphore,
+    aside: Aside,
     socket: SocketLimits,
     lifecycle: Lifecycle,
     envelope: Arc<envelope::Envelope>,
 }
 
-/// From this cost on a request takes a core for milliseconds, during which nobody else is answered there.
-const COSTLY: u64 = 2_500;
-
-fn costly_at_once() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
-}
+/// From this cost on a request takes a core for milliseconds, and is answered aside.
+const COSTLY: u64 = 1_000;
 
 impl<E: Executor, A: Admission> Edge<E, A> {
     async fn admit(&self, headers: &HeaderMap) -> Result<Admitted<A::Viewer>, Problem> {

@@ -57,6 +57,16 @@ pub struct Left {
     pub reset: Duration,
 }
 
+/// Whose turn comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    WithAll,
+    /// Whoever lives on its reserve gets what those who do not leave.
+    AfterOthers,
+}
+
+/// How far an address may be ahead of what fills into its bucket before its turn comes after the others'.
+const AHEAD: Duration = Duration::from_millis(100);
 /// A request that was refused costs its address this much: a little work, many times over, is an attack.
 const REFUSED: u64 = 1_000;
 /// How long an address that has nothing left waits for its refusal: it asks again at once, and refusals cost, too.
@@ -93,9 +103,9 @@ impl Rates {
         whole(from)
     }
 
-    /// Whether somebody at the address may ask at all.
-    pub fn knock(&self, address: IpAddr) -> Result<(), Problem> {
-        let Some(bucket) = &self.addresses else { return Ok(()) };
+    /// Whether somebody at the address may ask at all, and with whom its turn comes.
+    pub fn knock(&self, address: IpAddr) -> Result<Turn, Problem> {
+        let Some(bucket) = &self.addresses else { return Ok(Turn::WithAll) };
         let mut blocked = self.blocked();
         if let Some(until) = blocked.get(&address) {
             let left = until.saturating_duration_since(Instant::now());
@@ -105,7 +115,8 @@ impl Rates {
             blocked.remove(&address);
         }
         drop(blocked);
-        bucket.take(&address, 1).map(drop)
+        let left = bucket.take(&address, 1)?;
+        Ok(if left.reset > AHEAD { Turn::AfterOthers } else { Turn::WithAll })
     }
 
     /// Notes a refusal. An address that cannot pay for it may not ask for as long as the next one takes to fill in.
@@ -286,8 +297,10 @@ mod tests {
         // The bucket fills by 1 in no time, and by what a refusal costs in five seconds.
         let rates = rates((0, 0), (200, 20_000), &[]);
         let other = IpAddr::from([192, 0, 2, 2]);
+        assert_eq!(rates.knock(HERE).expect("a full bucket"), Turn::WithAll);
         let mut refused = 0;
-        while rates.knock(HERE).is_ok() {
+        while let Ok(turn) = rates.knock(HERE) {
+            assert_eq!(turn, if refused == 0 { Turn::WithAll } else { Turn::AfterOthers }, "after {refused}");
             rates.refused(HERE);
             refused += 1;
         }
@@ -295,7 +308,7 @@ mod tests {
         std::thread::sleep(Duration::from_millis(100));
         let waits = rates.knock(HERE).expect_err("what came meanwhile does not pay for a refusal");
         assert!(waits.after.is_some_and(|after| after > Duration::from_secs(3)), "{waits:?}");
-        assert!(rates.knock(other).is_ok());
+        assert_eq!(rates.knock(other).expect("a bucket of its own"), Turn::WithAll);
         assert_eq!(rates.spend(Uuid::nil(), other, 5), Ok(None), "no limit, nothing to tell");
     }
 

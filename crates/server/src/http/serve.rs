@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
@@ -28,6 +29,8 @@ pub async fn serve(listener: TcpListener, app: Router, lifecycle: Lifecycle, lim
     // The usual loop sets no timer, and without one a client may take forever over its headers.
     http.timer(TokioTimer::new()).header_read_timeout(Duration::from_millis(limits.head_timeout_ms));
     http.max_buf_size(limits.head_bytes.max(16 * 1024));
+    // Connections inherit it. Where it cannot be set, the system's own, of megabytes, holds.
+    let _ = SockRef::from(&listener).set_send_buffer_size(limits.send_buffer_bytes as usize);
     let slots = Arc::new(Semaphore::new(limits.connections));
     let shares = Shares::new(limits.connections_per_address);
     let accept = async {

@@ -27,12 +27,13 @@ use tokio::time::{Instant, Sleep};
 use uuid::Uuid;
 
 use self::message::{ClientMessage, Next};
-use super::gate::{Passed, event_cursor};
+use super::gate::Passed;
 use super::json::Call;
 use super::lifecycle::Stay;
 use super::places::Place;
 use super::problem::{self, Code, Problem, clip};
-use super::{Admission, Admitted, Denied, Edge, NotAdmitted, RequestId, address, bearer, run};
+use super::run::Told;
+use super::{Admission, Admitted, Denied, Edge, NotAdmitted, address, bearer, run};
 
 /// Why a socket is closed. The numbers are those of graphql-ws, but for 4290.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +116,7 @@ async fn hang_up(socket: &mut WebSocket, Close(code, reason): Close) {
 }
 
 /// One answer of one subscription; `None` when it has no more.
-type Item = (Arc<str>, u64, Option<Response>);
+type Item = (Arc<str>, u64, Option<Told>);
 
 struct Session<E: Executor, A: Admission> {
     edge: Arc<Edge<E, A>>,
@@ -142,7 +143,6 @@ struct Session<E: Executor, A: Admission> {
 
 struct Live {
     serial: u64,
-    id: RequestId,
     abort: AbortHandle,
 }
 
@@ -344,11 +344,14 @@ impl<E: Executor, A: Admission> Session<E, A> {
         });
         let Passed { request, kind, cost, .. } = match passed {
             Ok(passed) => passed,
-            Err(problem) => return self.error(socket, &id, problem.into_graphql(), &request_id).await,
+            Err(problem) => {
+                let mut refused = problem.into_graphql();
+                problem::finish(&mut refused, &request_id, self.edge.gate.limits());
+                return self.error(socket, &id, &refused).await;
+            }
         };
         let request = request.data(viewer).data(request_id.clone());
-        let deadline = self.edge.gate.limits().deadline();
-        let answers = run::many(&self.edge.schemas.checking, request, kind, deadline);
+        let answers = run::many(&self.edge, request, kind, cost, request_id);
         let answers = match kind {
             OperationType::Subscription => self.edge.rates.paced(answers, token, self.from, cost),
             _ => answers,
@@ -359,7 +362,7 @@ impl<E: Executor, A: Admission> Session<E, A> {
         let name = id.clone();
         let items = answers.map(Some).chain(stream::once(async { None }));
         self.answers.push(items.map(move |answer| (name.clone(), serial, answer)).boxed());
-        self.live.insert(id, Live { serial, id: request_id, abort });
+        self.live.insert(id, Live { serial, abort });
         Ok(())
     }
 
@@ -379,37 +382,31 @@ impl<E: Executor, A: Admission> Session<E, A> {
     /// Hands over one answer without a flush.
     async fn tell(&mut self, socket: &mut WebSocket, (id, serial, answer): Item) -> Step {
         // A completed subscription may have left an answer behind, and its id may be in use again.
-        let Some(request_id) =
-            self.live.get(&id).filter(|live| live.serial == serial).map(|live| live.id.clone())
-        else {
+        if self.live.get(&id).is_none_or(|live| live.serial != serial) {
             return Ok(());
-        };
-        let Some(mut response) = answer else {
-            self.live.remove(&id);
-            return self.deliver(socket.feed(message::complete(&id))).await;
-        };
-        if run::ends(&response) {
-            if let Some(live) = self.live.remove(&id) {
-                live.abort.abort();
+        }
+        match answer {
+            None => {
+                self.live.remove(&id);
+                self.deliver(socket.feed(message::complete(&id))).await
             }
-            return self.error(socket, &id, response, &request_id).await;
+            Some(Told::Refused(response)) => {
+                if let Some(live) = self.live.remove(&id) {
+                    live.abort.abort();
+                }
+                self.error(socket, &id, &response).await
+            }
+            Some(Told::Next { text, cursor }) => {
+                if let Some(cursor) = cursor {
+                    self.cursor = cursor;
+                }
+                let next = message::write(&Next { r#type: "next", id: &id, payload: &text });
+                self.deliver(socket.feed(next)).await
+            }
         }
-        problem::finish(&mut response, &request_id, self.edge.gate.limits());
-        if let Some(cursor) = event_cursor(&response.data) {
-            self.cursor.clear();
-            self.cursor.push_str(cursor);
-        }
-        self.deliver(socket.feed(message::write(&Next { r#type: "next", id: &id, payload: &response }))).await
     }
 
-    async fn error(
-        &mut self,
-        socket: &mut WebSocket,
-        id: &str,
-        mut refused: Response,
-        request_id: &RequestId,
-    ) -> Step {
-        problem::finish(&mut refused, request_id, self.edge.gate.limits());
+    async fn error(&mut self, socket: &mut WebSocket, id: &str, refused: &Response) -> Step {
         self.send(socket, message::write(&Next { r#type: "error", id, payload: &refused.errors })).await
     }
 

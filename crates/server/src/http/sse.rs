@@ -22,10 +22,11 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::gate::{Passed, event_cursor};
+use super::gate::Passed;
 use super::lifecycle::Stay;
 use super::media::{self, Media};
-use super::problem::{self, Code, Problem};
+use super::problem::{Code, Problem};
+use super::run::Told;
 use super::{Admission, Edge, LastEventId, RequestId, address, graphql, request_id, run};
 
 pub async fn handle<E: Executor, A: Admission>(
@@ -80,7 +81,7 @@ async fn open<E: Executor, A: Admission>(
     if let Some(last) = last {
         request = request.data(last);
     }
-    let answers = run::many(&edge.schemas.checking, request, kind, edge.gate.limits().deadline());
+    let answers = run::many(edge, request, kind, cost, id.clone());
     let answers = match kind {
         OperationType::Subscription => {
             edge.rates.paced(answers, admitted.token, address(&edge.rates, parts), cost)
@@ -90,7 +91,7 @@ async fn open<E: Executor, A: Admission>(
     let (sender, receiver) = mpsc::channel(edge.socket.queue.max(1));
     let stay = edge.lifecycle.stay();
     let room = Arc::new(Semaphore::new(edge.socket.queue_bytes.clamp(1, Semaphore::MAX_PERMITS)));
-    let pump = Pump { edge: edge.clone(), id: id.clone(), answers, sender, room };
+    let pump = Pump { edge: edge.clone(), answers, sender, room };
     tokio::spawn(async move {
         pump.run(left.map(Duration::from_millis), ended, stay).await;
         drop(place);
@@ -118,8 +119,7 @@ async fn open<E: Executor, A: Admission>(
 /// polled.
 struct Pump<E, A> {
     edge: Arc<Edge<E, A>>,
-    id: RequestId,
-    answers: BoxStream<'static, async_graphql::Response>,
+    answers: BoxStream<'static, Told>,
     sender: mpsc::Sender<(Bytes, OwnedSemaphorePermit)>,
     /// Bytes that the queue still takes: events may be large, so that their number alone bounds nothing.
     room: Arc<Semaphore>,
@@ -145,11 +145,14 @@ impl<E: Executor, A: Admission> Pump<E, A> {
 
     async fn pump(&mut self) {
         let timeout = self.edge.socket.send_timeout();
-        while let Some(mut response) = self.answers.next().await {
-            problem::finish(&mut response, &self.id, self.edge.gate.limits());
-            let last = run::ends(&response);
-            let Ok(data) = serde_json::to_string(&response) else { return };
-            let event = write(event_cursor(&response.data), &data);
+        while let Some(told) = self.answers.next().await {
+            let (event, last) = match told {
+                Told::Next { text, cursor } => (write(cursor.as_deref(), text.get()), false),
+                Told::Refused(response) => {
+                    let Ok(data) = serde_json::to_string(&response) else { return };
+                    (write(None, &data), true)
+                }
+            };
             // The reader is gone, or so slow that the stream is cut.
             if !self.send(event, timeout).await {
                 return;
