@@ -18,6 +18,11 @@ pub(crate) struct Lease {
 
 const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
+/// Milliseconds of the database's clock.
+pub(crate) async fn now(db: &impl ConnectionTrait) -> Result<i64> {
+    Ok(fetch_value(db, &format!("SELECT {NOW}"), vec![]).await?.unwrap_or(0))
+}
+
 impl Lease {
     pub fn new(name: &'static str, holder: String, term: Duration) -> Lease {
         Lease { name, holder, term, held: None }

@@ -10,7 +10,7 @@ use crate::{
     feed::{self, EventFilter, EventPage},
     files::{self, LockFile},
     funnel::{CampaignCounts, Counts, Kept, Revision},
-    lease::Lease,
+    lease::{self, Lease},
     migrations,
     pool::{self, Deadline},
     postgres::{self, PostgresOptions, Writers},
@@ -22,7 +22,7 @@ use crate::{
     writer::{Message, Writer},
 };
 use futures_util::future::BoxFuture;
-use handfast_domain::digest::Digest;
+use handfast_domain::{digest::Digest, time::Clock};
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 use std::{
     collections::BTreeMap,
@@ -361,6 +361,18 @@ impl Store {
     pub async fn lead(&self) {
         // An error means that the store is closed; then nothing is done any more anyway.
         let _ = self.shared.leads.clone().wait_for(|leads| *leads).await;
+    }
+
+    /// By how many milliseconds a node's clock is ahead of the database's, by which all nodes can be held against each other.
+    /// A process that is alone has only its own.
+    pub async fn clock_ahead(&self, clock: &dyn Clock) -> Result<i64> {
+        if !self.is_shared() {
+            return Ok(0);
+        }
+        let before = clock.now().0;
+        let database = lease::now(self.read()).await?;
+        // It was told at some moment between the two.
+        Ok((before - database).max(0) + (clock.now().0 - database).min(0))
     }
 
     /// Waits until everything that was committed before this call can be read from the feed. On SQLite it always can.

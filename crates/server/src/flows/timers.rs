@@ -36,10 +36,28 @@ pub async fn run_due(app: &App) -> Result<usize, Error> {
     Ok(due.clocks.len() + due.evaluations.len())
 }
 
+/// A node whose clock is further from the database's works no timers: it would breach a promise that is still kept, or keep
+/// quiet about one that is broken.
+const SKEW: i64 = 5_000;
+
 /// Runs for as long as the server does.
 pub async fn run(app: App, interval_ms: u64) {
+    let mut sane = true;
     loop {
         app.store.lead().await;
+        let ahead = app.store.clock_ahead(app.clock.as_ref()).await.unwrap_or(0);
+        metrics::gauge!("handfast_clock_ahead_ms").set(ahead as f64);
+        if ahead.abs() > SKEW {
+            if std::mem::take(&mut sane) {
+                tracing::error!(
+                    ahead_ms = ahead,
+                    "this node's clock is not the database's: due clocks wait until it is set right"
+                );
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(interval_ms.max(1_000))).await;
+            continue;
+        }
+        sane = true;
         match run_due(&app).await {
             // More may be due than one round takes.
             Ok(done) if done as i64 >= ROUND => {}
