@@ -53,6 +53,8 @@ text_enum! {
         Trait = "TRAIT",
         /// A token. It changes by being revoked.
         Token = "TOKEN",
+        /// A named consumer of events: registered, stepped back or removed. Acknowledgements are no change.
+        Consumer = "CONSUMER",
     }
 }
 
@@ -380,6 +382,34 @@ text_enum! {
 }
 
 impl Fact {
+    /// Every kind, in the order of the facts.
+    pub const KINDS: &'static [&'static str] = &[
+        "LEAD_CAPTURED",
+        "CYCLE_OPENED",
+        "STAGE_CHANGED",
+        "LEAD_EVALUATED",
+        "LEAD_ASSIGNED",
+        "HANDOFF_OFFERED",
+        "HANDOFF_ACCEPTED",
+        "HANDOFF_REJECTED",
+        "HANDOFF_EXPIRED",
+        "HANDOFF_CANCELLED",
+        "ACTIVITY_LOGGED",
+        "WORK_STATE_CHANGED",
+        "CLOCK_CHANGED",
+        "OPPORTUNITY_RECORDED",
+        "CYCLE_CLOSED",
+        "GREY_CASE_OPENED",
+        "CHARTER_PROPOSED",
+        "CHARTER_SIGNED",
+        "CHARTER_REJECTED",
+        "CHARTER_ACTIVATED",
+        "DEPLOYMENT_STARTED",
+        "DEPLOYMENT_ENDED",
+        "CAMPAIGN_CHANGED",
+        "SETUP_CHANGED",
+    ];
+
     /// The kind as it is written: `STAGE_CHANGED`.
     pub fn kind(&self) -> &'static str {
         match self {

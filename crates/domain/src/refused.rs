@@ -34,6 +34,12 @@ text_enum! {
         CharterState = "CHARTER_STATE",
         /// The plugin or its settings did not pass the checks.
         PluginRejected = "PLUGIN_REJECTED",
+        /// The cursor is not one of this server's, or was changed on its way.
+        CursorInvalid = "CURSOR_INVALID",
+        /// The workspace was restored from a backup after the cursor was made.
+        CursorEpochChanged = "CURSOR_EPOCH_CHANGED",
+        /// The cursor lies beyond the end of the log.
+        CursorAhead = "CURSOR_AHEAD",
         /// The idempotency key was used with another input.
         IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED",
     }

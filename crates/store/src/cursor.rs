@@ -2,6 +2,7 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use handfast_domain::digest::Digest;
+use handfast_domain::refused::{RefusalCode, Refused};
 use hmac::{Hmac, KeyInit, Mac};
 use sea_orm::Value;
 use serde::{Deserialize, Serialize};
@@ -20,12 +21,18 @@ pub enum CursorError {
 
 impl CursorError {
     /// Its code in the API's table of errors.
-    pub fn code(self) -> &'static str {
+    pub fn code(self) -> RefusalCode {
         match self {
-            CursorError::Invalid => "CURSOR_INVALID",
-            CursorError::EpochChanged => "CURSOR_EPOCH_CHANGED",
-            CursorError::Ahead { .. } => "CURSOR_AHEAD",
+            CursorError::Invalid => RefusalCode::CursorInvalid,
+            CursorError::EpochChanged => RefusalCode::CursorEpochChanged,
+            CursorError::Ahead { .. } => RefusalCode::CursorAhead,
         }
+    }
+}
+
+impl From<CursorError> for Refused {
+    fn from(error: CursorError) -> Refused {
+        Refused::new(error.code(), error.to_string())
     }
 }
 

@@ -76,6 +76,15 @@ impl Dialect {
         }
     }
 
+    /// The text at a path of the JSON in a column; null where there is none.
+    pub fn json_text(self, column: &str, path: [&str; 2]) -> String {
+        let [outer, inner] = path;
+        match self {
+            Dialect::Sqlite => format!("json_extract({column}, '$.{outer}.{inner}')"),
+            Dialect::Postgres => format!("({column}::json #>> '{{{outer},{inner}}}')"),
+        }
+    }
+
     /// At the end of a SELECT: the rows stay as they are until the command ends. SQLite has one writer.
     pub fn for_update(self) -> &'static str {
         match self {

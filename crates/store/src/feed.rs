@@ -9,6 +9,8 @@ use crate::{
     tail::Told,
     tx::Tx,
 };
+pub use handfast_domain::filter::EventFilter;
+use handfast_domain::filter::STAGE_CHANGED;
 use handfast_domain::time::Instant;
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use sha2::{Digest as _, Sha256};
@@ -35,23 +37,6 @@ pub struct NewEvent {
 pub struct EventRow {
     pub position: i64,
     pub event: NewEvent,
-}
-
-/// Empty fields let everything pass.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EventFilter {
-    pub kinds: Vec<String>,
-    pub stream: Option<(String, Uuid)>,
-}
-
-impl EventFilter {
-    /// The same as the conditions of [`events_after`].
-    pub(crate) fn passes(&self, row: &EventRow) -> bool {
-        let event = &row.event;
-        let kind = self.kinds.is_empty() || self.kinds.contains(&event.kind);
-        let of = |(kind, id): &(String, Uuid)| *kind == event.stream_kind && *id == event.stream_id;
-        kind && self.stream.as_ref().is_none_or(of)
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -133,20 +118,9 @@ pub(crate) async fn events_after(
     filter: &EventFilter,
 ) -> Result<EventPage> {
     let limit = i64::try_from(limit.max(1)).unwrap_or(i64::MAX);
-    // A rare kind must not make one call read the whole log; a stream has an index of its own.
-    let window = if filter.kinds.is_empty() || filter.stream.is_some() { i64::MAX } else { SCAN_WINDOW };
-    let end = head.min(position.saturating_add(window));
+    let end = head.min(position.saturating_add(window(filter)));
     let mut values: Vec<Value> = vec![position.into(), end.into(), limit.into()];
-    let mut conditions = String::new();
-    if let Some((kind, id)) = &filter.stream {
-        values.extend([kind.as_str().into(), (*id).into()]);
-        conditions.push_str(" AND e.stream_kind = $4 AND e.stream_id = $5");
-    }
-    if !filter.kinds.is_empty() {
-        values.push(dialect::texts(&filter.kinds));
-        let list = Dialect::of(db.get_database_backend()).text_list(&format!("${}", values.len()));
-        conditions.push_str(&format!(" AND e.kind {list}"));
-    }
+    let conditions = conditions(Dialect::of(db.get_database_backend()), filter, &mut values);
     let sql = format!(
         "SELECT f.position, {COLUMNS_OF_E} FROM event e JOIN feed f ON f.event_id = e.id \
          WHERE f.position > $1 AND f.position <= $2{conditions} ORDER BY f.position LIMIT $3"
@@ -157,14 +131,62 @@ pub(crate) async fn events_after(
         Some(last) if full => last.position,
         _ => end.max(position),
     };
-    Ok(EventPage {
-        events: rows
-            .into_iter()
-            .map(|row| Told::new(EventRow { position: row.position, event: row.event.decode() }))
-            .collect(),
-        next,
-        head,
-    })
+    Ok(EventPage { events: rows.into_iter().map(Row::told).collect(), next, head })
+}
+
+/// Positions that one filtered call looks at: a rare kind must not make it read the whole log. A stream has an index of its
+/// own.
+pub(crate) fn window(filter: &EventFilter) -> i64 {
+    if filter.is_empty() || filter.stream.is_some() { i64::MAX } else { SCAN_WINDOW }
+}
+
+/// What a filter asks of the event `e`, for the end of a WHERE: the same as [`EventFilter::passes`] of a row in memory.
+pub(crate) fn conditions(dialect: Dialect, filter: &EventFilter, values: &mut Vec<Value>) -> String {
+    let EventFilter { kinds, stream, streams, actors, to, from } = filter;
+    let mut conditions = String::new();
+    if let Some((kind, id)) = stream {
+        values.extend([kind.as_str().into(), (*id).into()]);
+        let at = values.len();
+        conditions.push_str(&format!(" AND e.stream_kind = ${} AND e.stream_id = ${at}", at - 1));
+    }
+    if filter.asks_for_stages() {
+        values.push(STAGE_CHANGED.into());
+        conditions.push_str(&format!(" AND e.kind = ${}", values.len()));
+    }
+    let payload = |path| dialect.json_text("e.payload", path);
+    let lists: [(String, Vec<&str>); 5] = [
+        ("e.kind".to_owned(), kinds.iter().map(String::as_str).collect()),
+        ("e.stream_kind".to_owned(), streams.iter().map(|one| one.as_str()).collect()),
+        (payload(["actor", "kind"]), actors.iter().map(|one| one.as_str()).collect()),
+        (payload(["fact", "to"]), to.iter().map(|one| one.as_str()).collect()),
+        (payload(["fact", "from"]), from.iter().map(|one| one.as_str()).collect()),
+    ];
+    for (what, wanted) in lists.into_iter().filter(|(_, wanted)| !wanted.is_empty()) {
+        values.push(dialect::texts(wanted));
+        let list = dialect.text_list(&format!("${}", values.len()));
+        conditions.push_str(&format!(" AND {what} {list}"));
+    }
+    conditions
+}
+
+/// The events with these ids, in the order of the feed. One that has no place in it yet is left out.
+pub async fn events_of(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Arc<Told>>> {
+    let list = Dialect::of(db.get_database_backend()).uuid_list("$1");
+    let sql = format!(
+        "SELECT f.position, {COLUMNS_OF_E} FROM event e JOIN feed f ON f.event_id = e.id WHERE e.id {list} \
+         ORDER BY f.position"
+    );
+    let rows: Vec<Row> = fetch_all(db, &sql, vec![dialect::uuids(ids)]).await?;
+    Ok(rows.into_iter().map(Row::told).collect())
+}
+
+/// The event at a position.
+pub async fn event_at(db: &impl ConnectionTrait, position: i64) -> Result<Option<Arc<Told>>> {
+    let sql = format!(
+        "SELECT f.position, {COLUMNS_OF_E} FROM event e JOIN feed f ON f.event_id = e.id WHERE f.position = $1"
+    );
+    let row: Option<Row> = fetch_one(db, &sql, vec![position.into()]).await?;
+    Ok(row.map(Row::told))
 }
 
 /// What the writer of SQLite continues from. A position that was once given is not given again, even if its row was
@@ -247,7 +269,6 @@ const EVENT_COLUMNS: &[&str] = &[
     "recorded_at",
 ];
 
-/// Positions that one filtered call looks at.
 const SCAN_WINDOW: i64 = 10_000;
 
 #[derive(FromQueryResult)]
@@ -261,6 +282,12 @@ struct Row {
     position: i64,
     #[sea_orm(nested)]
     event: EventData,
+}
+
+impl Row {
+    fn told(self) -> Arc<Told> {
+        Told::new(EventRow { position: self.position, event: self.event.decode() })
+    }
 }
 
 /// [`NewEvent`] as its columns.

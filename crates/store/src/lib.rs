@@ -9,6 +9,7 @@ pub mod campaign;
 pub mod chain;
 pub mod change;
 pub mod charter;
+pub mod consumer;
 pub mod cursor;
 pub mod dialect;
 pub mod directory;

@@ -55,6 +55,12 @@ impl Told {
         Ok(self.body.get_or_init(|| body))
     }
 
+    /// Whether a filter lets it pass: the same as the conditions of a statement.
+    pub fn passes(&self, filter: &EventFilter) -> bool {
+        let event = &self.row.event;
+        filter.passes((&event.kind, &event.stream_kind, event.stream_id), || self.body().ok())
+    }
+
     /// Where to go on from after this event.
     pub fn cursor(&self, cursors: &Cursors) -> &Arc<str> {
         self.cursor.get_or_init(|| cursors.feed(self.row.position).into())
@@ -120,7 +126,7 @@ impl Window {
         let first = self.rows.partition_point(|row| row.position <= position);
         let mut events: Vec<Arc<Told>> = Vec::new();
         for row in self.rows.range(first..).take_while(|row| row.position <= head) {
-            if !filter.passes(row) {
+            if !row.passes(filter) {
                 continue;
             }
             if events.len() == limit.max(1) {

@@ -209,8 +209,38 @@ impl App {
         F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<(T, String), Error>> + Send + 'static,
         T: Send + 'static,
     {
+        let written = self.store.try_write(self.deciding(once, dry_run, work)).await;
+        decided(written)
+    }
+
+    /// [`App::decide`] for something small that happens often: it is decided from one row, which it locks, and holds up
+    /// nobody else.
+    pub async fn decide_beside<T, F>(
+        &self,
+        once: Option<&Once>,
+        dry_run: bool,
+        work: F,
+    ) -> Result<Decided<T>, Error>
+    where
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<(T, String), Error>> + Send + 'static,
+        T: Send + 'static,
+    {
+        let written = self.store.try_write_beside(self.deciding(once, dry_run, work)).await;
+        decided(written)
+    }
+
+    fn deciding<T, F>(
+        &self,
+        once: Option<&Once>,
+        dry_run: bool,
+        work: F,
+    ) -> impl for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<Decided<T>, Undo<T>>> + Send + 'static + use<T, F>
+    where
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<(T, String), Error>> + Send + 'static,
+        T: Send + 'static,
+    {
         let (once, now) = (once.filter(|_| !dry_run).cloned(), self.now());
-        let written = self.store.try_write(move |tx| {
+        move |tx: &Tx| {
             Box::pin(async move {
                 if let Some(once) = &once
                     && let Reservation::Answered(answer) =
@@ -227,12 +257,15 @@ impl App {
                 }
                 Ok(Decided::Now(value))
             })
-        });
-        match written.await {
-            Ok(decided) => Ok(decided),
-            Err(Undo::Tried(value)) => Ok(Decided::Now(value)),
-            Err(Undo::Failed(error)) => Err(error),
         }
+    }
+}
+
+fn decided<T>(written: Result<Decided<T>, Undo<T>>) -> Result<Decided<T>, Error> {
+    match written {
+        Ok(decided) => Ok(decided),
+        Err(Undo::Tried(value)) => Ok(Decided::Now(value)),
+        Err(Undo::Failed(error)) => Err(error),
     }
 }
 

@@ -27,7 +27,7 @@ pub async fn run(app: App) {
     if !app.store.is_shared() {
         return;
     }
-    let filter = EventFilter { kinds: KINDS.map(str::to_owned).to_vec(), stream: None };
+    let filter = EventFilter { kinds: KINDS.map(str::to_owned).to_vec(), ..EventFilter::default() };
     let mut head = app.store.head();
     // What was loaded at the start is at least as new as this.
     let mut position = app.followed_from;

@@ -4,23 +4,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_graphql::{Context, ID, InputObject, Object, SimpleObject, Subscription};
+use async_graphql::{Context, ID, Object, SimpleObject, Subscription};
 use futures_util::{Stream, StreamExt};
 use handfast_domain::event::{ActorKind, Fact, StreamKind};
+use handfast_domain::filter::{EventFilter, STAGE_CHANGED};
+use handfast_domain::refused::Refused;
 use handfast_domain::stage::{Cause, StageKind};
 use handfast_domain::time::Instant;
-use handfast_store::cursor::CursorError;
-use handfast_store::feed::EventFilter;
 use handfast_store::tail::Told;
 
 use super::directory::User;
+use super::filter::{EventFilterInput, StageChangeFilter};
 use super::funnel::FunnelStage;
 use super::inline::Inline;
 use super::lead::{Lead, lead_by, leads_by, want};
 use super::problem::{coded, failure};
-use super::scalar::{FeedCursor, Uuid, global, local};
+use super::scalar::{FeedCursor, Uuid, global};
 use super::{app, read_viewer};
 use crate::app::App;
+use crate::flows::feed::{self, Asked, Edge, Reading};
 use crate::http::{Behind, LastEventId};
 
 /// A fact of the log. It carries ids, enum values, digests and amounts, never personal data.
@@ -57,7 +59,7 @@ pub struct Event {
 }
 
 impl Event {
-    fn wrap(app: &App, row: &Told) -> async_graphql::Result<Event> {
+    pub fn wrap(app: &App, row: &Told) -> async_graphql::Result<Event> {
         let body = row.body().map_err(|error| failure(error.into()))?;
         let event = &row.event;
         Ok(Event {
@@ -151,48 +153,32 @@ pub struct EventPage {
     at_head: bool,
 }
 
-/// All given conditions hold together.
-#[derive(Clone, Debug, Default, InputObject)]
-pub struct StageChangeFilter {
-    /// Only changes to one of these stages.
-    to: Option<Vec<StageKind>>,
-    /// Only this lead.
-    lead: Option<ID>,
-}
-
-/// All given conditions hold together.
-#[derive(Clone, Debug, Default, InputObject)]
-pub struct EventFilterInput {
-    /// Only these kinds, for example `STAGE_CHANGED`, `CLOCK_CHANGED`.
-    kinds: Option<Vec<String>>,
-    /// Only this lead.
-    lead: Option<ID>,
-}
-
 #[derive(Default)]
 pub struct EventQuery;
 
 #[Object]
 impl EventQuery {
-    /// The log after a cursor; from the beginning without one.
+    /// The log after a cursor, or after what a consumer acknowledged; from the beginning without either.
     async fn events(
         &self,
         ctx: &Context<'_>,
         after: Option<FeedCursor>,
         filter: Option<EventFilterInput>,
+        #[graphql(
+            desc = "Key of a consumer: its place and its filter, in place of `after` and `filter`. Acknowledge \
+                          the page's cursor to get the next page"
+        )]
+        consumer: Option<String>,
         #[graphql(desc = "1 to 500", default = 100)] first: i32,
     ) -> async_graphql::Result<EventPage> {
-        read_viewer(ctx)?;
-        let app = app(ctx)?;
+        let (app, viewer) = (app(ctx)?, read_viewer(ctx)?);
         let limit = usize::try_from(super::bounded("first", first, 500)?).unwrap_or(1);
-        let position = match &after {
-            Some(cursor) => position(app, cursor)?,
-            None => 0,
-        };
-        let filter = read_filter(filter.unwrap_or_default())?;
+        let asked = asked(after, consumer, filter.unwrap_or_default().read())?;
+        let Reading { after, filter } =
+            feed::reading(app, viewer, asked, Edge::Beginning).await.map_err(failure)?;
         app.store.settle().await.map_err(|error| failure(error.into()))?;
         let page =
-            app.store.events_after(position, limit, &filter).await.map_err(|error| failure(error.into()))?;
+            app.store.events_after(after, limit, &filter).await.map_err(|error| failure(error.into()))?;
         let mut events =
             page.events.iter().map(|row| Event::wrap(app, row)).collect::<async_graphql::Result<Vec<_>>>()?;
         let look = ctx.look_ahead().field("events").field("lead");
@@ -223,44 +209,51 @@ pub struct EventSubscription;
 #[Subscription]
 impl EventSubscription {
     /// Every stage change, once and in the order of each lead. Without `after` it begins now; with the cursor of the
-    /// last event that you saw it goes on from there, however long ago that was.
+    /// last event that you saw it goes on from there, however long ago that was; with `consumer`, after what that one
+    /// acknowledged.
     async fn lead_stage_changed(
         &self,
         ctx: &Context<'_>,
         after: Option<FeedCursor>,
         filter: Option<StageChangeFilter>,
+        #[graphql(
+            desc = "Key of a consumer of stage changes alone: its place and its filter, in place of `after` and \
+                          `filter`"
+        )]
+        consumer: Option<String>,
     ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Inline<LeadStageChange>>> + use<>>
     {
-        let filter = filter.unwrap_or_default();
-        let lead = filter.lead.map(|id| local("Lead", &id, "filter/lead")).transpose();
-        let lead = lead.map_err(|refused| failure(refused.into()))?;
-        let stream = lead.map(|id| (StreamKind::Lead.as_str().to_owned(), id));
-        let rows = follow(ctx, after, EventFilter { kinds: vec!["STAGE_CHANGED".to_owned()], stream })?;
-        let app = app(ctx)?.clone();
+        let (app, viewer) = (app(ctx)?.clone(), read_viewer(ctx)?);
+        let named = consumer.is_some();
+        let asked = resumed(ctx, asked(after, consumer, filter.unwrap_or_default().read())?);
+        let mut reading = feed::reading(&app, viewer, asked, Edge::Now).await.map_err(failure)?;
+        if named && !reading.filter.is_of_stages() {
+            let message = "this consumer gets other events, too, which its acknowledgements would pass over here: read \
+                           leadEvents, or register one with kinds [STAGE_CHANGED]";
+            return Err(coded("VALIDATION", message, false));
+        }
+        reading.filter.kinds = vec![STAGE_CHANGED.to_owned()];
+        let rows = follow(ctx, app.clone(), reading);
         Ok(rows.filter_map(move |row| {
             let change = row.and_then(|row| stage_change(&app, &row));
-            let wanted = match (&change, &filter.to) {
-                (Ok(Some(change)), Some(to)) => to.contains(&change.to),
-                (Ok(None), _) => false,
-                _ => true,
-            };
-            std::future::ready(if wanted {
-                change.map(|change| change.map(Inline)).transpose()
-            } else {
-                None
-            })
+            std::future::ready(change.map(|change| change.map(Inline)).transpose())
         }))
     }
 
-    /// Every event of the log, or those of one lead or some kinds.
+    /// Every event of the log, or those of one lead or some kinds; with `consumer`, those of that one after what it
+    /// acknowledged.
     async fn lead_events(
         &self,
         ctx: &Context<'_>,
         after: Option<FeedCursor>,
         filter: Option<EventFilterInput>,
+        #[graphql(desc = "Key of a consumer: its place and its filter, in place of `after` and `filter`")]
+        consumer: Option<String>,
     ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Inline<Event>>> + use<>> {
-        let rows = follow(ctx, after, read_filter(filter.unwrap_or_default())?)?;
-        let app = app(ctx)?.clone();
+        let (app, viewer) = (app(ctx)?.clone(), read_viewer(ctx)?);
+        let asked = resumed(ctx, asked(after, consumer, filter.unwrap_or_default().read())?);
+        let reading = feed::reading(&app, viewer, asked, Edge::Now).await.map_err(failure)?;
+        let rows = follow(ctx, app.clone(), reading);
         Ok(rows.map(move |row| row.and_then(|row| Event::wrap(&app, &row).map(Inline))))
     }
 
@@ -296,20 +289,14 @@ const PAGE: usize = 200;
 const FAR: i64 = 500;
 const PAGE_OF_FAR: usize = 32;
 
-/// Follows the feed from a cursor: pages while it is behind, then a wake-up for every commit. Each subscriber reads the
+/// Follows the feed from a place: pages while it is behind, then a wake-up for every commit. Each subscriber reads the
 /// log at its own pace, so a slow one costs a page and never a growing buffer.
 fn follow(
     ctx: &Context<'_>,
-    after: Option<FeedCursor>,
-    filter: EventFilter,
-) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Arc<Told>>> + use<>> {
-    read_viewer(ctx)?;
-    let app = app(ctx)?.clone();
-    let resumed = ctx.data_opt::<LastEventId>().map(|last| FeedCursor(last.0.clone()));
-    let start = match resumed.or(after) {
-        Some(cursor) => position(&app, &cursor)?,
-        None => *app.store.head().borrow(),
-    };
+    app: App,
+    reading: Reading,
+) -> impl Stream<Item = async_graphql::Result<Arc<Told>>> + use<> {
+    let Reading { after: start, filter } = reading;
     let behind = ctx.data_opt::<Behind>().cloned().unwrap_or_default();
     let head = app.store.head();
     behind.set(*head.borrow() - start > FAR);
@@ -338,22 +325,21 @@ fn follow(
             }
         }
     });
-    Ok(pages.flat_map(futures_util::stream::iter))
+    pages.flat_map(futures_util::stream::iter)
 }
 
-fn position(app: &App, cursor: &FeedCursor) -> async_graphql::Result<i64> {
-    let head = *app.store.head().borrow();
-    app.store
-        .cursors()
-        .read_feed(&cursor.0, head)
-        .map_err(|error: CursorError| coded(error.code(), error.to_string(), false))
+fn asked(
+    after: Option<FeedCursor>,
+    consumer: Option<String>,
+    filter: Result<EventFilter, Refused>,
+) -> async_graphql::Result<Asked> {
+    let filter = filter.map_err(|refused| failure(refused.into()))?;
+    Ok(Asked { after: after.map(|cursor| cursor.0), consumer, filter, resumed: None })
 }
 
-fn read_filter(filter: EventFilterInput) -> async_graphql::Result<EventFilter> {
-    let lead = filter.lead.map(|id| local("Lead", &id, "filter/lead")).transpose();
-    let lead = lead.map_err(|refused| failure(refused.into()))?;
-    let stream = lead.map(|id| (StreamKind::Lead.as_str().to_owned(), id));
-    Ok(EventFilter { kinds: filter.kinds.unwrap_or_default(), stream })
+/// With where a connection was that broke.
+fn resumed(ctx: &Context<'_>, asked: Asked) -> Asked {
+    Asked { resumed: ctx.data_opt::<LastEventId>().map(|last| last.0.clone()), ..asked }
 }
 
 fn cursor(app: &App, row: &Told) -> FeedCursor {

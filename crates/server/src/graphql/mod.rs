@@ -3,9 +3,11 @@
 
 pub mod campaign;
 pub mod charter;
+pub mod consumer;
 pub mod decision;
 pub mod directory;
 pub mod event;
+pub mod filter;
 pub mod funnel;
 pub mod import;
 pub mod inline;
@@ -48,6 +50,7 @@ pub struct Query(
     token::TokenQuery,
     import::ImportQuery,
     event::EventQuery,
+    consumer::ConsumerQuery,
     rate::RateQuery,
     node::NodeQuery,
 );
@@ -62,6 +65,7 @@ pub struct Mutation(
     directory::DirectoryMutation,
     token::TokenMutation,
     import::ImportMutation,
+    consumer::ConsumerMutation,
 );
 
 #[derive(MergedSubscription, Default)]
@@ -83,6 +87,8 @@ pub fn schemas(app: App) -> Schemas<HandfastSchema> {
 
 /// What looks at many rows, or runs a rule, for an answer of few: in objects, measured beside a page of leads.
 const WEIGHTS: &[Weight] = &[
+    ("consumer", None, 50),
+    ("eventConsumers", None, 200),
     ("leads", Some("filter"), 200),
     ("leads", Some("order"), 200),
     ("ledger", None, 200),

@@ -6,6 +6,7 @@ mod m0002_funnel;
 mod m0003_sequencer;
 mod m0004_blob_chunk;
 mod m0005_ledger_quarter;
+mod m0007_consumer;
 
 use crate::{
     dialect::Dialect,
@@ -22,6 +23,7 @@ const ALL: &[SqlMigration] = &[
     m0003_sequencer::MIGRATION,
     m0004_blob_chunk::MIGRATION,
     m0005_ledger_quarter::MIGRATION,
+    m0007_consumer::MIGRATION,
 ];
 
 #[derive(Clone, Copy)]

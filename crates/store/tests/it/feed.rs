@@ -118,8 +118,11 @@ async fn a_reader_that_resumes_anywhere_sees_what_follows_once_and_in_order() {
     let all = all_events(&store).await;
     let stream = EventFilter { stream: Some(("lead".into(), uuid(1))), ..EventFilter::default() };
     let kind = EventFilter { kinds: vec!["stageChanged".into()], ..EventFilter::default() };
-    let both =
-        EventFilter { stream: Some(("lead".into(), uuid(2))), kinds: vec!["none".into(), "assigned".into()] };
+    let both = EventFilter {
+        stream: Some(("lead".into(), uuid(2))),
+        kinds: vec!["none".into(), "assigned".into()],
+        ..EventFilter::default()
+    };
     let cursors = store.cursors();
     for filter in [EventFilter::default(), stream, kind, both] {
         let passes = |row: &&Arc<Told>| {

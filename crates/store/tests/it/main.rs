@@ -1,6 +1,7 @@
 //! The store on real files: each test gets a data directory of its own.
 
 mod feed;
+mod filter;
 mod open;
 mod postgres;
 mod records;
