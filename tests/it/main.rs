@@ -3,8 +3,10 @@
 mod campaign;
 mod catalogue;
 mod charter;
+mod consumer;
 mod decision;
 mod directory;
+mod export;
 mod funnel;
 mod fuzz;
 mod graphiql;

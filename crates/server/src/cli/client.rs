@@ -45,6 +45,11 @@ impl CliError {
             _ => CliError::Failed(message),
         }
     }
+
+    /// Whether it may go by itself: the server is gone for now, or has too much to do.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, CliError::Failed(_))
+    }
 }
 
 /// A server and a token for it.
@@ -129,6 +134,36 @@ impl Client {
                 ))
             }
         }
+    }
+
+    /// Opens a stream of lines: the cursor to go on from after its end, and its bytes. It may take as long as it likes.
+    pub fn stream<'q>(
+        &self,
+        path: &str,
+        query: impl Iterator<Item = (&'q str, &'q str)>,
+    ) -> Result<(String, Box<dyn Read>), CliError> {
+        let response = self
+            .agent
+            .get(format!("{}{path}", self.url))
+            .query_pairs(query)
+            .header("authorization", format!("Bearer {}", self.token))
+            .config()
+            .timeout_global(None)
+            .build()
+            .call();
+        let cursor = response.as_ref().ok().filter(|response| response.status() == 200);
+        let cursor = cursor.and_then(|response| response.headers().get("handfast-cursor"));
+        if let Some(cursor) = cursor.and_then(|value| value.to_str().ok()).map(str::to_owned) {
+            let body = response.map_err(|error| CliError::Failed(error.to_string()))?.into_body();
+            return Ok((cursor, Box::new(body.into_reader())));
+        }
+        let error = &self.read(response)?["errors"][0];
+        let code = error["extensions"]["code"].as_str().unwrap_or_default();
+        let message = error["message"].as_str().unwrap_or("the server refused").to_owned();
+        Err(match code.starts_with("CURSOR_") || code == "BAD_REQUEST" {
+            true => CliError::Usage(format!("{message} ({code})")),
+            false => CliError::coded(code, message),
+        })
     }
 
     fn read(

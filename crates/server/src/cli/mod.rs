@@ -2,6 +2,7 @@
 
 pub mod client;
 mod demo;
+mod export;
 mod import;
 mod offline;
 mod plugin;
@@ -35,6 +36,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Import a file into a running server.
     Import(import::ImportArgs),
+    /// Export the log of a running server.
+    Export(export::ExportArgs),
     /// Check, run, test, upload and deploy rules.
     Plugin(plugin::PluginArgs),
     /// Bring the database of a stopped server to this version.
@@ -56,7 +59,8 @@ enum Command {
 
 /// What the command line asks a server: it is trusted whatever other documents are.
 pub fn documents() -> Vec<String> {
-    import::DOCUMENTS.iter().chain(&plugin::DOCUMENTS).map(|text| (*text).to_owned()).collect()
+    let export = &export::DOCUMENTS;
+    import::DOCUMENTS.iter().chain(&plugin::DOCUMENTS).chain(export).map(|text| (*text).to_owned()).collect()
 }
 
 /// Where the data is.
@@ -106,6 +110,7 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Migrate(args) => offline::migrate(config, args),
         Command::Demo(args) => demo::demo(config, args),
         Command::Import(args) => import::import(args),
+        Command::Export(args) => export::export(args),
         Command::Plugin(args) => plugin::plugin(args),
         Command::Doctor(args) => offline::doctor(config, args),
         Command::Verify(args) => offline::verify(config, args),

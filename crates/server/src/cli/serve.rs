@@ -98,6 +98,7 @@ pub fn router(app: &App, config: &Config, lifecycle: Lifecycle, beside: Router) 
     let oidc = Oidc::new(&config.oidc).map_err(wrong)?;
     let (tokens, clock) = (Tokens::new(app.clone(), oidc), app.clock.clone());
     let beside = beside.merge(http::blob::routes(app.clone(), tokens.clone()));
+    let beside = beside.merge(http::export::routes(app.clone(), tokens.clone(), lifecycle.clone()));
     let own = super::documents();
     http::router(schemas, tokens, clock, lifecycle, config.edge.clone(), beside, &own).map_err(wrong)
 }

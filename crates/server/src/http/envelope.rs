@@ -102,6 +102,8 @@ pub async fn wrap(State(envelope): State<Arc<Envelope>>, request: Request, next:
     let id = envelope.id(request.headers());
     let (mut parts, body) = request.into_parts();
     parts.extensions.insert(id.clone());
+    // For routes beside the API that cost more than a knock.
+    parts.extensions.insert(envelope.rates.clone());
     let address = super::address(&envelope.rates, &parts);
     let request = Request::from_parts(parts, body);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -170,7 +172,10 @@ async fn answer(envelope: Arc<Envelope>, id: RequestId, request: Request, next: 
             (header::ACCESS_CONTROL_MAX_AGE, "600"),
         ]
     } else {
-        &[(header::ACCESS_CONTROL_EXPOSE_HEADERS, "x-request-id, retry-after, ratelimit, ratelimit-policy")]
+        &[(
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            "x-request-id, retry-after, ratelimit, ratelimit-policy, handfast-cursor",
+        )]
     };
     for (name, value) in fixed {
         headers.insert(name.clone(), HeaderValue::from_static(value));

@@ -10,6 +10,7 @@ pub mod config;
 pub mod cost;
 mod document;
 mod envelope;
+pub mod export;
 mod gate;
 mod graphiql;
 mod graphql;

@@ -41,11 +41,15 @@ macro_rules! codes {
 
 codes! {
     BadRequest = "BAD_REQUEST", Some(400), "Send a well-formed GraphQL request.";
+    CursorInvalid = "CURSOR_INVALID", Some(400), "Send the cursor as it was given to you, or read from the start.";
+    CursorEpochChanged = "CURSOR_EPOCH_CHANGED", Some(400), "Read again from the start: the workspace was restored.";
+    CursorAhead = "CURSOR_AHEAD", Some(400), "Ask the operator whether the database was replaced, and read again from the start.";
     BatchNotSupported = "BATCH_NOT_SUPPORTED", Some(400), "Send one request at a time.";
     Unauthenticated = "UNAUTHENTICATED", Some(401), "Send a valid token.";
     Forbidden = "FORBIDDEN", Some(403), "Use a token with the scope that the message names.";
     DocumentNotTrusted = "DOCUMENT_NOT_TRUSTED", Some(403), "Send one of the documents that the operator has registered.";
     OriginNotAllowed = "ORIGIN_NOT_ALLOWED", Some(403), "Add the page's origin to allowed_origins.";
+    NotFound = "NOT_FOUND", Some(404), "Name something that exists and is yours.";
     MethodNotAllowed = "METHOD_NOT_ALLOWED", Some(405), "Use a method named in the Allow header.";
     NotAcceptable = "NOT_ACCEPTABLE", Some(406), "Accept application/graphql-response+json.";
     BodyTimeout = "BODY_TIMEOUT", Some(408), "Send the whole body without pauses.";
