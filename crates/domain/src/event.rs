@@ -55,6 +55,8 @@ text_enum! {
         Token = "TOKEN",
         /// A named consumer of events: registered, stepped back or removed. Acknowledgements are no change.
         Consumer = "CONSUMER",
+        /// A webhook.
+        Webhook = "WEBHOOK",
     }
 }
 

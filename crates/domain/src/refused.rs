@@ -40,6 +40,8 @@ text_enum! {
         CursorEpochChanged = "CURSOR_EPOCH_CHANGED",
         /// The cursor lies beyond the end of the log.
         CursorAhead = "CURSOR_AHEAD",
+        /// The address of a webhook is one that this server does not send to.
+        WebhookTargetForbidden = "WEBHOOK_TARGET_FORBIDDEN",
         /// The idempotency key was used with another input.
         IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED",
     }

@@ -93,6 +93,22 @@ impl Dialect {
         }
     }
 
+    /// At the end of a SELECT: the rows are this command's, and those that are another's are passed over.
+    pub fn for_update_skip_locked(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => " FOR UPDATE SKIP LOCKED",
+        }
+    }
+
+    /// The database's own clock, in milliseconds: what nodes agree about.
+    pub fn now_ms(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "CAST(unixepoch('subsec') * 1000 AS integer)",
+            Dialect::Postgres => "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+        }
+    }
+
     /// The values of a parameter made by [`texts`] as a table of (key, value) to select from; keys count from 0.
     pub fn text_table(self, parameter: &str) -> String {
         match self {

@@ -2,6 +2,7 @@
 //! Time is the database's, so that nodes need not agree about theirs.
 
 use crate::{
+    dialect::Dialect,
     error::Result,
     rows::{execute, fetch_value},
 };
@@ -16,11 +17,9 @@ pub(crate) struct Lease {
     held: Option<(i64, Instant)>,
 }
 
-const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
-
 /// Milliseconds of the database's clock.
 pub(crate) async fn now(db: &impl ConnectionTrait) -> Result<i64> {
-    Ok(fetch_value(db, &format!("SELECT {NOW}"), vec![]).await?.unwrap_or(0))
+    Ok(fetch_value(db, &format!("SELECT {}", Dialect::Postgres.now_ms()), vec![]).await?.unwrap_or(0))
 }
 
 impl Lease {
@@ -37,12 +36,13 @@ impl Lease {
             return Ok(Some(fence));
         }
         let asked = Instant::now();
+        let now = Dialect::Postgres.now_ms();
         let sql = format!(
-            "INSERT INTO lease (name, holder, fence, until) VALUES ($1, $2, 1, {NOW} + $3) \
+            "INSERT INTO lease (name, holder, fence, until) VALUES ($1, $2, 1, {now} + $3) \
              ON CONFLICT (name) DO UPDATE SET \
              fence = lease.fence + CASE WHEN lease.holder = excluded.holder THEN 0 ELSE 1 END, \
              holder = excluded.holder, until = excluded.until \
-             WHERE lease.holder = excluded.holder OR lease.until < {NOW} RETURNING fence"
+             WHERE lease.holder = excluded.holder OR lease.until < {now} RETURNING fence"
         );
         let term = i64::try_from(self.term.as_millis()).unwrap_or(i64::MAX);
         let values = vec![self.name.into(), self.holder.as_str().into(), term.into()];

@@ -4,6 +4,7 @@ use crate::error::{Result, StoreError};
 use hkdf::Hkdf;
 use sha2::Sha256;
 use std::{fs, io::Write, path::Path};
+use uuid::Uuid;
 
 /// What a derived key is for. Each purpose has its own key, so that one cannot stand in for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub enum Purpose {
     Cursors,
     /// Authenticates compiled rules on the node's disk.
     RulesCache,
-    /// Protects the signing secrets of webhooks.
+    /// Of which the signing secrets of webhooks are derived: [`RootSecret::webhook`].
     Webhooks,
     /// Keyed hashes of suppressed identities.
     Suppression,
@@ -44,6 +45,16 @@ impl RootSecret {
         let mut key = [0; 32];
         // HKDF fails only for outputs of more than 255 blocks.
         Hkdf::<Sha256>::new(None, &self.0).expand(purpose.label().as_bytes(), &mut key).unwrap_or_default();
+        key
+    }
+
+    /// What signs for a webhook. Nobody need keep it: it is the same whenever it is asked for, and another for each generation.
+    pub fn webhook(&self, webhook: Uuid, generation: u32) -> [u8; 32] {
+        let mut key = [0; 32];
+        let (id, generation) = (webhook.as_bytes(), generation.to_be_bytes());
+        let info: [&[u8]; 3] = [Purpose::Webhooks.label().as_bytes(), id, &generation];
+        // As above: one block never fails.
+        Hkdf::<Sha256>::new(None, &self.0).expand_multi_info(&info, &mut key).unwrap_or_default();
         key
     }
 

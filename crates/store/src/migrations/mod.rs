@@ -6,6 +6,7 @@ mod m0002_funnel;
 mod m0003_sequencer;
 mod m0004_blob_chunk;
 mod m0005_ledger_quarter;
+mod m0006_webhook;
 mod m0007_consumer;
 
 use crate::{
@@ -23,6 +24,7 @@ const ALL: &[SqlMigration] = &[
     m0003_sequencer::MIGRATION,
     m0004_blob_chunk::MIGRATION,
     m0005_ledger_quarter::MIGRATION,
+    m0006_webhook::MIGRATION,
     m0007_consumer::MIGRATION,
 ];
 

@@ -2,6 +2,7 @@
 
 mod feed;
 mod filter;
+mod job;
 mod open;
 mod postgres;
 mod records;
