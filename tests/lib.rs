@@ -143,6 +143,13 @@ impl Server {
         Server::start_on(dir, None, environment)
     }
 
+    /// Starts again on a directory that an earlier server left, with more configuration.
+    pub fn restarted(dir: tempfile::TempDir, token: String, more: &[(&'static str, &str)]) -> Server {
+        let more = more.iter().map(|(key, value)| (*key, (*value).to_owned()));
+        let environment = database(dir.path()).into_iter().chain(more).collect();
+        Server::start_on(dir, Some(token), environment)
+    }
+
     /// The lines of its log so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().expect("nobody panics with it").clone()
@@ -150,10 +157,17 @@ impl Server {
 
     /// Starts another node of the same workspace, which must be on PostgreSQL.
     pub fn beside(&self) -> Server {
+        self.configured_beside(&[])
+    }
+
+    /// The same with more configuration.
+    pub fn configured_beside(&self, more: &[(&'static str, &str)]) -> Server {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let secret = |dir: &Path| dir.join("secret");
         std::fs::copy(secret(self.dir.path()), secret(dir.path())).expect("nodes share the root secret");
-        Server::start_on(dir, Some(self.token.clone()), database(self.dir.path()))
+        let more = more.iter().map(|(key, value)| (*key, (*value).to_owned()));
+        let environment = database(self.dir.path()).into_iter().chain(more).collect();
+        Server::start_on(dir, Some(self.token.clone()), environment)
     }
 
     fn start_on(
@@ -249,7 +263,8 @@ impl Server {
     pub fn user(&self, key: &str, team: &str) -> Api {
         let input = json!({"key": key, "name": key, "team": team});
         self.admin().mutate("upsertUser", "UpsertUserInput", input, "user { id }");
-        let scopes = ["leads:read", "leads:write", "charter:sign", "plugins:deploy", "import"];
+        let scopes =
+            ["leads:read", "leads:write", "charter:sign", "plugins:deploy", "import", "webhooks:write"];
         self.token(key, &scopes)
     }
 

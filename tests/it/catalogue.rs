@@ -11,6 +11,7 @@ mod requests;
 pub mod sockets;
 mod tokens;
 mod values;
+mod webhooks;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -66,6 +67,7 @@ pub const CODES: &[&str] = &[
     "VARIABLES_TOO_DEEP",
     "VARIABLES_TOO_LARGE",
     "VERSION_CONFLICT",
+    "WEBHOOK_TARGET_FORBIDDEN",
 ];
 
 /// A refusal is smaller than this.

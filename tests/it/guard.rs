@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use crate::charter::Parties;
 use crate::schema::{Known, Types, bare, list, name, request, types};
 
-const SCOPES: [&str; 6] = ["leads:read", "leads:write", "charter:sign", "plugins:deploy", "import", "admin"];
+const SCOPES: [&str; 7] =
+    ["leads:read", "leads:write", "charter:sign", "plugins:deploy", "import", "webhooks:write", "admin"];
 const SIDES: [&str; 4] = ["MARKETING", "SALES", "OPS", "INTEGRATION"];
 /// One of each side.
 const PEOPLE: [&str; 4] = ["mara", "saul", "olga", "ines"];

@@ -22,4 +22,5 @@ mod schema;
 mod subscribe;
 mod telemetry;
 mod token;
+mod webhook;
 mod work;

@@ -107,6 +107,7 @@ const SMALL: &[&str] = &[
     "from",
     "grade",
     "highIntent",
+    "httpStatus",
     "leadVersion",
     "maxHoldDays",
     "maxPauseMinutes",
@@ -235,6 +236,7 @@ const PLAIN: &[&str] = &[
     "uuid",
     "version",
     "warnings",
+    "webhook",
 ];
 
 /// Members of an enum whose names its own description explains.
@@ -394,6 +396,8 @@ const WITHOUT_NODE: &[&str] = &[
     "Token",
     "Touchpoint",
     "TraitDefinition",
+    "Webhook",
+    "WebhookDelivery",
 ];
 
 #[test]

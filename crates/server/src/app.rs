@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::flows::{Error, setup};
+use crate::outbound::Outbound;
 use crate::workspace::Workspace;
 
 /// Cheap to clone: one for the whole process.
@@ -32,6 +33,8 @@ pub struct Inner {
     pub followed_from: i64,
     /// Wakes whoever carries out imports.
     pub imports: tokio::sync::Notify,
+    /// Sends to webhooks.
+    pub outbound: Outbound,
     workspace: ArcSwap<Workspace>,
     /// Reloads happen one after the other, so that an older one never overwrites a newer one.
     reloading: tokio::sync::Mutex<()>,
@@ -48,6 +51,7 @@ impl std::ops::Deref for App {
 impl App {
     /// Opens the data directory, brings its schema up to date and loads the rules that are live.
     pub async fn open(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Result<App, Error> {
+        let outbound = Outbound::new(&config.webhooks).map_err(Error::fault)?;
         let dir = &config.server.data_dir;
         let postgres = config.database.postgres();
         let store = Store::open(OpenOptions { postgres, ..OpenOptions::new(dir) }).await?;
@@ -73,6 +77,7 @@ impl App {
             revoked: tokio::sync::watch::Sender::default(),
             followed_from,
             imports: tokio::sync::Notify::new(),
+            outbound,
             workspace: ArcSwap::from_pointee(workspace),
             reloading: tokio::sync::Mutex::new(()),
         };
@@ -89,6 +94,7 @@ impl App {
         let _turn = self.reloading.lock().await;
         let workspace = Workspace::load(&self.store, &self.host).await?;
         self.workspace.store(Arc::new(workspace));
+        self.outbound.wake();
         Ok(())
     }
 

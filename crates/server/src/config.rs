@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::http::config::EdgeConfig;
 use crate::oidc::OidcConfig;
+use crate::outbound::config::WebhookConfig;
 
 /// The commented defaults; this file is the reference.
 pub const DEFAULT: &str = include_str!("config.default.toml");
@@ -22,6 +23,8 @@ pub struct Config {
     pub oidc: OidcConfig,
     #[serde(default)]
     pub edge: EdgeConfig,
+    #[serde(default)]
+    pub webhooks: WebhookConfig,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -148,6 +151,7 @@ mod tests {
         assert_eq!(config.server.listen, "127.0.0.1:7171");
         // The file is the reference, and says what the code does.
         assert_eq!(format!("{:?}", config.edge), format!("{:?}", EdgeConfig::default()));
+        assert_eq!(format!("{:?}", config.webhooks), format!("{:?}", WebhookConfig::default()));
     }
 
     #[test]

@@ -8,5 +8,6 @@ pub mod flows;
 pub mod graphql;
 pub mod http;
 pub mod oidc;
+pub mod outbound;
 pub mod telemetry;
 pub mod workspace;

@@ -1,5 +1,5 @@
-//! What the process counts of itself, for Prometheus: `GET /metrics`. Numbers and words of closed lists only: no id, no key
-//! of a caller, no contact data. It needs no token, as `/healthz` does; a proxy keeps it from strangers.
+//! What the process counts of itself, for Prometheus: `GET /metrics`. Numbers, words of closed lists, and the ids of webhooks,
+//! which are few: no key of a caller, no contact data. It needs no token, as `/healthz` does; a proxy keeps it from strangers.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -12,11 +12,13 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use handfast_domain::evaluation::Decision;
+use handfast_domain::webhook::AttemptResult;
 use metrics::{Counter, Histogram, SharedString, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing_subscriber::filter::Directive;
+use uuid::Uuid;
 
 use crate::app::App;
 
@@ -67,6 +69,16 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         "Time of a write command, from asking to its acknowledgement"
     );
     metrics::describe_gauge!("handfast_feed_position", "Newest position of the feed that this process knows");
+    metrics::describe_counter!("handfast_webhook_attempts_total", "Attempts to deliver an event, by result");
+    metrics::describe_counter!("handfast_webhook_dead_total", "Deliveries of which every attempt failed");
+    metrics::describe_gauge!(
+        "handfast_webhook_lag",
+        "Events between a webhook's place and the end of the feed; told by the node that plans"
+    );
+    metrics::describe_gauge!(
+        "handfast_webhook_waiting",
+        "Deliveries that are not closed; told by the node that plans"
+    );
     metrics::describe_gauge!("handfast_importing", "1 while an import is under way");
     metrics::describe_gauge!("process_resident_memory_bytes", "Memory of this process");
     Ok(handle)
@@ -208,6 +220,26 @@ pub fn decided(decision: &Decision) {
     counter!("handfast_decisions_total", "status" => word(&decision.status), "outcome" => outcome)
         .increment(1);
     counter!("handfast_rule_fuel_total").increment(decision.fuel);
+}
+
+/// An attempt to deliver an event has ended.
+pub fn webhook_attempt(result: AttemptResult, dead: bool) {
+    counter!("handfast_webhook_attempts_total", "result" => result.as_str()).increment(1);
+    if dead {
+        counter!("handfast_webhook_dead_total").increment(1);
+    }
+}
+
+/// How many events lie between each webhook's place and the end of the feed.
+pub fn webhook_lags(lags: impl Iterator<Item = (Uuid, i64)>) {
+    for (webhook, lag) in lags {
+        gauge!("handfast_webhook_lag", "webhook" => webhook.to_string()).set(lag.max(0) as f64);
+    }
+}
+
+/// Deliveries that are to be sent or wait for one that is.
+pub fn webhook_waiting(count: i64) {
+    gauge!("handfast_webhook_waiting").set(count as f64);
 }
 
 /// A word of a closed list, as the API spells it.

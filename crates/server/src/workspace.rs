@@ -10,6 +10,7 @@ use handfast_domain::digest::Digest;
 use handfast_domain::directory::{Directory, User};
 use handfast_domain::field::TraitKinds;
 use handfast_domain::time::Instant;
+use handfast_domain::webhook::Webhook;
 use handfast_rules::{Host, Rule, Settings};
 use handfast_store::campaign::Campaign;
 use handfast_store::directory::TraitDefinition;
@@ -57,6 +58,8 @@ pub struct Workspace {
     pub campaigns: Campaigns,
     /// Slot key to the rule that is LIVE there. A slot without one is answered by the built-in rule.
     pub rules: BTreeMap<String, LiveRule>,
+    /// The oldest first.
+    pub webhooks: Vec<Arc<Webhook>>,
     zone: TimeZone,
 }
 
@@ -78,6 +81,7 @@ impl Workspace {
             traits,
             campaigns: Campaigns::new(handfast_store::campaign::all(db).await?),
             rules: BTreeMap::new(),
+            webhooks: handfast_store::webhook::all(db).await?.into_iter().map(Arc::new).collect(),
             zone,
         };
         for live in handfast_store::plugin::live(db).await? {
@@ -121,6 +125,10 @@ impl Workspace {
 
     pub fn campaign_by_key(&self, key: &str) -> Option<&Arc<Campaign>> {
         self.campaigns.by_key.get(key)
+    }
+
+    pub fn webhook(&self, id: Uuid) -> Option<&Arc<Webhook>> {
+        self.webhooks.iter().find(|webhook| webhook.id == id)
     }
 
     pub fn zone(&self) -> TimeZone {

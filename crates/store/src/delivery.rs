@@ -301,7 +301,8 @@ pub async fn open(db: &impl ConnectionTrait, webhook: Uuid, limit: i64) -> Resul
 
 /// How many of a webhook are dead, counted up to `limit`.
 pub async fn dead(db: &impl ConnectionTrait, webhook: Uuid, limit: i64) -> Result<i64> {
-    let sql = "SELECT count(*) FROM (SELECT id FROM webhook_delivery WHERE webhook = $1 AND state = 'DEAD' LIMIT $2) AS dead_ones";
+    let sql = "SELECT count(*) FROM \
+               (SELECT id FROM webhook_delivery WHERE webhook = $1 AND state = 'DEAD' LIMIT $2) AS dead_ones";
     Ok(fetch_value(db, sql, vec![webhook.into(), limit.into()]).await?.unwrap_or(0))
 }
 

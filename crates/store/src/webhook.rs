@@ -2,14 +2,14 @@
 //! [`crate::delivery`].
 
 use handfast_domain::time::Instant;
-use handfast_domain::webhook::{Attempt, Webhook};
+use handfast_domain::webhook::{Attempt, AttemptResult, Webhook};
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use uuid::Uuid;
 
 use crate::change::json;
 use crate::decode::{self, Place};
 use crate::error::Result;
-use crate::rows::{execute, fetch_all, fetch_one, fetch_value, insert_rows};
+use crate::rows::{execute, fetch_all, fetch_one, insert_rows};
 use crate::tx::Tx;
 use crate::{delivery, job};
 
@@ -63,38 +63,43 @@ pub async fn remove(tx: &Tx, id: Uuid) -> Result<()> {
     execute(tx, "DELETE FROM webhook WHERE id = $1", vec![id.into()]).await.map(drop)
 }
 
-/// Moves it on in the feed; false when another node did so before. Until the command ends nobody else plans for it.
-pub async fn advance(tx: &Tx, id: Uuid, from: i64, to: i64) -> Result<bool> {
-    let sql = "UPDATE webhook SET position = $3 WHERE id = $1 AND position = $2";
-    Ok(execute(tx, sql, vec![id.into(), from.into(), to.into()]).await? == 1)
+/// Moves it on in the feed and answers how it is now; none when another node did so before, or it is gone. Until the command ends
+/// nobody else plans for it.
+pub async fn advance(tx: &Tx, id: Uuid, from: i64, to: i64) -> Result<Option<Endpoint>> {
+    let sql = format!("UPDATE webhook SET position = $3 WHERE id = $1 AND position = $2 RETURNING {COLUMNS}");
+    let row: Option<Row> = fetch_one(tx, &sql, vec![id.into(), from.into(), to.into()]).await?;
+    row.map(Row::decode).transpose()
 }
 
-/// Nobody else plans or ends deliveries of it until the command ends; false when it is gone.
-pub async fn lock(tx: &Tx, id: Uuid) -> Result<bool> {
-    let sql = format!("SELECT position FROM webhook WHERE id = $1{}", tx.dialect().for_update());
-    Ok(fetch_value::<i64>(tx, &sql, vec![id.into()]).await?.is_some())
+/// Nobody else plans or ends deliveries of it until the command ends; none when it is gone.
+pub async fn lock(tx: &Tx, id: Uuid) -> Result<Option<Endpoint>> {
+    let sql = format!("{SELECT} WHERE id = $1{}", tx.dialect().for_update());
+    let row: Option<Row> = fetch_one(tx, &sql, vec![id.into()]).await?;
+    row.map(Row::decode).transpose()
 }
 
-/// How its endpoint fared in some attempts; answers since when it has been failing. The caller holds its row.
-pub async fn fared(tx: &Tx, id: Uuid, attempts: &[Attempt]) -> Result<Option<Instant>> {
-    use handfast_domain::webhook::AttemptResult::Delivered;
-    let taken = attempts.iter().filter(|attempt| attempt.result == Delivered).map(|attempt| attempt.at).max();
-    let failed = attempts.iter().filter(|attempt| attempt.result != Delivered);
-    let last = failed.clone().max_by_key(|attempt| attempt.at).map(json).transpose()?;
-    let first = failed.map(|attempt| attempt.at.ms()).min();
-    let Some(before) = fetch_one::<Row>(tx, &format!("{SELECT} WHERE id = $1"), vec![id.into()]).await?
-    else {
-        return Ok(None);
-    };
-    let since = match taken {
+/// How an endpoint that the caller has locked fared in some attempts; answers since when it has been failing.
+pub async fn fared(tx: &Tx, before: &Endpoint, attempts: &[Attempt]) -> Result<Option<Instant>> {
+    let taken = |attempt: &&Attempt| attempt.result == AttemptResult::Delivered;
+    let taken_at = attempts.iter().filter(taken).map(|attempt| attempt.at).max();
+    let failed = || attempts.iter().filter(|attempt| !taken(attempt));
+    let last = failed().max_by_key(|attempt| attempt.at).or(before.last_failure.as_ref());
+    let since = match taken_at {
         Some(_) => None,
-        None => before.failing_since.or(first),
+        None => before.failing_since.or(failed().map(|attempt| attempt.at).min()),
     };
     let sql = "UPDATE webhook SET failing_since = $2, last_success_at = $3, last_failure = $4 WHERE id = $1";
-    let (taken, last) = (taken.map(Instant::ms).or(before.last_success_at), last.or(before.last_failure));
-    execute(tx, sql, vec![id.into(), since.into(), taken.into(), last.into()]).await?;
-    Ok(since.map(Instant))
+    let values = vec![
+        before.webhook.id.into(),
+        since.map(Instant::ms).into(),
+        taken_at.or(before.last_success_at).map(Instant::ms).into(),
+        last.map(json).transpose()?.into(),
+    ];
+    execute(tx, sql, values).await?;
+    Ok(since)
 }
+
+const COLUMNS: &str = "id, body, position, failing_since, last_success_at, last_failure";
 
 const SELECT: &str = "SELECT id, body, position, failing_since, last_success_at, last_failure FROM webhook";
 

@@ -120,38 +120,19 @@ fn javascript(workspace: &Workspace, component: &Path) -> Result<(), String> {
     ]);
     // No import is linked at all: neither WASI nor an event loop.
     jco.args(["--backend-qjs-stub-wasi", "--backend-qjs-disable-async", "--out"]).arg(component);
-    quiet(jco.current_dir(&stage))
+    shell::quiet(jco.current_dir(&stage))
 }
 
 /// componentize-py puts the sources into a CPython that runs as wasm, after it has imported them.
 fn python(workspace: &Workspace, component: &Path) -> Result<(), String> {
     let root = &workspace.root;
     let package = root.join("plugins/scorecard-py");
-    let (tools, wanted) = (root.join("target/guests/python"), package.join("requirements.txt"));
-    let installed = tools.join("requirements.txt");
-    if fs::read(&installed).ok() != fs::read(&wanted).ok() {
-        let missing = "it needs python3 with venv and pip (Debian: `apt-get install python3-venv`)";
-        let mut venv = Command::new("python3");
-        quiet(venv.args(["-m", "venv", "--clear"]).arg(&tools)).map_err(|why| format!("{missing}: {why}"))?;
-        let mut pip = Command::new(tools.join("bin/pip"));
-        quiet(pip.args(["install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&wanted))?;
-        fs::copy(&wanted, &installed).map_err(|error| format!("{}: {error}", installed.display()))?;
-    }
+    let tools = root.join("target/guests/python");
+    tools::install_modules(&tools, &package.join("requirements.txt"))?;
     let mut componentize = Command::new(tools.join("bin/componentize-py"));
     componentize.arg("-d").arg(root.join(WIT)).args(["-w", "qualifier", "componentize", "--stub-wasi"]);
     for folder in [package.join("src"), root.join("crates/sdk/python"), root.join("plugins/scorecard")] {
         componentize.arg("-p").arg(folder);
     }
-    quiet(componentize.args(["scorecard", "-o"]).arg(component))
-}
-
-/// Runs a command and shows what it said only if it failed.
-fn quiet(command: &mut Command) -> Result<(), String> {
-    let output = command.output().map_err(|error| format!("`{}`: {error}", shell::shown(command)))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    Err(format!("`{}` ended with {}: {last}", shell::shown(command), output.status))
+    shell::quiet(componentize.args(["scorecard", "-o"]).arg(component))
 }

@@ -82,6 +82,17 @@ pub fn read(command: &mut Command) -> Result<String, String> {
         .map_err(|error| format!("`{}` printed no UTF-8: {error}", shown(command)))
 }
 
+/// Runs a command and shows what it said only if it failed.
+pub fn quiet(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|error| format!("`{}`: {error}", shown(command)))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    Err(format!("`{}` ended with {}: {last}", shown(command), output.status))
+}
+
 /// The command as one would type it.
 pub fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_stem().unwrap_or(command.get_program());

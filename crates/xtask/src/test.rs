@@ -298,6 +298,12 @@ fn clients(run: &Run) -> Result<(), String> {
         return Err(missing);
     }
     let folder = run.clients_folder();
+    let root = &run.workspace.root;
+    // The library of Standard Webhooks in a second language: what it would say is left out where Python is missing.
+    let python = root.join("target/clients-python");
+    if let Err(why) = tools::install_modules(&python, &folder.join("requirements.txt")) {
+        eprintln!("   the client in Python is left out: {why}");
+    }
     tools::install_packages(&folder)
 }
 

@@ -54,6 +54,22 @@ pub fn install_packages(folder: &Path) -> Result<(), String> {
     shell::run(Command::new(npm()).args(["ci", "--no-audit", "--no-fund"]).current_dir(folder))
 }
 
+/// Python's packages of a list, in a folder of their own; nothing is asked of the network when they are there.
+pub fn install_modules(folder: &Path, wanted: &Path) -> Result<(), String> {
+    let installed = folder.join("requirements.txt");
+    if std::fs::read(&installed).ok() == std::fs::read(wanted).ok() {
+        return Ok(());
+    }
+    let missing = "it needs python3 with venv and pip (Debian: `apt-get install python3-venv`)";
+    let mut venv = Command::new("python3");
+    shell::quiet(venv.args(["-m", "venv", "--clear"]).arg(folder))
+        .map_err(|why| format!("{missing}: {why}"))?;
+    let mut pip = Command::new(folder.join("bin/pip"));
+    shell::quiet(pip.args(["install", "--quiet", "--disable-pip-version-check", "-r"]).arg(wanted))?;
+    std::fs::copy(wanted, &installed).map_err(|error| format!("{}: {error}", installed.display()))?;
+    Ok(())
+}
+
 /// npm leaves a copy of the lock file with what it installed.
 pub fn packages_are_installed(folder: &Path) -> bool {
     let changed = |file: &str| std::fs::metadata(folder.join(file)).and_then(|data| data.modified()).ok();

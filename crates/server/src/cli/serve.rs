@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use clap::Args;
@@ -65,6 +66,7 @@ pub struct Running {
     timers: tokio::task::JoinHandle<()>,
     imports: tokio::task::JoinHandle<()>,
     follower: tokio::task::JoinHandle<()>,
+    deliveries: tokio::task::JoinHandle<()>,
 }
 
 /// Binds, starts the timers and what an earlier process left unfinished, and answers requests.
@@ -87,8 +89,9 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
     let timers = tokio::spawn(flows::timers::run(app.clone(), config.server.timer_interval_ms));
     let imports = tokio::spawn(flows::import::run(app.clone()));
     let follower = tokio::spawn(flows::follow::run(app.clone()));
+    let deliveries = tokio::spawn(flows::deliver::run(app.clone(), config.server.timer_interval_ms));
     lifecycle.ready();
-    Ok(Running { app, address, lifecycle, first_token, served, timers, imports, follower })
+    Ok(Running { app, address, lifecycle, first_token, served, timers, imports, follower, deliveries })
 }
 
 /// The API of a running product, with routes beside it.
@@ -111,10 +114,16 @@ impl Running {
         self.stop().await;
     }
 
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.lifecycle.drain();
+        // What is on its way to a webhook would be sent once more.
+        self.app.outbound.close();
         if let Err(error) = self.served.await {
             tracing::error!(%error, "the server task failed");
+        }
+        let patience = Duration::from_millis(self.app.outbound.config.timeout_ms);
+        if tokio::time::timeout(patience, &mut self.deliveries).await.is_err() {
+            self.deliveries.abort();
         }
         self.timers.abort();
         self.imports.abort();

@@ -7,6 +7,7 @@ pub mod charter;
 pub mod check;
 pub mod commit;
 pub mod consumer;
+pub mod deliver;
 pub mod deploy;
 pub mod directory;
 pub mod doctor;
@@ -26,6 +27,7 @@ pub mod token;
 pub mod told;
 pub mod touch;
 pub mod verify;
+pub mod webhook;
 
 use std::sync::Arc;
 
@@ -98,8 +100,10 @@ pub mod scope {
     pub const CHARTER_SIGN: &str = "charter:sign";
     pub const PLUGINS_DEPLOY: &str = "plugins:deploy";
     pub const IMPORT: &str = "import";
+    pub const WEBHOOKS_WRITE: &str = "webhooks:write";
     pub const ADMIN: &str = "admin";
-    pub const ALL: [&str; 6] = [LEADS_READ, LEADS_WRITE, CHARTER_SIGN, PLUGINS_DEPLOY, IMPORT, ADMIN];
+    pub const ALL: [&str; 7] =
+        [LEADS_READ, LEADS_WRITE, CHARTER_SIGN, PLUGINS_DEPLOY, IMPORT, WEBHOOKS_WRITE, ADMIN];
 }
 
 impl Viewer {
@@ -132,7 +136,10 @@ impl Viewer {
     }
 }
 
-/// What an earlier process left in the middle of its checks is checked again.
+/// What an earlier process left in the middle of its checks is checked again, and what it was about to send is sent.
 pub async fn resume(app: &crate::app::App) -> Result<(), Error> {
+    if !app.store.is_shared() {
+        app.store.write(|tx| Box::pin(handfast_store::job::unlock_all(tx))).await?;
+    }
     plugin::resume(app).await
 }

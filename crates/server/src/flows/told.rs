@@ -3,6 +3,7 @@
 use handfast_domain::time::Instant;
 use handfast_store::StoreError;
 use handfast_store::cursor::Cursors;
+use handfast_store::feed::NewEvent;
 use handfast_store::tail::Told;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -10,7 +11,7 @@ use uuid::Uuid;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Public<'a> {
+pub struct Public<'a> {
     id: Uuid,
     stream: &'a str,
     stream_id: Uuid,
@@ -23,11 +24,9 @@ struct Public<'a> {
     cursor: &'a str,
 }
 
-/// One line of JSON.
-pub fn json(told: &Told, cursors: &Cursors) -> Result<String, StoreError> {
-    let event = &told.event;
-    let corrupt = |why: serde_json::Error| StoreError::corrupt("event", "payload", event.id, why);
-    let public = Public {
+/// An error tells that the stored event is no JSON.
+pub fn public<'a>(event: &'a NewEvent, cursor: &'a str) -> Result<Public<'a>, serde_json::Error> {
+    Ok(Public {
         id: event.id,
         stream: &event.stream_kind,
         stream_id: event.stream_id,
@@ -35,8 +34,13 @@ pub fn json(told: &Told, cursors: &Cursors) -> Result<String, StoreError> {
         ordinal: event.ordinal,
         occurred_at: event.occurred_at,
         recorded_at: event.recorded_at,
-        body: serde_json::from_str(&event.payload).map_err(corrupt)?,
-        cursor: told.cursor(cursors),
-    };
-    serde_json::to_string(&public).map_err(corrupt)
+        body: serde_json::from_str(&event.payload)?,
+        cursor,
+    })
+}
+
+/// One line of JSON.
+pub fn json(told: &Told, cursors: &Cursors) -> Result<String, StoreError> {
+    let line = public(&told.event, told.cursor(cursors)).and_then(|public| serde_json::to_string(&public));
+    line.map_err(|why| StoreError::corrupt("event", "payload", told.event.id, why))
 }

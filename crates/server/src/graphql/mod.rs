@@ -22,6 +22,7 @@ pub mod rate;
 pub mod results;
 pub mod scalar;
 pub mod token;
+pub mod webhook;
 pub mod work;
 
 #[cfg(test)]
@@ -51,6 +52,7 @@ pub struct Query(
     import::ImportQuery,
     event::EventQuery,
     consumer::ConsumerQuery,
+    webhook::WebhookQuery,
     rate::RateQuery,
     node::NodeQuery,
 );
@@ -66,6 +68,7 @@ pub struct Mutation(
     token::TokenMutation,
     import::ImportMutation,
     consumer::ConsumerMutation,
+    webhook::WebhookMutation,
 );
 
 #[derive(MergedSubscription, Default)]
