@@ -50,9 +50,25 @@ pub struct EventPage {
 
 /// Where the feed ends, and the hash that stands for all of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct FeedHead {
+pub struct FeedHead {
     pub position: i64,
     pub chain: [u8; 32],
+}
+
+/// An event's place: the head after it, its id and its hash.
+pub type Place = (FeedHead, Uuid, [u8; 32]);
+
+/// The places of `events` after `head`, dense and in this order. Answers the new head, too.
+pub fn number<'a>(mut head: FeedHead, events: impl IntoIterator<Item = &'a NewEvent>) -> (FeedHead, Vec<Place>) {
+    let events = events.into_iter();
+    let mut places = Vec::with_capacity(events.size_hint().0);
+    for event in events {
+        let sha = event_sha(event);
+        let position = head.position + 1;
+        head = FeedHead { position, chain: link(&head.chain, position, &event.id, &sha) };
+        places.push((head, event.id, sha));
+    }
+    (head, places)
 }
 
 /// Appends `events` in this order. On SQLite they get their places in the feed at once, since nobody else writes; on
@@ -60,14 +76,7 @@ pub(crate) struct FeedHead {
 pub async fn append_events(tx: &Tx, events: Vec<NewEvent>) -> Result<()> {
     match tx.dialect() {
         Dialect::Sqlite => {
-            let mut head = tx.head();
-            let mut numbered = Vec::with_capacity(events.len());
-            for event in &events {
-                let sha = event_sha(event);
-                let position = head.position + 1;
-                head = FeedHead { position, chain: link(&head.chain, position, &event.id, &sha) };
-                numbered.push((head, event.id, sha));
-            }
+            let (head, numbered) = number(tx.head(), &events);
             insert_rows(tx, "event", EVENT_COLUMNS, event_rows(events)).await?;
             insert_rows(tx, "feed", FEED_COLUMNS, feed_rows(numbered)).await?;
             tx.set_head(head);
@@ -101,9 +110,9 @@ fn event_rows(events: Vec<NewEvent>) -> Vec<Vec<Value>> {
 
 pub(crate) const FEED_COLUMNS: &[&str] = &["position", "event_id", "event_sha", "chain"];
 
-/// Rows of the feed: the head after each event, its id and its hash.
-pub(crate) fn feed_rows(numbered: Vec<(FeedHead, Uuid, [u8; 32])>) -> Vec<Vec<Value>> {
-    let row = |(head, event, sha): (FeedHead, Uuid, [u8; 32])| {
+/// Rows of the feed.
+pub(crate) fn feed_rows(numbered: Vec<Place>) -> Vec<Vec<Value>> {
+    let row = |(head, event, sha): Place| {
         vec![head.position.into(), event.into(), bytes(&sha), bytes(&head.chain)]
     };
     numbered.into_iter().map(row).collect()

@@ -6,7 +6,7 @@
 
 use crate::{
     error::{Result, StoreError},
-    feed::{COLUMNS_OF_E, EventData, FeedHead, event_sha, feed_rows, link},
+    feed::{COLUMNS_OF_E, EventData, FeedHead, NewEvent, feed_rows, number},
     lease::Lease,
     rows::{execute, fetch_all, fetch_one, insert_rows},
 };
@@ -157,21 +157,13 @@ pub async fn step(db: &DatabaseConnection, schema: &str, fence: i64) -> Result<S
         tx.rollback().await?;
         return Ok(Step::Fenced);
     };
-    let mut head = held.decode()?;
     let sql = format!(
         "SELECT u.seq, {COLUMNS_OF_E} FROM unnumbered u JOIN event e ON e.id = u.event ORDER BY u.seq LIMIT $1"
     );
     let rows: Vec<Unnumbered> = fetch_all(&tx, &sql, vec![BATCH.into()]).await?;
-    let mut numbered = Vec::with_capacity(rows.len());
-    let mut seqs = Vec::with_capacity(rows.len());
-    for Unnumbered { seq, event } in rows {
-        let event = event.decode();
-        let sha = event_sha(&event);
-        let position = head.position + 1;
-        head = FeedHead { position, chain: link(&head.chain, position, &event.id, &sha) };
-        numbered.push((head, event.id, sha));
-        seqs.push(seq.to_string());
-    }
+    let (seqs, events): (Vec<String>, Vec<NewEvent>) =
+        rows.into_iter().map(|row| (row.seq.to_string(), row.event.decode())).unzip();
+    let (head, numbered) = number(held.decode()?, &events);
     insert_rows(&tx, "feed", crate::feed::FEED_COLUMNS, feed_rows(numbered)).await?;
     // Those and no others: a lower one may be committed only now.
     let sql = "DELETE FROM unnumbered WHERE seq = ANY (ARRAY(SELECT value::bigint FROM json_array_elements_text($1::json)))";

@@ -16,6 +16,8 @@ use crate::feed::{self, EventFilter, EventPage, EventRow};
 const KEPT: usize = 2_048;
 /// Positions that one statement reads.
 const PAGE: usize = 500;
+/// Else a reader who is not far behind might find what it needs dropped again, for ever.
+const _: () = assert!(KEPT >= 2 * PAGE);
 
 /// An event with what many readers make of it, made once.
 #[derive(Debug)]
@@ -40,7 +42,7 @@ impl PartialEq for Told {
 }
 
 impl Told {
-    pub(crate) fn new(row: EventRow) -> Arc<Told> {
+    pub fn new(row: EventRow) -> Arc<Told> {
         Arc::new(Told { row, body: OnceLock::new(), cursor: OnceLock::new() })
     }
 
@@ -76,12 +78,23 @@ pub(crate) struct Tail {
     behind: tokio::sync::Mutex<()>,
 }
 
-/// All events of the positions after `start`, up to `end`.
-#[derive(Default)]
-struct Window {
+/// All events of the positions after `start`, up to `end`: at most so many as it keeps. Readers ask for a [`page`]; one of
+/// them, at a time, learns by [`next`] from where to read on, and [`append`]s what it found.
+///
+/// [`page`]: Window::page
+/// [`next`]: Window::next
+/// [`append`]: Window::append
+pub struct Window {
     start: i64,
     end: i64,
     rows: VecDeque<Arc<Told>>,
+    kept: usize,
+}
+
+impl Default for Window {
+    fn default() -> Window {
+        Window::new(KEPT)
+    }
 }
 
 impl Tail {
@@ -118,8 +131,12 @@ impl Tail {
 }
 
 impl Window {
+    pub fn new(kept: usize) -> Window {
+        Window { start: 0, end: 0, rows: VecDeque::new(), kept }
+    }
+
     /// The page, if all that it could hold is here.
-    fn page(&self, position: i64, head: i64, limit: usize, filter: &EventFilter) -> Option<EventPage> {
+    pub fn page(&self, position: i64, head: i64, limit: usize, filter: &EventFilter) -> Option<EventPage> {
         if position < self.start || self.end < head {
             return None;
         }
@@ -139,25 +156,25 @@ impl Window {
     }
 
     /// After which position somebody must read on, so that `position` can be served; none if nobody must any more.
-    fn next(&mut self, position: i64, head: i64) -> Option<i64> {
+    pub fn next(&mut self, position: i64, head: i64) -> Option<i64> {
         if position >= self.start && self.end >= head {
             return None;
         }
         // Nobody followed for a while, or this one is behind all that is kept: the window begins anew.
         if position < self.start || position > self.end {
-            *self = Window { start: position, end: position, rows: VecDeque::new() };
+            *self = Window { start: position, end: position, ..Window::new(self.kept) };
         }
         Some(self.end)
     }
 
-    fn append(&mut self, after: i64, page: EventPage) {
+    pub fn append(&mut self, after: i64, page: EventPage) {
         // Another reader, further behind, began a window of his own meanwhile.
         if after != self.end {
             return;
         }
         self.end = page.next;
         self.rows.extend(page.events);
-        while self.rows.len() > KEPT {
+        while self.rows.len() > self.kept {
             self.start = self.rows.pop_front().map_or(self.start, |row| row.position);
         }
     }
