@@ -89,7 +89,8 @@ pub async fn once(to: SocketAddr, shot: &Shot) -> Result<Value, Failed> {
     serde_json::from_slice(connection.body()).map_err(|error| Failed(error.to_string()))
 }
 
-pub(crate) struct Connection {
+/// A connection that sends one request after the other.
+pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
     /// Where the body of the last answer begins and ends.
@@ -97,17 +98,19 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) async fn open(to: SocketAddr) -> Result<Connection, Failed> {
+    pub async fn open(to: SocketAddr) -> Result<Connection, Failed> {
         let stream = TcpStream::connect(to).await?;
         stream.set_nodelay(true)?;
         Ok(Connection { stream, buffer: Vec::with_capacity(64 * 1024), body: (0, 0) })
     }
 
-    pub(crate) fn body(&self) -> &[u8] {
+    /// The body of the last answer.
+    pub fn body(&self) -> &[u8] {
         &self.buffer[self.body.0..self.body.1]
     }
 
-    pub(crate) async fn ask(&mut self, shot: &Shot) -> Result<(), Failed> {
+    /// Sends a request and reads its answer, which must be a good one.
+    pub async fn ask(&mut self, shot: &Shot) -> Result<(), Failed> {
         self.stream.write_all(shot).await?;
         self.buffer.clear();
         let mut end = None;

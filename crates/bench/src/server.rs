@@ -108,14 +108,22 @@ impl Server {
         drop(std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5"));
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal, for example `STOP`.
+    pub fn signal(&self, name: &str) {
+        drop(Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status());
+    }
+
     pub fn lives(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Asks it to end, and waits.
     pub fn stop(mut self) {
-        let pid = self.child.id().to_string();
-        drop(Command::new("kill").args(["-TERM", &pid]).status());
+        self.signal("TERM");
         let deadline = Instant::now() + Duration::from_secs(20);
         while Instant::now() < deadline {
             if let Ok(Some(_)) = self.child.try_wait() {

@@ -24,6 +24,8 @@ pub enum Effect {
     Captured,
     Closed,
     Reopened,
+    /// An e-mail was sent. Nothing keeps two apart but their keys.
+    Noted,
     /// A timer's effect.
     Fired,
 }
@@ -40,7 +42,7 @@ pub struct Asked {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub lead: Uuid,
-    /// The lead's version after the change.
+    /// The lead's version when it was answered: the change has this one or a lower one.
     pub version: i64,
 }
 
@@ -83,8 +85,6 @@ pub enum Violation {
     Behind { lead: Uuid, row: i64, version: i64 },
     /// One key was answered in two ways.
     AnsweredTwice { key: String },
-    /// Two keys were told the same change.
-    SharedAnswer { keys: [String; 2] },
     /// More changes were made than were asked for.
     Doubled { lead: Uuid, effect: Effect, asked: usize, made: usize },
     /// Positions are not 1..n.
@@ -161,16 +161,13 @@ fn log(history: &History, found: &mut Vec<Violation>) {
 
 /// What was answered against the log and the rows.
 fn acknowledgements(history: &History, found: &mut Vec<Violation>, summary: &mut Summary) {
-    let mut made: BTreeMap<(Uuid, Effect), usize> = BTreeMap::new();
-    let mut logged = BTreeSet::new();
+    let mut made: BTreeMap<(Uuid, Effect), Vec<i64>> = BTreeMap::new();
     for row in &history.feed {
         if let (Some(lead), Some(effect)) = (row.lead, row.effect) {
-            *made.entry((lead, effect)).or_default() += 1;
-            logged.insert((lead, row.version, effect));
+            made.entry((lead, effect)).or_default().push(row.version);
         }
     }
-    let mut asked: BTreeMap<(Uuid, Effect), usize> = BTreeMap::new();
-    let mut told: BTreeMap<(Uuid, i64), &str> = BTreeMap::new();
+    let mut asked: BTreeMap<(Uuid, Effect), Vec<(i64, &str)>> = BTreeMap::new();
     for ask in &history.asked {
         let Some(first) = ask.answers.first() else {
             summary.open += 1;
@@ -178,28 +175,36 @@ fn acknowledgements(history: &History, found: &mut Vec<Violation>, summary: &mut
         };
         summary.acknowledged += 1;
         let &Answer { lead, version } = first;
-        if ask.answers.iter().any(|answer| answer != first) {
+        // The lead may have gone on between two answers, and never back.
+        if ask.answers.iter().any(|answer| answer.lead != lead)
+            || !ask.answers.is_sorted_by_key(|answer| answer.version)
+        {
             found.push(Violation::AnsweredTwice { key: ask.key.clone() });
-        }
-        if !logged.contains(&(lead, version, ask.effect)) {
-            found.push(Violation::Lost { key: ask.key.clone(), lead, version });
         }
         match history.table.get(&lead).copied().unwrap_or(0) {
             row if row < version => found.push(Violation::Behind { lead, row, version }),
             _ => {}
         }
-        if let Some(other) = told.insert((lead, version), &ask.key) {
-            found.push(Violation::SharedAnswer { keys: [other.to_owned(), ask.key.clone()] });
+        asked.entry((lead, ask.effect)).or_default().push((version, &ask.key));
+    }
+    for (of, asks) in &mut asked {
+        let versions = made.get(of).map_or(&[][..], Vec::as_slice);
+        asks.sort_unstable();
+        for (number, (version, key)) in asks.iter().enumerate() {
+            // Each of them has a change of its own.
+            if versions.iter().filter(|made| *made <= version).count() <= number {
+                let (key, lead, version) = ((*key).to_owned(), of.0, *version);
+                found.push(Violation::Lost { key, lead, version });
+            }
         }
-        *asked.entry((lead, ask.effect)).or_default() += 1;
     }
     // Whoever was never answered may have made any of the changes that nobody was told of.
     let mut open: BTreeMap<Effect, usize> = BTreeMap::new();
     for ask in history.asked.iter().filter(|ask| ask.answers.is_empty()) {
         *open.entry(ask.effect).or_default() += 1;
     }
-    for (&(lead, effect), &made) in &made {
-        let asked = asked.get(&(lead, effect)).copied().unwrap_or(0);
+    for (&(lead, effect), made) in &made {
+        let (asked, made) = (asked.get(&(lead, effect)).map_or(0, Vec::len), made.len());
         let spare = open.entry(effect).or_default();
         let unexplained = made.saturating_sub(asked);
         if unexplained > *spare {

@@ -7,5 +7,27 @@
 //! This crate stands outside of the house: its processes talk to the public API alone.
 
 pub mod checker;
+pub mod cluster;
 pub mod dice;
+pub mod kills;
+pub mod proxy;
+pub mod readback;
 pub mod sim;
+pub mod subscriber;
+pub mod writer;
+
+/// A line on how far it is.
+pub fn tell(text: &str) {
+    eprintln!("   {text}");
+}
+
+/// Says what was wrong, and how the program ends.
+pub fn outcome(wrong: &[String]) -> std::process::ExitCode {
+    if wrong.is_empty() {
+        println!("\nnothing was lost, reordered or doubled");
+        return std::process::ExitCode::SUCCESS;
+    }
+    println!("\n{} violations:", wrong.len());
+    wrong.iter().take(50).for_each(|line| println!("  {line}"));
+    std::process::ExitCode::FAILURE
+}

@@ -1,7 +1,7 @@
 //! A private PostgreSQL for tests: a new cluster in a temporary folder, on a free port, gone afterwards.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{BufRead, ErrorKind};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -10,9 +10,12 @@ use std::time::{Duration, Instant};
 use crate::shell::{self, Failure, Workspace};
 
 const USAGE: &str = "\
-Starts a private PostgreSQL cluster, prints its URL, and deletes it when standard input ends (Ctrl-D).
+Starts a private PostgreSQL cluster, prints its URL, and deletes it when standard input ends (Ctrl-D). It does not wait for
+the disk, unless it is told to.
 
-Usage: cargo xtask postgres";
+Usage: cargo xtask postgres [--fsync]
+
+A line `crash` on standard input kills the server (kill -9) and starts it again; its URL is printed again when it serves.";
 
 const MISSING: &str = "PostgreSQL's server programs are missing: install PostgreSQL 15 or newer (Debian: `apt-get install \
                        postgresql`), or put its folder with `initdb` on the PATH. No server needs to run; the tests start \
@@ -21,7 +24,11 @@ const MISSING: &str = "PostgreSQL's server programs are missing: install Postgre
 /// A running cluster. It ends, and its files go, when this is dropped.
 pub struct Cluster {
     server: Child,
+    programs: PathBuf,
     folder: PathBuf,
+    user: Option<User>,
+    port: u16,
+    fsync: bool,
     pub url: String,
 }
 
@@ -37,16 +44,31 @@ pub fn run(_: &Workspace, args: &[String]) -> Result<ExitCode, Failure> {
         println!("{USAGE}");
         return Ok(ExitCode::SUCCESS);
     }
-    shell::no_more(args, "postgres")?;
-    let cluster = Cluster::start()?;
+    let fsync = args.first().is_some_and(|arg| arg == "--fsync");
+    shell::no_more(&args[usize::from(fsync)..], "postgres")?;
+    let mut cluster = if fsync { Cluster::on_disk() } else { Cluster::start() }?;
     println!("{}", cluster.url);
-    // Whatever comes is no command; the end is.
-    let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+    for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+        if line.trim() == "crash" {
+            cluster.crash()?;
+            println!("{}", cluster.url);
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 impl Cluster {
+    /// One that does not wait for the disk: the machine may not crash under a test; processes may, and they lose nothing.
     pub fn start() -> Result<Cluster, String> {
+        Cluster::make(false)
+    }
+
+    /// One that has on disk what it acknowledges.
+    pub fn on_disk() -> Result<Cluster, String> {
+        Cluster::make(true)
+    }
+
+    fn make(fsync: bool) -> Result<Cluster, String> {
         let programs = programs().ok_or(MISSING)?;
         let folder = std::env::temp_dir().join(format!("handfast-postgres-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
@@ -56,45 +78,44 @@ impl Cluster {
             own(&folder, user)?;
         }
         let begun = Instant::now();
-        let data = folder.join("data");
         let mut initdb = as_user(&programs.join("initdb"), user, &folder);
         // Texts sort as in a dictionary here, so that an order that leans on bytes by accident is found.
         initdb.args(["--username=handfast", "--auth=trust", "--encoding=UTF8", "--no-sync"]);
-        initdb.args(["--locale-provider=icu", "--icu-locale=en-US", "--locale=C.UTF-8", "-D"]).arg(&data);
-        let made = initdb.output().map_err(|error| format!("initdb: {error}"))?;
+        initdb.args(["--locale-provider=icu", "--icu-locale=en-US", "--locale=C.UTF-8", "-D"]);
+        let made = initdb.arg(folder.join("data")).output().map_err(|error| format!("initdb: {error}"))?;
         if !made.status.success() {
             let _ = fs::remove_dir_all(&folder);
             return Err(format!("initdb failed: {}", String::from_utf8_lossy(&made.stderr).trim()));
         }
         let port = free_port()?;
-        let mut command = as_user(&programs.join("postgres"), user, &folder);
-        command.arg("-D").arg(&data).args(["-p", &port.to_string()]);
-        // The machine may not crash under a test; processes may, and they lose nothing without fsync.
-        for setting in [
-            "listen_addresses=127.0.0.1",
-            "unix_socket_directories=",
-            "max_connections=500",
-            "fsync=off",
-            "full_page_writes=off",
-            "autovacuum_naptime=5s",
-            "log_min_messages=fatal",
-            "log_min_error_statement=panic",
-        ] {
-            command.args(["-c", setting]);
-        }
-        let server = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let server = server.map_err(|error| format!("postgres: {error}"))?;
+        let server = serve(&programs, &folder, user, port, fsync)?;
         let url = format!("postgres://handfast@127.0.0.1:{port}/postgres");
-        let mut cluster = Cluster { server, folder, url };
-        cluster.wait(port)?;
+        let mut cluster = Cluster { server, programs, folder, user, port, fsync, url };
+        cluster.wait()?;
         eprintln!("   a private PostgreSQL on port {port}, in {}", shell::since(begun));
         Ok(cluster)
     }
 
-    /// Until it listens: it does so when its recovery is over.
-    fn wait(&mut self, port: u16) -> Result<(), String> {
+    /// Kills the server as a power cut would, and starts it again on what it left.
+    pub fn crash(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + Duration::from_secs(60);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        drop(self.server.kill());
+        drop(self.server.wait());
+        // Its children end by themselves when they notice; until then they hold its shared memory, and it refuses to start.
+        loop {
+            self.server = serve(&self.programs, &self.folder, self.user, self.port, self.fsync)?;
+            match self.wait() {
+                Ok(()) => return Ok(()),
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => std::thread::sleep(Duration::from_millis(100)),
+            }
+        }
+    }
+
+    /// Until it listens: it does so when its recovery is over.
+    fn wait(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             if let Ok(Some(status)) = self.server.try_wait() {
                 return Err(format!("postgres ended with {status} before it listened"));
             }
@@ -118,6 +139,32 @@ impl Drop for Cluster {
         drop(self.server.wait());
         drop(fs::remove_dir_all(&self.folder));
     }
+}
+
+fn serve(
+    programs: &Path,
+    folder: &Path,
+    user: Option<User>,
+    port: u16,
+    fsync: bool,
+) -> Result<Child, String> {
+    let mut command = as_user(&programs.join("postgres"), user, folder);
+    command.arg("-D").arg(folder.join("data")).args(["-p", &port.to_string()]);
+    for setting in [
+        "listen_addresses=127.0.0.1",
+        "unix_socket_directories=",
+        "max_connections=500",
+        "autovacuum_naptime=5s",
+        "log_min_messages=fatal",
+        "log_min_error_statement=panic",
+    ] {
+        command.args(["-c", setting]);
+    }
+    if !fsync {
+        command.args(["-c", "fsync=off", "-c", "full_page_writes=off"]);
+    }
+    let server = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    server.map_err(|error| format!("postgres: {error}"))
 }
 
 /// The folder of `initdb` and `postgres`: as pg_config says, on the PATH, or where Debian puts the newest.

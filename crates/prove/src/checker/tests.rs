@@ -109,9 +109,14 @@ fn each_way_to_spoil_a_history_is_found() {
             matches!(v, Violation::Behind { row: 0, .. })
         }),
         (
-            "a key has two answers",
-            |h| h.asked[1].answers[1].version = 2,
+            "a key has an answer of another lead",
+            |h| h.asked[1].answers[1].lead = id(1),
             |v| matches!(v, Violation::AnsweredTwice { key } if key == "2-1"),
+        ),
+        (
+            "a key's second answer is of an earlier version",
+            |h| h.asked[4].answers[1].version = 1,
+            |v| matches!(v, Violation::AnsweredTwice { key } if key == "2-2"),
         ),
         (
             "two keys were told one change",
@@ -120,7 +125,7 @@ fn each_way_to_spoil_a_history_is_found() {
                 twin.key = "twin".to_owned();
                 h.asked.push(twin);
             },
-            |v| matches!(v, Violation::SharedAnswer { .. }),
+            |v| matches!(v, Violation::Lost { key, .. } if key == "twin"),
         ),
         (
             "a change was made twice",

@@ -1,0 +1,201 @@
+//! Writers: each captures leads, closes, reopens and notes something about them, every change with an idempotency key. An answer counts when it is
+//! on disk in a side file; one that was cut off is asked for again with the same key, maybe at another node.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use handfast_bench::Failed;
+use handfast_bench::load::{Connection, post};
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+use crate::checker::{Answer, Asked, Effect};
+use crate::dice::Dice;
+
+/// What all writers of a run share.
+pub struct Desk {
+    /// The nodes' doors, which stay where they are when a node starts again.
+    pub doors: Vec<SocketAddr>,
+    pub token: String,
+    pub stop: AtomicBool,
+    pub acknowledged: AtomicU64,
+    /// Requests that got no answer or a refusal that invites to try again.
+    pub again: AtomicU64,
+    /// How long a change may stay without an answer before the run is given up.
+    pub patience: Duration,
+}
+
+/// How long one answer may take.
+const ANSWER: Duration = Duration::from_secs(3);
+/// How often a lead is closed and reopened before the next one is captured.
+const ROUNDS: usize = 3;
+
+struct Writer {
+    number: u64,
+    desk: Arc<Desk>,
+    dice: Dice,
+    file: File,
+    connections: Vec<Option<Connection>>,
+    /// Where it was answered last: it stays there until it is not.
+    door: usize,
+}
+
+/// Writes until it is told to stop, and then until its last change is answered.
+pub async fn run(desk: Arc<Desk>, number: u64, seed: u64, dir: PathBuf) -> Result<(), Failed> {
+    let file = File::create(side_file(&dir, number))?;
+    let connections = desk.doors.iter().map(|_| None).collect();
+    let door = usize::try_from(number)? % desk.doors.len();
+    let mut writer = Writer { number, desk, dice: Dice::of(seed, number), file, connections, door };
+    for n in 0.. {
+        let lead = json!({"email": format!("w{number}-{n}@example.test")});
+        let Some(lead) = writer.change(Effect::Captured, &format!("{n}"), json!({"lead": lead})).await? else {
+            break;
+        };
+        let target = json!({"id": lead});
+        for round in 0..ROUNDS {
+            let story = [
+                (Effect::Noted, json!({"lead": target, "kind": "EMAIL", "direction": "OUTBOUND"})),
+                (Effect::Closed, json!({"lead": target, "outcome": "DISQUALIFY", "reason": "NOT_ICP"})),
+                (Effect::Reopened, json!({"lead": target, "reason": "again"})),
+            ];
+            for (effect, input) in story {
+                if writer.change(effect, &format!("{n}-{round}"), input).await?.is_none() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn side_file(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("writer-{number}"))
+}
+
+/// What the side files say.
+pub fn read_back(dir: &Path, writers: u64) -> Result<Vec<Asked>, Failed> {
+    let mut asked = BTreeMap::<String, Asked>::new();
+    for number in 0..writers {
+        for line in std::fs::read_to_string(side_file(dir, number))?.lines() {
+            let fields: Vec<&str> = line.split(' ').collect();
+            let [word, key, lead, version] = fields[..] else {
+                return Err(Failed(format!("a line of the side file: {line:?}")));
+            };
+            let effect = EFFECTS.iter().find(|(_, name, ..)| *name == word).map(|(effect, ..)| *effect);
+            let effect = effect.ok_or_else(|| Failed(format!("no effect {word:?}")))?;
+            // A key belongs to one mutation.
+            let key = format!("{word} {key}");
+            let ask = asked.entry(key.clone());
+            let ask = ask.or_insert_with(|| Asked { key, effect, answers: Vec::new() });
+            ask.answers.push(Answer { lead: lead.parse()?, version: version.parse()? });
+        }
+    }
+    Ok(asked.into_values().collect())
+}
+
+/// Each effect with its mutation.
+const EFFECTS: [(Effect, &str, &str); 4] = [
+    (Effect::Captured, "captureLead", "CaptureLeadInput"),
+    (Effect::Closed, "dispositionLead", "DispositionLeadInput"),
+    (Effect::Reopened, "reopenLead", "ReopenLeadInput"),
+    (Effect::Noted, "logActivity", "LogActivityInput"),
+];
+
+impl Writer {
+    /// Makes one change, and answers the lead's id; none when it is time to stop.
+    async fn change(&mut self, effect: Effect, name: &str, mut input: Value) -> Result<Option<String>, Failed> {
+        if self.desk.stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let Some((_, field, kind)) = EFFECTS.iter().find(|(known, ..)| *known == effect) else {
+            return Ok(None);
+        };
+        let key = format!("w{}-{name}", self.number);
+        input["idempotencyKey"] = key.clone().into();
+        let document = format!(
+            "mutation($input: {kind}!) {{ {field}(input: $input) {{ lead {{ id uuid version }} errors {{ message }} }} }}"
+        );
+        let body = json!({"query": document, "variables": {"input": input}});
+        let mut shot = post("/graphql", &self.desk.token, &body);
+        // Now and then it asks again for what it knows already.
+        let times = 1 + usize::from(self.dice.percent(5));
+        let mut id = None;
+        for _ in 0..times {
+            let lead = self.ask(&mut shot, field).await?;
+            let text = |name: &str| lead[name].as_str().map(str::to_owned);
+            let (Some(uuid), Some(version)) = (text("uuid"), lead["version"].as_i64()) else {
+                return Err(Failed(format!("{key}: no lead in the answer {lead}")));
+            };
+            writeln!(self.file, "{field} {key} {uuid} {version}")?;
+            let file = self.file.try_clone()?;
+            let on_disk = tokio::task::spawn_blocking(move || file.sync_data()).await;
+            on_disk.map_err(|error| Failed(error.to_string()))??;
+            id = text("id");
+        }
+        self.desk.acknowledged.fetch_add(1, Ordering::Relaxed);
+        Ok(id)
+    }
+
+    /// Asks until there is an answer.
+    async fn ask(&mut self, shot: &mut Vec<u8>, field: &str) -> Result<Value, Failed> {
+        let began = Instant::now();
+        loop {
+            // As behind a balancer that finds another node for whoever got no answer; and elsewhere at times, to be sure
+            // that all of them say the same.
+            if self.dice.percent(5) {
+                self.door = self.dice.below(self.desk.doors.len());
+            }
+            let door = self.door;
+            match timeout(ANSWER, self.once(door, shot)).await {
+                Ok(Ok(answer)) => {
+                    let payload = &answer["data"][field];
+                    if !payload["errors"].as_array().is_some_and(Vec::is_empty) {
+                        return Err(Failed(format!("{field} was refused: {}", payload["errors"])));
+                    }
+                    return Ok(payload["lead"].clone());
+                }
+                ended => {
+                    self.connections[door] = None;
+                    self.door = self.dice.below(self.desk.doors.len());
+                    self.desk.again.fetch_add(1, Ordering::Relaxed);
+                    if began.elapsed() > self.desk.patience {
+                        let why = match ended {
+                            Ok(Err(Failed(why))) => why,
+                            _ => format!("no answer within {ANSWER:?}"),
+                        };
+                        return Err(Failed(format!("{field}: nobody answered for {:?}: {why}", self.desk.patience)));
+                    }
+                    sleep(self.dice.millis(20, 200)).await;
+                }
+            }
+        }
+    }
+
+    async fn once(&mut self, door: usize, shot: &Vec<u8>) -> Result<Value, Failed> {
+        let mut connection = match self.connections[door].take() {
+            Some(connection) => connection,
+            None => Connection::open(self.desk.doors[door]).await?,
+        };
+        connection.ask(shot).await?;
+        let answer: Value = serde_json::from_slice(connection.body())?;
+        if !answer["errors"].is_null() {
+            return Err(Failed(answer["errors"].to_string()));
+        }
+        self.connections[door] = Some(connection);
+        Ok(answer)
+    }
+}
+
+/// The uuid in a global id.
+pub fn uuid_of(id: &str) -> Option<Uuid> {
+    use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+    let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(id).ok()?).ok()?;
+    text.split_once(':')?.1.parse().ok()
+}
