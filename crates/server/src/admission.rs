@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
 use handfast_domain::time::{Instant, MINUTE};
+use handfast_store::StoreError;
 use handfast_store::token::{self, Token, TokenText};
 use uuid::Uuid;
 
@@ -129,8 +130,10 @@ impl Tokens {
             return;
         }
         tokio::spawn(async move {
-            let noted =
-                app.store.write(move |tx| Box::pin(async move { token::touch(tx, token, now).await }));
+            // Beside others: it changes this row alone, and nobody shall wait for it.
+            let noted = app.store.try_write_beside::<_, StoreError, _>(move |tx| {
+                Box::pin(async move { token::touch(tx, token, now).await })
+            });
             if let Err(error) = noted.await {
                 tracing::debug!(%error, "the use of a token could not be noted");
             }

@@ -408,6 +408,7 @@ impl Where {
 
 /// Clocks whose look brought nothing are looked at again later: working hours may put an expiry off.
 pub async fn snooze(tx: &crate::tx::Tx, leads: &[Uuid], now: Instant, until: Instant) -> Result<()> {
+    crate::change::lock(tx, &leads.iter().copied().collect()).await?;
     let sql = format!(
         "UPDATE clock SET wake_at = $2 WHERE wake_at <= $3 AND lead {}",
         tx.dialect().uuid_list("$1")

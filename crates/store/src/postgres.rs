@@ -72,8 +72,9 @@ pub(crate) async fn connect(
         let settings = [
             ("search_path", schema.as_str()),
             ("statement_timeout", limit.as_str()),
-            // A process that hangs inside a transaction must not hold the others' locks for ever.
-            ("idle_in_transaction_session_timeout", "60000"),
+            // A process that hangs inside a transaction, because it is paused or its network is gone, keeps others waiting
+            // for its locks. No command of one that runs takes so long.
+            ("idle_in_transaction_session_timeout", "15000"),
             ("default_transaction_read_only", if read_only { "on" } else { "off" }),
             // An acknowledgement means that the change is on disk, whatever the server's own default is.
             ("synchronous_commit", "on"),

@@ -9,6 +9,7 @@ use handfast_domain::event::{Actor, ActorKind};
 use handfast_domain::lead::Journey;
 use handfast_domain::stage::{Cause, CycleOpenedBy, CycleOutcome};
 use handfast_domain::time::{Instant, MINUTE};
+use handfast_store::StoreError;
 use uuid::Uuid;
 
 use super::commit::{Committed, Plan};
@@ -100,11 +101,10 @@ async fn tick(app: &App, ids: &[Uuid]) -> Result<(), Error> {
     }
     if !idle.is_empty() {
         let (until, now) = (app.now().plus(MINUTE), app.now());
-        app.store
-            .write(move |tx| {
-                Box::pin(async move { handfast_store::lead::snooze(tx, &idle, now, until).await })
-            })
-            .await?;
+        let snoozed = app.store.try_write_beside::<_, StoreError, _>(move |tx| {
+            Box::pin(async move { handfast_store::lead::snooze(tx, &idle, now, until).await })
+        });
+        snoozed.await?;
     }
     Ok(())
 }
