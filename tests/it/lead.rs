@@ -89,6 +89,27 @@ fn a_repeated_request_has_its_effect_once() {
 }
 
 #[test]
+fn a_request_that_comes_again_while_it_is_carried_out_is_answered_as_the_first() {
+    let server = Server::start();
+    let api = server.admin();
+    for n in 0..40 {
+        let lead = api.capture(&format!("twice-{n}@example.test"));
+        let input = json!({"lead": {"id": lead["id"]}, "outcome": "DISQUALIFY", "reason": "NOT_ICP",
+            "idempotencyKey": format!("k-{n}")});
+        // A client whose answer was cut off asks again before it can know that it is being served.
+        let ask = &|| api.attempt("dispositionLead", "DispositionLeadInput", input.clone(), "lead { outcome version }");
+        let answers: Vec<Value> = std::thread::scope(|scope| {
+            let later = |ms| std::thread::sleep(std::time::Duration::from_millis(ms));
+            let asking = (0..8).map(|at| scope.spawn(move || (later(at * (n % 4 + 1)), ask()).1));
+            let asking: Vec<_> = asking.collect();
+            asking.into_iter().map(|one| one.join().expect("an answer")).collect()
+        });
+        let first = json!({"lead": {"outcome": "DISQUALIFIED", "version": 2}, "errors": []});
+        assert!(answers.iter().all(|answer| *answer == first), "{answers:?}");
+    }
+}
+
+#[test]
 fn a_lead_moves_only_along_the_arrows_of_the_machine() {
     let server = Server::start();
     let api = server.admin();

@@ -27,6 +27,17 @@ pub struct Target<'a> {
     pub dry_run: bool,
 }
 
+impl Target<'_> {
+    /// How it ended for the caller. A refusal is none if the request was carried out after all: the same one was on its way
+    /// already, and what it changed is what this one was refused for.
+    pub async fn ended(&self, app: &App, ended: Result<(), Error>) -> Result<(), Error> {
+        match ended {
+            Err(Error::Refused(_)) if Once::answered(self.once.as_ref(), app).await?.is_some() => Ok(()),
+            ended => ended,
+        }
+    }
+}
+
 /// Changes one lead by a verb of the domain. `at` is when it happened.
 pub async fn change(
     app: &App,

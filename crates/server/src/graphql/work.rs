@@ -350,7 +350,7 @@ pub async fn changed(
         let lead = find(app, &input.lead.key()?).await?;
         let expected_version = input.expected_version.map(i64::from);
         let target = Target { viewer, lead, expected_version, once, dry_run: input.dry_run.unwrap_or(false) };
-        flow(app, &target).await?;
+        target.ended(app, flow(app, &target).await).await?;
         Ok(lead)
     };
     let (lead, errors) = payload(result.await)?;
