@@ -122,11 +122,19 @@ pub async fn record(
     let recorded = Recorded { leads: leads.clone(), evaluated: high.len() };
     let answer = serde_json::to_string(&recorded).unwrap_or_default();
     let plan = Plan { touches: rows, ..Plan::default() };
-    match app.commit(plan, once.as_ref(), answer).await? {
-        Committed::Before(answer) => {
-            return serde_json::from_str(&answer).map_err(|error| Error::fault(error.to_string()));
+    let mut attempts = 1;
+    loop {
+        match app.commit(plan.clone(), once.as_ref(), answer.clone()).await? {
+            Committed::Before(answer) => {
+                return serde_json::from_str(&answer).map_err(|error| Error::fault(error.to_string()));
+            }
+            Committed::Done => break,
+            // Nothing was written, whatever the reason.
+            Committed::Overtaken(conflict) if attempts == lead::ATTEMPTS => {
+                return Err(lead::conflict(&conflict).into());
+            }
+            Committed::Overtaken(_) => attempts += 1,
         }
-        Committed::Done | Committed::Overtaken(_) => {}
     }
     let high: Vec<Uuid> = high.into_iter().collect();
     evaluate::evaluate(app, viewer.actor(), Cause::Evaluation, &high, true).await?;
