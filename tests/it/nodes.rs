@@ -102,6 +102,23 @@ fn a_killed_leader_loses_reorders_and_doubles_nothing_and_the_other_node_takes_o
 }
 
 #[test]
+fn a_cursor_of_one_node_is_taken_by_the_other_at_once() {
+    if !on_postgres() {
+        return;
+    }
+    let first = Server::start();
+    let second = first.beside();
+    let (here, there) = (first.admin(), second.admin());
+    for n in 0..40 {
+        here.capture(&format!("ahead-{n}@example.test"));
+        let cursor = here.query("{ feedHead }", json!({}))["feedHead"].clone();
+        let document = "query($after: FeedCursor) { events(after: $after) { events { id } atHead } }";
+        let page = there.query(document, json!({"after": cursor}))["events"].take();
+        assert_eq!(page, json!({"events": [], "atHead": true}), "round {n}");
+    }
+}
+
+#[test]
 fn what_one_node_changes_the_other_goes_by_within_moments() {
     if !on_postgres() {
         return;
