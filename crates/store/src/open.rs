@@ -208,8 +208,12 @@ impl Store {
         let (secret, epoch) = {
             let setup = postgres::connect(&postgres, 1, Duration::from_secs(600), false).await?;
             // Nodes that start together take turns; the lock ends with the connection.
-            let key = postgres::lock_key(&postgres.schema);
+            let key = postgres::setup_key(&postgres.schema);
             setup.execute_unprepared(&format!("SELECT pg_advisory_lock({key})")).await?;
+            if !migrations::is_current(&setup).await? {
+                let key = postgres::lock_key(&postgres.schema);
+                setup.execute_unprepared(&format!("SELECT pg_advisory_lock({key})")).await?;
+            }
             migrations::migrate(&setup).await?;
             let known = meta(&setup, FINGERPRINT).await?.is_some();
             let secret = RootSecret::load_or_create(&dir.join("secret"), known)?;

@@ -94,7 +94,7 @@ pub(crate) async fn make_schema(postgres: &PostgresOptions) -> Result<()> {
     check_url(&postgres.url)?;
     check_schema(&postgres.schema)?;
     let db = connect(postgres, 1, Duration::from_secs(60), false).await?;
-    let key = lock_key(&postgres.schema);
+    let key = setup_key(&postgres.schema);
     // Nodes that start together take turns; the lock ends with the transaction.
     let tx = db.begin().await?;
     tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({key})")).await?;
@@ -105,7 +105,16 @@ pub(crate) async fn make_schema(postgres: &PostgresOptions) -> Result<()> {
 
 /// The workspace's lock among the advisory locks of the database.
 pub(crate) fn lock_key(schema: &str) -> i64 {
-    let Digest(digest) = Digest::of("schema-lock", 1, &schema);
+    key("schema-lock", schema)
+}
+
+/// The lock of those who start: no writer waits for them, nor they for a writer, unless there is something to migrate.
+pub(crate) fn setup_key(schema: &str) -> i64 {
+    key("schema-setup", schema)
+}
+
+fn key(kind: &str, schema: &str) -> i64 {
+    let Digest(digest) = Digest::of(kind, 1, &schema);
     i64::from_be_bytes(digest[..8].try_into().unwrap_or_default())
 }
 

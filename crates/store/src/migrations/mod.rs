@@ -49,6 +49,12 @@ pub(crate) async fn migrate(db: &DatabaseConnection) -> Result<()> {
     Ok(Migrator::up(db, None).await?)
 }
 
+/// Whether there is nothing to migrate.
+pub(crate) async fn is_current(db: &DatabaseConnection) -> Result<bool> {
+    let applied = Migrator::get_migration_models(db).await?;
+    Ok(ALL.iter().all(|migration| applied.iter().any(|model| model.version == migration.name)))
+}
+
 struct Migrator;
 
 impl MigratorTrait for Migrator {

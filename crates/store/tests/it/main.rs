@@ -1,5 +1,6 @@
 //! The store on real files: each test gets a data directory of its own.
 
+mod cursors;
 mod feed;
 mod filter;
 mod job;

@@ -14,86 +14,8 @@ async fn second_node(dir: &TempDir, term: Duration) -> (TempDir, Store) {
     (own, Store::open(options).await.unwrap())
 }
 
-/// A transaction that somebody else holds open.
-struct Open(DatabaseConnection);
-
-impl Open {
-    async fn begin(dir: &TempDir) -> Open {
-        let raw = raw(dir).await;
-        raw.execute_unprepared("BEGIN").await.unwrap();
-        Open(raw)
-    }
-
-    async fn append(&self, number: u128, stream: u128, version: i64) {
-        let sql = format!(
-            "INSERT INTO event VALUES ('{}', 'lead', '{}', {version}, 0, 'assigned', 1, '{{}}', 0, 0); \
-             INSERT INTO unnumbered (event) VALUES ('{}')",
-            uuid(number),
-            uuid(stream),
-            uuid(number)
-        );
-        self.0.execute_unprepared(&sql).await.unwrap();
-    }
-
-    async fn commit(self) {
-        self.0.execute_unprepared("COMMIT").await.unwrap();
-    }
-}
-
 async fn seen(store: &Store) -> Vec<u128> {
     all_events(store).await.iter().map(|row| row.event.id.as_u128()).collect()
-}
-
-#[tokio::test]
-async fn a_transaction_that_began_earlier_and_committed_later_is_not_lost() {
-    if !only_postgres() {
-        return;
-    }
-    let (dir, store) = store().await;
-    // A cursor on a serial number loses this one: it draws the lower number, and readers have passed it.
-    let slow = Open::begin(&dir).await;
-    slow.append(1, 1, 1).await;
-    let fast = Open::begin(&dir).await;
-    fast.append(2, 2, 1).await;
-    fast.commit().await;
-    assert_eq!(seen(&store).await, [2]);
-    slow.commit().await;
-    assert_eq!(seen(&store).await, [2, 1]);
-    assert_eq!(store.verify_chain(|_, _| ()).await.unwrap().fault, None);
-}
-
-#[tokio::test]
-async fn changes_of_a_lead_keep_their_order_whoever_took_a_transaction_id_first() {
-    if !only_postgres() {
-        return;
-    }
-    let (dir, store) = store().await;
-    // A cursor on transaction ids turns these two round: the second change has the lower id.
-    let second = Open::begin(&dir).await;
-    second.0.execute_unprepared("SELECT pg_current_xact_id()").await.unwrap();
-    let first = Open::begin(&dir).await;
-    first.append(1, 7, 1).await;
-    first.commit().await;
-    second.append(2, 7, 2).await;
-    second.commit().await;
-    assert_eq!(seen(&store).await, [1, 2]);
-}
-
-#[tokio::test]
-async fn a_writer_that_hangs_delays_only_itself() {
-    if !only_postgres() {
-        return;
-    }
-    let (dir, store) = store().await;
-    let hangs = Open::begin(&dir).await;
-    hangs.append(1, 1, 1).await;
-    for number in 2..=20 {
-        let other = Open::begin(&dir).await;
-        other.append(number, number, 1).await;
-        other.commit().await;
-    }
-    assert_eq!(seen(&store).await, (2..=20).collect::<Vec<_>>());
-    drop(hangs);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -253,6 +175,38 @@ async fn commands_beside_each_other_run_together_and_one_that_is_alone_waits_for
     open.send(()).unwrap();
     beside.await.unwrap().unwrap();
     assert_eq!(alone.await.unwrap(), Ok(vec![1, 2]), "it saw all that came before it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_starts_waits_for_no_writer_and_keeps_none_waiting() {
+    if !only_postgres() {
+        return;
+    }
+    let (dir, store) = store().await;
+    // As a node that sleeps in the middle of a change.
+    let (open, wait) = oneshot::channel::<()>();
+    let (entered, inside) = oneshot::channel();
+    let sleeping = tokio::spawn({
+        let store = store.clone();
+        async move {
+            let slept = store.try_write_beside::<_, StoreError, _>(|tx| {
+                Box::pin(async move {
+                    add_note(tx, 1).await?;
+                    entered.send(()).unwrap();
+                    wait.await.unwrap();
+                    Ok(())
+                })
+            });
+            slept.await
+        }
+    });
+    inside.await.unwrap();
+    let limit = Duration::from_secs(2);
+    let started = tokio::time::timeout(limit, second_node(&dir, Duration::from_secs(10))).await;
+    let (_own, second) = started.expect("it starts beside the open change");
+    second.try_write_beside::<_, StoreError, _>(|tx| Box::pin(add_note(tx, 2))).await.unwrap();
+    open.send(()).unwrap();
+    sleeping.await.unwrap().unwrap();
 }
 
 #[tokio::test]
