@@ -8,6 +8,7 @@ pub mod attacks;
 pub mod counts;
 pub mod fanout;
 pub mod import;
+pub mod inserts;
 pub mod load;
 pub mod million;
 pub mod plain;

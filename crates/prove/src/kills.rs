@@ -1,8 +1,9 @@
 //! Writers and subscribers while nodes and the database are killed, paused and cut off; then everything settles, and the
 //! checker compares what was acknowledged, what was seen and what is there.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -10,19 +11,23 @@ use handfast_bench::server::{Database, query};
 use handfast_bench::{Failed, table};
 use serde_json::json;
 use tokio::sync::watch;
+use uuid::Uuid;
 
-use crate::checker::{self, History};
+use crate::checker::{self, Answer, Asked, Effect, History};
 use crate::cluster::{Cluster, Postgres};
 use crate::dice::Dice;
 use crate::proxy::{Manner, Proxy};
 use crate::subscriber::{self, Door};
-use crate::writer::{self, Desk};
+use crate::writer::{self, Desk, Story};
 use crate::{readback, tell};
 
 /// What a run does.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     pub seed: u64,
+    pub story: Story,
+    /// Of the workspace; one on SQLite.
+    pub nodes: usize,
     pub kills: u64,
     /// At most; the kills end it earlier.
     pub time: Duration,
@@ -55,7 +60,7 @@ pub async fn run(
     postgres: Option<&mut Postgres>,
     plan: Plan,
 ) -> Result<(Vec<String>, Vec<String>), Failed> {
-    let nodes = if database.postgres.is_some() { 3 } else { 1 };
+    let nodes = if database.postgres.is_some() { plan.nodes } else { 1 };
     let cluster = Cluster::start(handfast, database, nodes, &[])?;
     let token = cluster.token.clone();
     let start = query(cluster.nodes[0].address, &token, "{ feedHead }", json!({}))?["feedHead"].take();
@@ -70,8 +75,11 @@ pub async fn run(
     let desk = Arc::new(Desk {
         doors: to_write.iter().map(|proxy| proxy.address).collect(),
         token: token.clone(),
+        story: plan.story,
         stop: AtomicBool::new(false),
+        finished: AtomicU64::new(0),
         acknowledged: AtomicU64::new(0),
+        silence: Mutex::new((Duration::ZERO, Instant::now())),
         again: AtomicU64::new(0),
         patience: Duration::from_secs(90),
     });
@@ -120,7 +128,10 @@ pub async fn run(
     if !doctor.well {
         wrong.push(format!("the doctor: {}", doctor.report));
     }
-    let asked = writer::read_back(side.path(), plan.writers)?;
+    let mut asked = writer::read_back(side.path(), plan.writers)?;
+    if plan.story != Story::Changes {
+        asked.extend(timers(&asked, &table));
+    }
     let history = History { asked, subscribers: seen, feed, table, chain: None };
     let (found, summary) = checker::check(&history);
     wrong.extend(found.iter().map(|violation| format!("{violation:?}")));
@@ -142,6 +153,7 @@ pub async fn run(
         desk.again.load(Ordering::Relaxed).to_string(),
         summary.acknowledged.to_string(),
         format!("{:.0}", summary.acknowledged as f64 / took.as_secs_f64()),
+        desk.silence.lock().unwrap_or_else(PoisonError::into_inner).0.as_millis().to_string(),
         summary.events.to_string(),
         summary.deliveries.to_string(),
         summary.resumes.to_string(),
@@ -153,12 +165,23 @@ pub async fn run(
     Ok((figures, wrong))
 }
 
-pub fn print(rows: &[Vec<String>]) {
+pub fn print(title: &str, rows: &[Vec<String>]) {
     let head = [
         "store", "nodes killed", "PostgreSQL killed", "paused", "connections cut", "answers dropped", "asked again",
-        "acknowledged", "per second", "events", "deliveries", "resumes", "seen again", "cursor ahead", "start ms", "wrong",
+        "acknowledged", "per second", "longest silence ms", "events", "deliveries", "resumes", "seen again", "cursor ahead", "start ms", "wrong",
     ];
-    table::print("Kills: writers, subscribers, and what was lost, reordered or doubled", &head, rows);
+    table::print(title, &head, rows);
+}
+
+/// Each lead that was recycled comes back, once.
+fn timers(asked: &[Asked], table: &BTreeMap<Uuid, i64>) -> Vec<Asked> {
+    let closed = asked.iter().filter(|ask| ask.effect == Effect::Closed);
+    let leads = closed.filter_map(|ask| ask.answers.first()).map(|answer| answer.lead);
+    let timer = |lead| {
+        let version = table.get(&lead).copied().unwrap_or(0);
+        Asked { key: format!("timer {lead}"), effect: Effect::Fired, answers: vec![Answer { lead, version }] }
+    };
+    leads.map(timer).collect()
 }
 
 /// Does harm until it is enough, and leaves every node running.
@@ -181,12 +204,23 @@ fn kill(
         cluster.pause(0, dice.millis(PAUSE.0, PAUSE.1));
         deeds.pauses += 1;
     }
-    while deeds.kills() < plan.kills && began.elapsed() < plan.time {
+    let mut over = None;
+    let enough = |deeds: &Deeds, over: &mut Option<Instant>| match plan.story {
+        Story::Changes => deeds.kills() >= plan.kills,
+        // Until the last of them is due.
+        Story::Timers { within, .. } => {
+            let written = desk.finished.load(Ordering::Relaxed) == plan.writers;
+            written && over.get_or_insert_with(Instant::now).elapsed() > Duration::from_secs(within + 2)
+        }
+    };
+    while !enough(&deeds, &mut over) && began.elapsed() < plan.time {
         std::thread::sleep(dice.millis(200, 2_000));
         cluster.wake(false);
         let number = dice.below(cluster.nodes.len());
         let sleeping = cluster.nodes.iter().any(|node| node.paused.is_some());
-        match dice.below(100) {
+        // However short the run, PostgreSQL is killed once.
+        let early = deeds.kills() >= 2 && deeds.postgres == 0 && postgres.is_some();
+        match if early { 6 } else { dice.below(100) } {
             // One sleeps at a time, so that somebody is there.
             0..6 if !sleeping && cluster.nodes.len() > 1 => {
                 cluster.pause(number, dice.millis(PAUSE.0, PAUSE.1));
@@ -220,7 +254,7 @@ fn kill(
             }
             _ => {}
         }
-        if deeds.kills() % 20 == 0 {
+        if deeds.kills() > 0 && deeds.kills() % 20 == 0 {
             let acknowledged = desk.acknowledged.load(Ordering::Relaxed);
             tell(&format!("{} kills, {acknowledged} changes acknowledged", deeds.kills()));
         }
@@ -250,10 +284,4 @@ fn settle(to: std::net::SocketAddr, token: &str) -> Result<(), Failed> {
 pub fn database(postgres: Option<&Postgres>, seed: u64, part: &str) -> Database {
     let schema = format!("prove_{part}_{}", seed % 1_000_000);
     Database { postgres: postgres.map(|postgres| postgres.url.clone()), schema }
-}
-
-/// The programs that a run starts.
-pub struct Programs {
-    pub handfast: PathBuf,
-    pub xtask: PathBuf,
 }

@@ -10,6 +10,7 @@ pub mod checker;
 pub mod cluster;
 pub mod dice;
 pub mod kills;
+pub mod latency;
 pub mod proxy;
 pub mod readback;
 pub mod sim;

@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, ValueEnum};
 use handfast_bench::Failed;
+use handfast_bench::server::Database;
 use handfast_prove::cluster::Postgres;
 use handfast_prove::kills::{self, Plan};
-use handfast_prove::{outcome, tell};
+use handfast_prove::writer::Story;
+use handfast_prove::{latency, outcome, tell};
 
 #[derive(Parser)]
 #[command(name = "handfast-prove", about = "Proofs that nothing is lost, reordered or doubled")]
@@ -30,6 +32,9 @@ struct Cli {
     /// At most so long for the kills of each store.
     #[arg(long, default_value_t = 900)]
     seconds: u64,
+    /// Leads with a timer each.
+    #[arg(long, default_value_t = 100_000)]
+    timers: u64,
     /// Of everything that chance decides; another one each time without.
     #[arg(long)]
     seed: Option<u64>,
@@ -47,7 +52,14 @@ enum StoreChoice {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
+    /// Writers and subscribers while nodes and PostgreSQL are killed and paused.
     Kills,
+    /// Leads that come back at a date while nodes are killed and paused.
+    Timers,
+    /// How long after its acknowledgement a change is with 1 and 1,000 subscribers on two nodes.
+    Latency,
+    /// Acknowledged changes a second beside plain inserts.
+    Throughput,
 }
 
 fn main() -> ExitCode {
@@ -74,36 +86,73 @@ async fn run(cli: &Cli) -> Result<Vec<String>, Failed> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let seed = cli.seed.unwrap_or(now.as_nanos() as u64 % 1_000_000_000);
     println!("seed {seed}");
-    let wanted = |part: Part| cli.only.is_empty() || cli.only.contains(&part);
-    let mut wrong = Vec::new();
     let mut postgres = match cli.store {
         StoreChoice::Sqlite => None,
         _ => Some(Postgres::start(&cli.xtask)?),
     };
-    if wanted(Part::Kills) {
+    let mut wrong = Vec::new();
+    if wanted(cli, Part::Kills) {
         let plan = Plan {
             seed,
+            story: Story::Changes,
+            nodes: 3,
             kills: if cli.short { 6 } else { cli.kills },
             time: Duration::from_secs(if cli.short { 20 } else { cli.seconds }),
             writers: if cli.short { 8 } else { 16 },
             subscribers: if cli.short { 4 } else { 8 },
         };
-        let mut rows = Vec::new();
-        if cli.store != StoreChoice::Postgres {
-            tell("kills on SQLite");
-            let database = kills::database(None, seed, "kills");
-            let (figures, found) = kills::run(&cli.handfast, &database, None, plan).await?;
-            rows.push(figures);
-            wrong.extend(found);
-        }
-        if postgres.is_some() {
-            tell("kills on PostgreSQL");
-            let database = kills::database(postgres.as_ref(), seed, "kills");
-            let (figures, found) = kills::run(&cli.handfast, &database, postgres.as_mut(), plan).await?;
-            rows.push(figures);
-            wrong.extend(found);
-        }
-        kills::print(&rows);
+        wrong.extend(both(cli, &mut postgres, plan, "kills").await?);
     }
+    // The short form has it only by name: a minute is soon over.
+    if wanted(cli, Part::Timers) && (!cli.short || cli.only.contains(&Part::Timers)) {
+        let (timers, within) = if cli.short { (400, 15) } else { (cli.timers, 60) };
+        let writers = 16;
+        let story = Story::Timers { leads: timers / writers, within };
+        let time = Duration::from_secs(cli.seconds.max(1_800));
+        let plan = Plan { seed, story, nodes: 2, kills: u64::MAX, time, writers, subscribers: 2 };
+        wrong.extend(both(cli, &mut postgres, plan, "timers").await?);
+    }
+    for database in databases(cli, postgres.as_ref(), seed, "latency") {
+        if wanted(cli, Part::Latency) && !cli.short {
+            latency::run(&cli.handfast, &database, &[1, 1_000]).await?;
+        }
+    }
+    for database in databases(cli, postgres.as_ref(), seed, "throughput") {
+        if wanted(cli, Part::Throughput) && !cli.short {
+            latency::throughput(&cli.handfast, &database, Duration::from_secs(10)).await?;
+        }
+    }
+    Ok(wrong)
+}
+
+fn wanted(cli: &Cli, part: Part) -> bool {
+    cli.only.is_empty() || cli.only.contains(&part)
+}
+
+/// The databases of a part, each of them new.
+fn databases(cli: &Cli, postgres: Option<&Postgres>, seed: u64, part: &str) -> Vec<Database> {
+    let sqlite = (cli.store != StoreChoice::Postgres).then(|| kills::database(None, seed, part));
+    let postgres = postgres.map(|postgres| kills::database(Some(postgres), seed, part));
+    sqlite.into_iter().chain(postgres).collect()
+}
+
+/// Runs a plan on the chosen databases, prints its figures, and answers what was wrong.
+async fn both(
+    cli: &Cli,
+    postgres: &mut Option<Postgres>,
+    plan: Plan,
+    part: &str,
+) -> Result<Vec<String>, Failed> {
+    let (mut rows, mut wrong) = (Vec::new(), Vec::new());
+    for database in databases(cli, postgres.as_ref(), plan.seed, part) {
+        tell(&format!("{part} on {}", database.name()));
+        let below = postgres.as_mut().filter(|_| database.postgres.is_some());
+        let began = Instant::now();
+        let (figures, found) = kills::run(&cli.handfast, &database, below, plan).await?;
+        tell(&format!("{part} on {}: {:.0} s", database.name(), began.elapsed().as_secs_f64()));
+        rows.push(figures);
+        wrong.extend(found.into_iter().map(|line| format!("{part} on {}: {line}", database.name())));
+    }
+    kills::print(&format!("What was lost, reordered or doubled: {part}"), &rows);
     Ok(wrong)
 }

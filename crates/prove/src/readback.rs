@@ -40,10 +40,10 @@ fn row(event: &Value) -> Result<Row, Failed> {
     let effect = match text("kind")? {
         "LEAD_CAPTURED" => Some(Effect::Captured),
         "CYCLE_CLOSED" => Some(Effect::Closed),
+        "CYCLE_OPENED" if fact["by"] == "REQUALIFY" => Some(Effect::Fired),
         "CYCLE_OPENED" if fact["cycle"].as_i64() > Some(1) => Some(Effect::Reopened),
         // A reason to reopen stays as a note.
         "ACTIVITY_LOGGED" if fact["activityKind"] == "EMAIL" => Some(Effect::Noted),
-        "CLOCK_CHANGED" if fact["clock"]["state"] == "BREACHED" => Some(Effect::Fired),
         _ => None,
     };
     Ok(Row {

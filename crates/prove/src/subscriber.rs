@@ -14,6 +14,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 
 use crate::checker::{Change, Seen};
@@ -124,15 +125,8 @@ impl Subscriber {
     }
 
     async fn by_socket(&mut self, address: SocketAddr) -> Result<(), Failed> {
-        let stream = timeout(QUIET, TcpStream::connect(address)).await??;
-        let mut request = format!("ws://{address}/graphql").into_client_request()?;
-        let headers = request.headers_mut();
-        headers.insert("authorization", format!("Bearer {}", self.door.token).parse()?);
-        headers.insert("sec-websocket-protocol", "graphql-transport-ws".parse()?);
-        let (mut socket, _) = timeout(QUIET, tokio_tungstenite::client_async(request, stream)).await??;
-        socket.send(Message::text(r#"{"type":"connection_init"}"#)).await?;
-        let subscribe = json!({"id": "1", "type": "subscribe", "payload": self.payload()}).to_string();
-        socket.send(Message::text(subscribe)).await?;
+        let payload = self.payload();
+        let mut socket = subscribe(address, &self.door.token, &payload).await?;
         self.subscribed()?;
         while !self.done() {
             let Some(message) = timeout(QUIET, socket.next()).await? else { return Ok(()) };
@@ -183,6 +177,25 @@ impl Subscriber {
         }
         Ok(())
     }
+}
+
+/// A socket with one subscription.
+pub async fn subscribe(
+    address: SocketAddr,
+    token: &str,
+    payload: &Value,
+) -> Result<WebSocketStream<TcpStream>, Failed> {
+    let stream = timeout(QUIET, TcpStream::connect(address)).await??;
+    stream.set_nodelay(true)?;
+    let mut request = format!("ws://{address}/graphql").into_client_request()?;
+    let headers = request.headers_mut();
+    headers.insert("authorization", format!("Bearer {token}").parse()?);
+    headers.insert("sec-websocket-protocol", "graphql-transport-ws".parse()?);
+    let (mut socket, _) = timeout(QUIET, tokio_tungstenite::client_async(request, stream)).await??;
+    socket.send(Message::text(r#"{"type":"connection_init"}"#)).await?;
+    let subscribe = json!({"id": "1", "type": "subscribe", "payload": payload}).to_string();
+    socket.send(Message::text(subscribe)).await?;
+    Ok(socket)
 }
 
 /// The place in a cursor. Clients must not look into it; a proof may.

@@ -1,4 +1,4 @@
-//! Writers: each captures leads, closes, reopens and notes something about them, every change with an idempotency key. An answer counts when it is
+//! Writers: each captures leads and works on them as its story says, every change with an idempotency key. An answer counts when it is
 //! on disk in a side file; one that was cut off is asked for again with the same key, maybe at another node.
 
 use std::collections::BTreeMap;
@@ -6,9 +6,9 @@ use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use handfast_bench::Failed;
 use handfast_bench::load::{Connection, post};
@@ -24,8 +24,13 @@ pub struct Desk {
     /// The nodes' doors, which stay where they are when a node starts again.
     pub doors: Vec<SocketAddr>,
     pub token: String,
+    pub story: Story,
     pub stop: AtomicBool,
+    /// Writers that have come to the end of their story.
+    pub finished: AtomicU64,
     pub acknowledged: AtomicU64,
+    /// The longest time in which nobody was acknowledged anything, and when somebody was last.
+    pub silence: Mutex<(Duration, Instant)>,
     /// Requests that got no answer or a refusal that invites to try again.
     pub again: AtomicU64,
     /// How long a change may stay without an answer before the run is given up.
@@ -37,6 +42,15 @@ const ANSWER: Duration = Duration::from_secs(3);
 /// How often a lead is closed and reopened before the next one is captured.
 const ROUNDS: usize = 3;
 
+/// What writers do with a lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Story {
+    /// An e-mail, closed, reopened, and again; lead after lead until they are told to stop.
+    Changes,
+    /// Recycled until a moment that comes within so many seconds; so many leads for each writer.
+    Timers { leads: u64, within: u64 },
+}
+
 struct Writer {
     number: u64,
     desk: Arc<Desk>,
@@ -47,32 +61,16 @@ struct Writer {
     door: usize,
 }
 
-/// Writes until it is told to stop, and then until its last change is answered.
+/// Writes until its story is over, or until it is told to stop and its last change is answered.
 pub async fn run(desk: Arc<Desk>, number: u64, seed: u64, dir: PathBuf) -> Result<(), Failed> {
     let file = File::create(side_file(&dir, number))?;
     let connections = desk.doors.iter().map(|_| None).collect();
     let door = usize::try_from(number)? % desk.doors.len();
-    let mut writer = Writer { number, desk, dice: Dice::of(seed, number), file, connections, door };
-    for n in 0.. {
-        let lead = json!({"email": format!("w{number}-{n}@example.test")});
-        let Some(lead) = writer.change(Effect::Captured, &format!("{n}"), json!({"lead": lead})).await? else {
-            break;
-        };
-        let target = json!({"id": lead});
-        for round in 0..ROUNDS {
-            let story = [
-                (Effect::Noted, json!({"lead": target, "kind": "EMAIL", "direction": "OUTBOUND"})),
-                (Effect::Closed, json!({"lead": target, "outcome": "DISQUALIFY", "reason": "NOT_ICP"})),
-                (Effect::Reopened, json!({"lead": target, "reason": "again"})),
-            ];
-            for (effect, input) in story {
-                if writer.change(effect, &format!("{n}-{round}"), input).await?.is_none() {
-                    return Ok(());
-                }
-            }
-        }
-    }
-    Ok(())
+    let dice = Dice::of(seed, number);
+    let mut writer = Writer { number, desk: desk.clone(), dice, file, connections, door };
+    let told = writer.tell().await;
+    desk.finished.fetch_add(1, Ordering::Relaxed);
+    told
 }
 
 fn side_file(dir: &Path, number: u64) -> PathBuf {
@@ -109,6 +107,46 @@ const EFFECTS: [(Effect, &str, &str); 4] = [
 ];
 
 impl Writer {
+    async fn tell(&mut self) -> Result<(), Failed> {
+        let leads = match self.desk.story {
+            Story::Changes => u64::MAX,
+            Story::Timers { leads, .. } => leads,
+        };
+        for n in 0..leads {
+            let lead = json!({"email": format!("w{}-{n}@example.test", self.number)});
+            let captured = self.change(Effect::Captured, &format!("{n}"), json!({"lead": lead})).await?;
+            let Some(lead) = captured else { return Ok(()) };
+            for (name, effect, input) in self.plot(&json!({"id": lead})) {
+                if self.change(effect, &format!("{n}-{name}"), input).await?.is_none() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What happens to a lead: part of the key, effect, input.
+    fn plot(&mut self, lead: &Value) -> Vec<(usize, Effect, Value)> {
+        let round = |round| {
+            [
+                (round, Effect::Noted, json!({"lead": lead, "kind": "EMAIL", "direction": "OUTBOUND"})),
+                (round, Effect::Closed, json!({"lead": lead, "outcome": "DISQUALIFY", "reason": "NOT_ICP"})),
+                (round, Effect::Reopened, json!({"lead": lead, "reason": "again"})),
+            ]
+        };
+        match self.desk.story {
+            Story::Changes => (0..ROUNDS).flat_map(round).collect(),
+            Story::Timers { within, .. } => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                let due = now + self.dice.millis(3_000, within * 1_000);
+                let due = handfast_domain::time::Instant(due.as_millis() as i64).to_string();
+                let input =
+                    json!({"lead": lead, "outcome": "RECYCLE", "reason": "NO_TIMELINE", "recycleAt": due});
+                vec![(0, Effect::Closed, input)]
+            }
+        }
+    }
+
     /// Makes one change, and answers the lead's id; none when it is time to stop.
     async fn change(&mut self, effect: Effect, name: &str, mut input: Value) -> Result<Option<String>, Failed> {
         if self.desk.stop.load(Ordering::Relaxed) {
@@ -123,12 +161,13 @@ impl Writer {
             "mutation($input: {kind}!) {{ {field}(input: $input) {{ lead {{ id uuid version }} errors {{ message }} }} }}"
         );
         let body = json!({"query": document, "variables": {"input": input}});
-        let mut shot = post("/graphql", &self.desk.token, &body);
+        let shot = post("/graphql", &self.desk.token, &body);
         // Now and then it asks again for what it knows already.
         let times = 1 + usize::from(self.dice.percent(5));
         let mut id = None;
         for _ in 0..times {
-            let lead = self.ask(&mut shot, field).await?;
+            // What came too late for its date is no timer.
+            let Some(lead) = self.ask(&shot, field).await? else { return Ok(Some(String::new())) };
             let text = |name: &str| lead[name].as_str().map(str::to_owned);
             let (Some(uuid), Some(version)) = (text("uuid"), lead["version"].as_i64()) else {
                 return Err(Failed(format!("{key}: no lead in the answer {lead}")));
@@ -140,11 +179,13 @@ impl Writer {
             id = text("id");
         }
         self.desk.acknowledged.fetch_add(1, Ordering::Relaxed);
+        let mut silence = self.desk.silence.lock().unwrap_or_else(PoisonError::into_inner);
+        *silence = (silence.0.max(silence.1.elapsed()), Instant::now());
         Ok(id)
     }
 
-    /// Asks until there is an answer.
-    async fn ask(&mut self, shot: &mut Vec<u8>, field: &str) -> Result<Value, Failed> {
+    /// Asks until there is an answer; none if that is a refusal that the story knows.
+    async fn ask(&mut self, shot: &Vec<u8>, field: &str) -> Result<Option<Value>, Failed> {
         let began = Instant::now();
         loop {
             // As behind a balancer that finds another node for whoever got no answer; and elsewhere at times, to be sure
@@ -156,10 +197,14 @@ impl Writer {
             match timeout(ANSWER, self.once(door, shot)).await {
                 Ok(Ok(answer)) => {
                     let payload = &answer["data"][field];
+                    let late = payload["errors"].to_string().contains("must lie in the future");
+                    if late && self.desk.story != Story::Changes {
+                        return Ok(None);
+                    }
                     if !payload["errors"].as_array().is_some_and(Vec::is_empty) {
                         return Err(Failed(format!("{field} was refused: {}", payload["errors"])));
                     }
-                    return Ok(payload["lead"].clone());
+                    return Ok(Some(payload["lead"].clone()));
                 }
                 ended => {
                     self.connections[door] = None;

@@ -11,6 +11,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("handfast-sdk", &[]),
     // It stands outside of the house: it holds the opponents, and they may name everything.
     ("handfast-bench", &["handfast", "handfast-domain", "handfast-store", "handfast-rules", "handfast-sdk"]),
+    // It stands outside, too: its simulation runs the store's step functions, its processes are the benchmark's.
+    ("handfast-prove", &["handfast-bench", "handfast-domain", "handfast-store"]),
     ("handfast-tests", &["handfast-domain"]),
     ("xtask", &[]),
 ];

@@ -8,6 +8,7 @@ mod features;
 mod languages;
 mod plugins;
 mod postgres;
+mod prove;
 mod schema;
 mod shell;
 mod test;
@@ -26,6 +27,7 @@ Tasks:
   demo      Build plugins and server and start a living funnel on 127.0.0.1
   test      Run everything that continuous integration runs, in order
   bench     Measure speed, memory and costs beside others, in one run
+  prove     Kill processes under load and look whether anything was lost, reordered or doubled
   plugins   Build plugins/ for wasm32 into target/plugins/*.wasm
   languages Build the rules that are written in JavaScript and Python
   postgres  Start a private PostgreSQL and print its URL
@@ -39,7 +41,7 @@ is missing. Prints the path of each component.
 
 Usage: cargo xtask plugins";
 
-const TASKS: &[&str] = &["demo", "test", "bench", "plugins", "languages", "postgres", "schema", "help"];
+const TASKS: &[&str] = &["demo", "test", "bench", "prove", "plugins", "languages", "postgres", "schema", "help"];
 
 fn main() -> ExitCode {
     match run() {
@@ -64,6 +66,7 @@ fn run() -> Result<ExitCode, Failure> {
         "demo" => demo::run(&workspace, &rest),
         "test" => test::run(&workspace, &rest),
         "bench" => bench::run(&workspace, &rest),
+        "prove" => prove::run(&workspace, &rest),
         "languages" => languages::run(&workspace, &rest),
         "postgres" => postgres::run(&workspace, &rest),
         "schema" => schema::run(&workspace, &rest),

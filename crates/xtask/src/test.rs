@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::postgres::Cluster;
 use crate::shell::{self, Failure, Workspace};
-use crate::{arrows, features, languages, plugins, schema, tools};
+use crate::{arrows, features, languages, plugins, prove, schema, tools};
 
 const USAGE: &str = "\
 Runs everything that continuous integration runs, in order, and ends with a summary.
@@ -69,6 +69,12 @@ const STEPS: &[Step] = &[
         about: "the benchmark's parts at a small scale: the same answers as their opponents",
         needs: &["plugins", "build"],
         run: bench,
+    },
+    Step {
+        name: "prove",
+        about: "nodes are killed, paused and cut off for a minute: nothing lost, reordered or doubled",
+        needs: &["build"],
+        run: prove_short,
     },
     Step { name: "guests", about: "the plugins' own unit tests", needs: &[], run: guests },
     Step {
@@ -375,6 +381,10 @@ fn test_command(run: &Run, nextest: bool) -> Command {
         command.args(["test", "--no-fail-fast", "--lib", "--bins", "--tests"]);
     }
     command
+}
+
+fn prove_short(run: &Run) -> Result<(), String> {
+    shell::run(prove::command(run.workspace, "dev")?.arg("--short"))
 }
 
 fn guests(run: &Run) -> Result<(), String> {
