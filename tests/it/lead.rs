@@ -97,7 +97,9 @@ fn a_request_that_comes_again_while_it_is_carried_out_is_answered_as_the_first()
         let input = json!({"lead": {"id": lead["id"]}, "outcome": "DISQUALIFY", "reason": "NOT_ICP",
             "idempotencyKey": format!("k-{n}")});
         // A client whose answer was cut off asks again before it can know that it is being served.
-        let ask = &|| api.attempt("dispositionLead", "DispositionLeadInput", input.clone(), "lead { outcome version }");
+        let ask = &|| {
+            api.attempt("dispositionLead", "DispositionLeadInput", input.clone(), "lead { outcome version }")
+        };
         let answers: Vec<Value> = std::thread::scope(|scope| {
             let later = |ms| std::thread::sleep(std::time::Duration::from_millis(ms));
             let asking = (0..8).map(|at| scope.spawn(move || (later(at * (n % 4 + 1)), ask()).1));

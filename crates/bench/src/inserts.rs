@@ -30,7 +30,8 @@ pub async fn per_second(
         db.execute_unprepared("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL").await?;
     }
     let name = format!("plain_{}", std::process::id());
-    db.execute_unprepared(&format!("CREATE TABLE {name} (id text PRIMARY KEY, at bigint, what text)")).await?;
+    db.execute_unprepared(&format!("CREATE TABLE {name} (id text PRIMARY KEY, at bigint, what text)"))
+        .await?;
     let (made, began) = (Arc::new(AtomicU64::new(0)), Instant::now());
     let tasks: Vec<_> = (0..callers)
         .map(|caller| {
@@ -40,7 +41,9 @@ pub async fn per_second(
                     if began.elapsed() > time {
                         break;
                     }
-                    let row = format!("INSERT INTO {name} VALUES ('{caller}-{number}', {number}, 'a stage change')");
+                    let row = format!(
+                        "INSERT INTO {name} VALUES ('{caller}-{number}', {number}, 'a stage change')"
+                    );
                     db.execute_unprepared(&row).await?;
                     made.fetch_add(1, Ordering::Relaxed);
                 }

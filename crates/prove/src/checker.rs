@@ -50,7 +50,9 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
     /// It subscribed after this position.
-    Resumed { after: i64 },
+    Resumed {
+        after: i64,
+    },
     Change(Change),
 }
 
@@ -80,30 +82,72 @@ pub struct Row {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Violation {
     /// An acknowledged change is not in the log.
-    Lost { key: String, lead: Uuid, version: i64 },
+    Lost {
+        key: String,
+        lead: Uuid,
+        version: i64,
+    },
     /// An acknowledged change is not in the lead's row.
-    Behind { lead: Uuid, row: i64, version: i64 },
+    Behind {
+        lead: Uuid,
+        row: i64,
+        version: i64,
+    },
     /// One key was answered in two ways.
-    AnsweredTwice { key: String },
+    AnsweredTwice {
+        key: String,
+    },
     /// More changes were made than were asked for.
-    Doubled { lead: Uuid, effect: Effect, asked: usize, made: usize },
+    Doubled {
+        lead: Uuid,
+        effect: Effect,
+        asked: usize,
+        made: usize,
+    },
     /// Positions are not 1..n.
-    Position { expected: i64, found: i64 },
+    Position {
+        expected: i64,
+        found: i64,
+    },
     /// An event stands in the log twice.
-    EventTwice { id: Uuid },
+    EventTwice {
+        id: Uuid,
+    },
     /// The log has a lead's changes in another order than they were made in, or not all of them.
-    Disorder { lead: Uuid, after: (i64, i64), found: (i64, i64) },
+    Disorder {
+        lead: Uuid,
+        after: (i64, i64),
+        found: (i64, i64),
+    },
     /// The log misses a stage change, or has it twice.
-    StageVersion { lead: Uuid, after: i64, found: i64 },
+    StageVersion {
+        lead: Uuid,
+        after: i64,
+        found: i64,
+    },
     Chain(String),
     /// A subscriber was not shown a change before it was shown a later one, or at all.
-    Missed { subscriber: usize, position: i64 },
+    Missed {
+        subscriber: usize,
+        position: i64,
+    },
     /// A subscriber was shown a lead's later change first.
-    Inversion { subscriber: usize, lead: Uuid, after: i64, found: i64 },
+    Inversion {
+        subscriber: usize,
+        lead: Uuid,
+        after: i64,
+        found: i64,
+    },
     /// A subscriber was shown a change again though it had not resumed before it.
-    Repeated { subscriber: usize, position: i64 },
+    Repeated {
+        subscriber: usize,
+        position: i64,
+    },
     /// A subscriber was shown what the log does not say.
-    Foreign { subscriber: usize, id: Uuid },
+    Foreign {
+        subscriber: usize,
+        id: Uuid,
+    },
 }
 
 /// Counts, for people.

@@ -31,7 +31,9 @@ impl Postgres {
         let (send, lines) = channel();
         let output = child.stdout.take();
         std::thread::spawn(move || {
-            for line in output.into_iter().flat_map(|output| BufReader::new(output).lines()).map_while(Result::ok) {
+            for line in
+                output.into_iter().flat_map(|output| BufReader::new(output).lines()).map_while(Result::ok)
+            {
                 drop(send.send(line));
             }
         });
@@ -111,7 +113,8 @@ impl Cluster {
             cluster.nodes.push(Node { dir, server: None, address, paused: None });
             cluster.revive(number)?;
             if let (0, Some(server)) = (number, &cluster.nodes[0].server) {
-                cluster.token = server.says("hf_", Duration::from_secs(20)).map(|rest| format!("hf_{rest}"))?;
+                cluster.token =
+                    server.says("hf_", Duration::from_secs(20)).map(|rest| format!("hf_{rest}"))?;
             }
         }
         Ok(cluster)

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use handfast_bench::server::{Database, query};
@@ -76,6 +76,7 @@ pub async fn run(
         doors: to_write.iter().map(|proxy| proxy.address).collect(),
         token: token.clone(),
         story: plan.story,
+        on_disk: true,
         stop: AtomicBool::new(false),
         finished: AtomicU64::new(0),
         acknowledged: AtomicU64::new(0),
@@ -167,8 +168,23 @@ pub async fn run(
 
 pub fn print(title: &str, rows: &[Vec<String>]) {
     let head = [
-        "store", "nodes killed", "PostgreSQL killed", "paused", "connections cut", "answers dropped", "asked again",
-        "acknowledged", "per second", "longest silence ms", "events", "deliveries", "resumes", "seen again", "cursor ahead", "start ms", "wrong",
+        "store",
+        "nodes killed",
+        "PostgreSQL killed",
+        "paused",
+        "connections cut",
+        "answers dropped",
+        "asked again",
+        "acknowledged",
+        "per second",
+        "longest silence ms",
+        "events",
+        "deliveries",
+        "resumes",
+        "seen again",
+        "cursor ahead",
+        "start ms",
+        "wrong",
     ];
     table::print(title, &head, rows);
 }

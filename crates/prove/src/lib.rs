@@ -17,6 +17,15 @@ pub mod sim;
 pub mod subscriber;
 pub mod writer;
 
+/// Time since 1970.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a harness lives in real time; what it proves does not depend on it"
+)]
+pub fn now() -> std::time::Duration {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
+}
+
 /// A line on how far it is.
 pub fn tell(text: &str) {
     eprintln!("   {text}");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 use handfast_bench::Failed;
@@ -83,8 +83,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: &Cli) -> Result<Vec<String>, Failed> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let seed = cli.seed.unwrap_or(now.as_nanos() as u64 % 1_000_000_000);
+    let seed = cli.seed.unwrap_or(handfast_prove::now().as_nanos() as u64 % 1_000_000_000);
     println!("seed {seed}");
     let mut postgres = match cli.store {
         StoreChoice::Sqlite => None,

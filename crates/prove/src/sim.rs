@@ -251,9 +251,11 @@ impl World {
         let mut timers = Vec::new();
         for (number, lead) in self.db.leads.iter().enumerate() {
             let wanted = self.wanted[number];
-            let fired = self.db.events.iter().filter(|written| {
-                written.lead == number && written.effect == Some(Effect::Fired)
-            });
+            let fired = self
+                .db
+                .events
+                .iter()
+                .filter(|written| written.lead == number && written.effect == Some(Effect::Fired));
             let fired: Vec<i64> = fired.map(|written| written.event.version).collect();
             let open = usize::from(lead.job.run_at.is_some()) + usize::from(lead.due.is_some());
             for at in 0..wanted - open.min(wanted) {

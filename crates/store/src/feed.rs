@@ -59,7 +59,10 @@ pub struct FeedHead {
 pub type Place = (FeedHead, Uuid, [u8; 32]);
 
 /// The places of `events` after `head`, dense and in this order. Answers the new head, too.
-pub fn number<'a>(mut head: FeedHead, events: impl IntoIterator<Item = &'a NewEvent>) -> (FeedHead, Vec<Place>) {
+pub fn number<'a>(
+    mut head: FeedHead,
+    events: impl IntoIterator<Item = &'a NewEvent>,
+) -> (FeedHead, Vec<Place>) {
     let events = events.into_iter();
     let mut places = Vec::with_capacity(events.size_hint().0);
     for event in events {
@@ -112,9 +115,8 @@ pub(crate) const FEED_COLUMNS: &[&str] = &["position", "event_id", "event_sha", 
 
 /// Rows of the feed.
 pub(crate) fn feed_rows(numbered: Vec<Place>) -> Vec<Vec<Value>> {
-    let row = |(head, event, sha): Place| {
-        vec![head.position.into(), event.into(), bytes(&sha), bytes(&head.chain)]
-    };
+    let row =
+        |(head, event, sha): Place| vec![head.position.into(), event.into(), bytes(&sha), bytes(&head.chain)];
     numbered.into_iter().map(row).collect()
 }
 

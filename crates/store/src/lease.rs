@@ -93,8 +93,7 @@ impl Lease {
             None => {
                 let sql = "INSERT INTO lease (name, holder, fence, until) VALUES ($1, $2, $3, $4) \
                            ON CONFLICT (name) DO NOTHING";
-                let values =
-                    vec![self.name.into(), next.holder.into(), next.fence.into(), next.until.into()];
+                let values = vec![self.name.into(), next.holder.into(), next.fence.into(), next.until.into()];
                 execute(db, sql, values).await?
             }
             Some(row) => {

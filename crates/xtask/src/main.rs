@@ -41,7 +41,8 @@ is missing. Prints the path of each component.
 
 Usage: cargo xtask plugins";
 
-const TASKS: &[&str] = &["demo", "test", "bench", "prove", "plugins", "languages", "postgres", "schema", "help"];
+const TASKS: &[&str] =
+    &["demo", "test", "bench", "prove", "plugins", "languages", "postgres", "schema", "help"];
 
 fn main() -> ExitCode {
     match run() {

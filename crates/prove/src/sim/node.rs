@@ -42,12 +42,23 @@ pub struct Node {
 /// Where the sequencer is.
 enum Step {
     Rests,
-    Asked { row: Option<Held>, now: i64, asked: i64 },
-    Looks { fence: i64 },
+    Asked {
+        row: Option<Held>,
+        now: i64,
+        asked: i64,
+    },
+    Looks {
+        fence: i64,
+    },
     /// The fence was right when its statement began; it waits for the row of the head.
-    Waits { fence: i64 },
+    Waits {
+        fence: i64,
+    },
     Locked,
-    Read { head: FeedHead, batch: Vec<(i64, NewEvent)> },
+    Read {
+        head: FeedHead,
+        batch: Vec<(i64, NewEvent)>,
+    },
 }
 
 pub struct Subscriber {
@@ -316,7 +327,8 @@ impl World {
     }
 
     fn deliver(&mut self, number: usize, position: i64, cursor: String, id: u128) {
-        let Some(written) = self.db.events.iter().rev().find(|written| written.event.id.as_u128() == id) else {
+        let Some(written) = self.db.events.iter().rev().find(|written| written.event.id.as_u128() == id)
+        else {
             return;
         };
         let subscriber = &mut self.subscribers[number];

@@ -14,8 +14,7 @@ fn seeds(ordinary: u64) -> std::ops::Range<u64> {
     if let Some(seed) = number_of("HANDFAST_SIM_SEED") {
         return seed..seed + 1;
     }
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let first = now.map_or(0, |since| since.as_nanos() as u64 % 1_000_000_000_000);
+    let first = crate::now().as_nanos() as u64 % 1_000_000_000_000;
     let count = number_of("HANDFAST_SIM_SEEDS").unwrap_or(ordinary);
     println!("HANDFAST_SIM_SEED={first} and {count} after it");
     first..first + count

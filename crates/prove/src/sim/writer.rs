@@ -59,7 +59,16 @@ impl World {
         let events = Vec::new();
         let stage = Stage::Begun;
         let number = self.transactions.len();
-        self.transactions.push(Transaction { node, lead, work, stage, answer: None, xid, events, hangs_until });
+        self.transactions.push(Transaction {
+            node,
+            lead,
+            work,
+            stage,
+            answer: None,
+            xid,
+            events,
+            hangs_until,
+        });
         self.open.insert(number);
         number
     }
@@ -166,7 +175,9 @@ impl World {
                 lead.stage_version += 1;
             }
             match &tx.work {
-                Work::Change { key, .. } => drop(tx.answer.clone().map(|answer| self.db.answers.insert(key.clone(), answer))),
+                Work::Change { key, .. } => {
+                    self.db.answers.extend(tx.answer.clone().map(|answer| (key.clone(), answer)));
+                }
                 Work::Complete { .. } => lead.job.run_at = None,
                 Work::Tick { .. } => lead.due = None,
             }
