@@ -95,29 +95,43 @@ impl Cluster {
         nodes: usize,
         more: &[(&'static str, &str)],
     ) -> Result<Cluster, Failed> {
-        let more = more.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        let mut cluster = Cluster {
+        let mut cluster = Cluster::empty(handfast, database, more);
+        for _ in 0..nodes {
+            cluster.add(tempfile::tempdir()?)?;
+        }
+        Ok(cluster)
+    }
+
+    /// Starts one node on a directory inside of `folder`.
+    pub fn start_in(handfast: &Path, database: &Database, folder: &Path) -> Result<Cluster, Failed> {
+        let mut cluster = Cluster::empty(handfast, database, &[]);
+        cluster.add(tempfile::tempdir_in(folder)?)?;
+        Ok(cluster)
+    }
+
+    fn empty(handfast: &Path, database: &Database, more: &[(&'static str, &str)]) -> Cluster {
+        Cluster {
             handfast: handfast.to_path_buf(),
             database: database.clone(),
             nodes: Vec::new(),
             token: String::new(),
-            more,
+            more: more.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
             starts: Vec::new(),
-        };
-        for number in 0..nodes {
-            let dir = tempfile::tempdir()?;
-            if let Some(first) = cluster.nodes.first() {
-                std::fs::copy(first.dir.path().join("secret"), dir.path().join("secret"))?;
-            }
-            let address = SocketAddr::from(([127, 0, 0, 1], 1));
-            cluster.nodes.push(Node { dir, server: None, address, paused: None });
-            cluster.revive(number)?;
-            if let (0, Some(server)) = (number, &cluster.nodes[0].server) {
-                cluster.token =
-                    server.says("hf_", Duration::from_secs(20)).map(|rest| format!("hf_{rest}"))?;
-            }
         }
-        Ok(cluster)
+    }
+
+    fn add(&mut self, dir: TempDir) -> Result<(), Failed> {
+        if let Some(first) = self.nodes.first() {
+            std::fs::copy(first.dir.path().join("secret"), dir.path().join("secret"))?;
+        }
+        let (number, address) = (self.nodes.len(), SocketAddr::from(([127, 0, 0, 1], 1)));
+        self.nodes.push(Node { dir, server: None, address, paused: None });
+        self.revive(number)?;
+        // The first start tells the first token.
+        if let (0, Some(server)) = (number, &self.nodes[0].server) {
+            self.token = server.says("hf_", Duration::from_secs(20)).map(|rest| format!("hf_{rest}"))?;
+        }
+        Ok(())
     }
 
     /// The command that serves a node's directory.

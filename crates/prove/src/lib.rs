@@ -9,6 +9,7 @@
 pub mod checker;
 pub mod cluster;
 pub mod dice;
+pub mod faults;
 pub mod kills;
 pub mod latency;
 pub mod proxy;

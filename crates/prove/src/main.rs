@@ -10,7 +10,7 @@ use handfast_bench::server::Database;
 use handfast_prove::cluster::Postgres;
 use handfast_prove::kills::{self, Plan};
 use handfast_prove::writer::Story;
-use handfast_prove::{latency, outcome, tell};
+use handfast_prove::{faults, latency, outcome, tell};
 
 #[derive(Parser)]
 #[command(name = "handfast-prove", about = "Proofs that nothing is lost, reordered or doubled")]
@@ -60,6 +60,12 @@ enum Part {
     Latency,
     /// Acknowledged changes a second beside plain inserts.
     Throughput,
+    /// The clock of a node jumps by hours and days.
+    Clock,
+    /// The disk of a node fills up and is freed.
+    Disk,
+    /// No fsync of a node succeeds for a while.
+    Fsync,
 }
 
 fn main() -> ExitCode {
@@ -120,6 +126,13 @@ async fn run(cli: &Cli) -> Result<Vec<String>, Failed> {
         if wanted(cli, Part::Throughput) && !cli.short {
             latency::throughput(&cli.handfast, &database, Duration::from_secs(10)).await?;
         }
+    }
+    let faults = [(Part::Clock, "clock"), (Part::Disk, "disk"), (Part::Fsync, "fsync")];
+    let faults = faults.iter().filter(|(part, _)| wanted(cli, *part)).map(|(_, name)| *name);
+    let faults: Vec<&str> = faults.filter(|_| !cli.short || !cli.only.is_empty()).collect();
+    if cli.store != StoreChoice::Postgres && !faults.is_empty() {
+        let rounds = if cli.short { 2 } else { 20 };
+        wrong.extend(tokio::task::block_in_place(|| faults::run(&cli.handfast, seed, rounds, &faults))?);
     }
     Ok(wrong)
 }

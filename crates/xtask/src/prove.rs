@@ -17,6 +17,9 @@ Options:
                      timers      100,000 leads come back at a date, while the nodes are killed and paused
                      latency     from acknowledgement to delivery, for 1 and 1,000 subscribers on two nodes
                      throughput  acknowledged changes a second beside plain inserts
+                     clock       the clock of a node jumps by hours and days (needs faketime)
+                     disk        the disk of a node fills up and is freed (needs the right to mount)
+                     fsync       no fsync of a node succeeds for a while (needs strace)
   --kills N          Kills of each store (default 200)
   --seconds N        At most so long for the kills of each store (default 900)
   --timers N         Leads with a timer (default 100000)
