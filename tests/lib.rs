@@ -170,12 +170,28 @@ impl Server {
         Server::start_on(dir, Some(self.token.clone()), environment)
     }
 
+    /// Starts on an empty directory by a program that ends in the server's, or becomes it.
+    pub fn under(program: impl FnOnce(&Path) -> Command) -> Server {
+        let dir = prepared();
+        let (command, database) = (program(dir.path()), database(dir.path()));
+        Server::start_by(command, dir, None, database)
+    }
+
     fn start_on(
         dir: tempfile::TempDir,
         token: Option<String>,
         environment: Vec<(&'static str, String)>,
     ) -> Server {
-        let mut child = Command::new(binary())
+        Server::start_by(Command::new(binary()), dir, token, environment)
+    }
+
+    fn start_by(
+        mut command: Command,
+        dir: tempfile::TempDir,
+        token: Option<String>,
+        environment: Vec<(&'static str, String)>,
+    ) -> Server {
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(dir.path())
             .current_dir(dir.path())

@@ -55,6 +55,7 @@ pub const CODES: &[&str] = &[
     "QUERY_TOO_DEEP",
     "REASON_NOT_ALLOWED",
     "SLOW_CONSUMER",
+    "STORAGE_FAILED",
     "STORAGE_FULL",
     "SUPPRESSED",
     "TIMEOUT",

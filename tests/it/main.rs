@@ -1,5 +1,6 @@
 //! Black-box tests of the built product, one file a noun.
 
+mod backup;
 mod campaign;
 mod catalogue;
 mod charter;
@@ -19,8 +20,10 @@ mod nodes;
 mod oidc;
 mod plugin;
 mod schema;
+mod storage;
 mod subscribe;
 mod telemetry;
 mod token;
+mod upgrade;
 mod webhook;
 mod work;

@@ -16,6 +16,17 @@ use crate::flows::{Error, setup};
 use crate::outbound::Outbound;
 use crate::workspace::Workspace;
 
+/// What a data directory is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// To go on where the last process ended. A database that is behind its head mark is refused.
+    Serve,
+    /// To go on from an older state, as a new epoch.
+    Restored,
+    /// To be looked at, whatever state it is in.
+    Examine,
+}
+
 /// Cheap to clone: one for the whole process.
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
@@ -51,10 +62,22 @@ impl std::ops::Deref for App {
 impl App {
     /// Opens the data directory, brings its schema up to date and loads the rules that are live.
     pub async fn open(config: &Config, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Result<App, Error> {
+        App::open_as(config, clock, ids, Opening::Serve).await
+    }
+
+    /// [`App::open`] for a purpose.
+    pub async fn open_as(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn Ids>,
+        opening: Opening,
+    ) -> Result<App, Error> {
         let outbound = Outbound::new(&config.webhooks).map_err(Error::fault)?;
         let dir = &config.server.data_dir;
         let postgres = config.database.postgres();
-        let store = Store::open(OpenOptions { postgres, ..OpenOptions::new(dir) }).await?;
+        let (restored, examine) = (opening == Opening::Restored, opening == Opening::Examine);
+        let options = OpenOptions { postgres, restored, examine, ..OpenOptions::new(dir) };
+        let store = Store::open(options).await?;
         let mut rules = HostConfig::new();
         rules.cache_dir = Some(dir.join("compiled-rules"));
         rules.cache_key = store.secret().subkey(Purpose::RulesCache);

@@ -4,6 +4,7 @@
 use crate::{
     error::{Result, StoreError},
     rows::{execute, fetch_one, fetch_value, insert_new_rows},
+    stopped::Stopped,
     tx::Tx,
 };
 use handfast_domain::{digest::Digest, time::Instant};
@@ -26,13 +27,14 @@ pub struct Blobs {
     drafts: Arc<AtomicU64>,
     /// Where the bytes lie for all nodes.
     shared: Option<DatabaseConnection>,
+    stopped: Stopped,
 }
 
 /// Bytes of a file that one row of `blob_chunk` holds.
 const CHUNK: usize = 256 << 10;
 
 impl Blobs {
-    pub(crate) fn open(data_dir: &Path) -> Result<Blobs> {
+    pub(crate) fn open(data_dir: &Path, stopped: Stopped) -> Result<Blobs> {
         let dir = data_dir.join("blobs");
         std::fs::create_dir_all(&dir).map_err(|error| StoreError::io(&dir, error))?;
         // Uploads that a crash cut off; nobody else writes here while we hold the directory's lock.
@@ -41,7 +43,7 @@ impl Blobs {
                 std::fs::remove_file(entry.path()).map_err(|error| StoreError::io(&entry.path(), error))?;
             }
         }
-        Ok(Blobs { dir: dir.into(), drafts: Arc::default(), shared: None })
+        Ok(Blobs { dir: dir.into(), drafts: Arc::default(), shared: None, stopped })
     }
 
     /// The same folder as a copy of what the database holds.
@@ -55,8 +57,8 @@ impl Blobs {
         let file =
             tokio::fs::File::create_new(&draft).await.map_err(|error| StoreError::io(&draft, error))?;
         let draft = Draft(draft);
-        let (dir, shared) = (self.dir.clone(), self.shared.clone());
-        Ok(BlobWriter { dir, shared, draft, file, hash: Sha256::new(), size: 0, limit })
+        let (dir, shared, stopped) = (self.dir.clone(), self.shared.clone(), self.stopped.clone());
+        Ok(BlobWriter { dir, shared, stopped, draft, file, hash: Sha256::new(), size: 0, limit })
     }
 
     fn path(&self, digest: Digest) -> PathBuf {
@@ -146,6 +148,7 @@ impl Blobs {
 pub struct BlobWriter {
     dir: Arc<Path>,
     shared: Option<DatabaseConnection>,
+    stopped: Stopped,
     draft: Draft,
     file: tokio::fs::File,
     hash: Sha256,
@@ -165,19 +168,29 @@ impl BlobWriter {
 
     /// Makes the file durable under its digest. [`register`] it then.
     pub async fn finish(mut self) -> Result<(Digest, u64)> {
-        let digest = Digest(self.hash.finalize().into());
+        let digest = Digest(std::mem::take(&mut self.hash).finalize().into());
         let path = self.dir.join(digest.to_string());
         let failed = |error| StoreError::io(&path, error);
         self.file.flush().await.map_err(failed)?;
-        self.file.sync_all().await.map_err(failed)?;
+        self.file.sync_all().await.map_err(|error| self.unsynced(failed(error)))?;
         if let Some(db) = &self.shared {
             share(db, digest, &self.draft.0).await?;
         }
         tokio::fs::rename(&self.draft.0, &path).await.map_err(failed)?;
         let dir = self.dir.clone();
         let synced = tokio::task::spawn_blocking(move || sync_directory(&dir)).await;
-        synced.map_err(|_| StoreError::Closed)?.map_err(failed)?;
+        synced.map_err(|_| StoreError::Closed)?.map_err(|error| self.unsynced(failed(error)))?;
         Ok((digest, self.size))
+    }
+
+    /// Where the database holds the bytes, this is only a copy.
+    fn unsynced(&self, error: StoreError) -> StoreError {
+        if error == StoreError::Full || self.shared.is_some() {
+            return error;
+        }
+        let error = StoreError::Unsynced(error.to_string());
+        self.stopped.tell(&error);
+        error
     }
 }
 

@@ -4,7 +4,8 @@ use crate::{
     dialect::Dialect,
     error::Result,
     feed::{COLUMNS_OF_E, FeedHead, NewEvent, event_sha, highest_given, link},
-    rows::{fetch_all, fetch_one},
+    rows::{fetch_all, fetch_one, fetch_value},
+    sequencer,
 };
 use handfast_domain::{digest::Digest, time::Instant};
 use sea_orm::{ConnectionTrait, FromQueryResult};
@@ -42,15 +43,38 @@ pub enum FaultKind {
     LinkBroken,
     #[error("the event stands in the log but not in the feed")]
     NotInFeed,
+    #[error("a row of the feed stands where no position was given")]
+    Surplus,
+    #[error("the head of the feed was changed: it is not that of the last row")]
+    HeadChanged,
 }
 
 /// Reads the whole feed in pages; `progress` gets (rows checked, rows in all).
-pub(crate) async fn verify(
+pub async fn verify(db: &impl ConnectionTrait, progress: impl FnMut(i64, i64)) -> Result<ChainReport> {
+    let mut report = verify_after(db, 0, progress).await?;
+    if report.fault.is_none() {
+        report.fault = first_outside_feed(db, report.head).await?;
+    }
+    Ok(report)
+}
+
+/// Reads the newest `rows` of the feed, and takes the one before them at its word.
+pub async fn verify_newest(
     db: &impl ConnectionTrait,
+    rows: i64,
+    progress: impl FnMut(i64, i64),
+) -> Result<ChainReport> {
+    verify_after(db, highest_given(db).await?.saturating_sub(rows).max(0), progress).await
+}
+
+async fn verify_after(
+    db: &impl ConnectionTrait,
+    after: i64,
     mut progress: impl FnMut(i64, i64),
 ) -> Result<ChainReport> {
-    let end = highest_given(db).await?;
-    let mut head = FeedHead::default();
+    let given = given(db).await?;
+    let end = given.position;
+    let mut head = FeedHead { position: after, chain: chain_at(db, after).await? };
     let mut checked = 0;
     let mut fault = None;
     let sql = format!(
@@ -77,13 +101,66 @@ pub(crate) async fn verify(
         }
         progress(checked, end);
     }
+    if fault.is_none() && given.chain.is_some_and(|chain| chain != head.chain) {
+        fault = Some(ChainFault { position: end, event: None, kind: FaultKind::HeadChanged });
+    }
     if fault.is_none() {
-        fault = first_outside_feed(db, end).await?;
+        fault = first_surplus(db).await?;
     }
     Ok(ChainReport { checked, head: head.position, chain: Digest(head.chain), fault })
 }
 
 const PAGE: usize = 1_000;
+
+/// The last position that was given, and its link where it stands beside the feed, too.
+struct Given {
+    position: i64,
+    chain: Option<[u8; 32]>,
+}
+
+async fn given(db: &impl ConnectionTrait) -> Result<Given> {
+    match Dialect::of(db.get_database_backend()) {
+        Dialect::Sqlite => Ok(Given { position: highest_given(db).await?, chain: None }),
+        Dialect::Postgres => {
+            let FeedHead { position, chain } = sequencer::head(db).await?;
+            Ok(Given { position, chain: Some(chain) })
+        }
+    }
+}
+
+async fn chain_at(db: &impl ConnectionTrait, position: i64) -> Result<[u8; 32]> {
+    // The first link has none before it, whatever row somebody put there.
+    if position == 0 {
+        return Ok(FeedHead::default().chain);
+    }
+    let sql = "SELECT chain FROM feed WHERE position = $1";
+    let chain: Option<Vec<u8>> = fetch_value(db, sql, vec![position.into()]).await?;
+    Ok(chain.and_then(|chain| chain.try_into().ok()).unwrap_or_default())
+}
+
+/// A row where no reader of the feed looks. What is numbered meanwhile is seen together with its head.
+async fn first_surplus(db: &impl ConnectionTrait) -> Result<Option<ChainFault>> {
+    let head = match Dialect::of(db.get_database_backend()) {
+        Dialect::Sqlite => "SELECT seq FROM sqlite_sequence WHERE name = 'feed'",
+        Dialect::Postgres => "SELECT position FROM feed_head",
+    };
+    let sql = format!(
+        "SELECT position, event_id FROM feed WHERE position < 1 OR position > coalesce(({head}), 0) ORDER BY position LIMIT 1"
+    );
+    let row: Option<Surplus> = fetch_one(db, &sql, vec![]).await?;
+    let fault = |row: Surplus| ChainFault {
+        position: row.position,
+        event: Some(row.event_id),
+        kind: FaultKind::Surplus,
+    };
+    Ok(row.map(fault))
+}
+
+#[derive(FromQueryResult)]
+struct Surplus {
+    position: i64,
+    event_id: Uuid,
+}
 
 /// Each event that is visible has a position, or waits for the sequencer to give it one.
 async fn first_outside_feed(db: &impl ConnectionTrait, end: i64) -> Result<Option<ChainFault>> {

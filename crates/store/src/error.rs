@@ -24,6 +24,11 @@ pub enum StoreError {
     IdempotencyKeyReused { key: String },
     #[error("the disk that holds the data directory is full: nothing was changed; free space and repeat")]
     Full,
+    /// A sync failed. What the kernel dropped then it does not try to write again, so that no later sync can be believed.
+    #[error(
+        "the disk did not keep what was written ({0}): nothing is written any more; check the disk, then start the server again"
+    )]
+    Unsynced(String),
     #[error("the database is busy ({0}): nothing was changed; repeat the request")]
     Busy(String),
     #[error("{0}")]
@@ -96,7 +101,8 @@ impl From<DbErr> for StoreError {
             let text = error.to_string();
             // The low byte of SQLite's code is the class. PostgreSQL's codes have five characters.
             return match (code.parse::<i32>().ok().filter(|_| code.len() < 5).map(|code| code & 0xff), code.as_str()) {
-                (Some(FULL), _) | (_, "53100") => StoreError::Full,
+                (Some(FULL), _) | (_, "53100" | IOERR_SHMSIZE) => StoreError::Full,
+                (Some(IOERR), IOERR_FSYNC | IOERR_DIR_FSYNC) => StoreError::Unsynced(text),
                 (Some(BUSY | LOCKED), _) | (_, "55P03" | "53300") => StoreError::Busy(text),
                 (_, "40001" | "40P01") => StoreError::Overtaken(text),
                 (Some(INTERRUPT), _) | (_, "57014") => StoreError::Timeout(
@@ -128,6 +134,10 @@ const IOERR: i32 = 10;
 const CORRUPT: i32 = 11;
 const FULL: i32 = 13;
 const CONSTRAINT: i32 = 19;
+const IOERR_FSYNC: &str = "1034";
+const IOERR_DIR_FSYNC: &str = "1290";
+/// The index of the write-ahead log finds no room to grow.
+const IOERR_SHMSIZE: &str = "4874";
 
 /// True for the errors after which SQLite may have rolled the whole transaction back by itself: whatever ran next would
 /// be committed on its own.

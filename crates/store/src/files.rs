@@ -42,6 +42,20 @@ impl LockFile {
     }
 }
 
+/// The folder in a data directory that a restore fills before it puts everything in its place.
+pub(crate) const RESTORING: &str = "restoring";
+
+/// A restore that was cut off may have left the secret without its database: a start would make a new workspace.
+pub(crate) fn refuse_half_restored(dir: &Path) -> Result<()> {
+    if !dir.join(RESTORING).exists() {
+        return Ok(());
+    }
+    Err(StoreError::Open(format!(
+        "a restore into {} was cut off: run `handfast restore` again, it begins anew",
+        dir.display()
+    )))
+}
+
 /// Makes the data directory, for its owner only, and answers its real path.
 pub(crate) fn prepare(dir: &Path) -> Result<PathBuf> {
     let mut builder = fs::DirBuilder::new();

@@ -4,6 +4,7 @@
 //! SQL texts are portable between SQLite and PostgreSQL; what cannot be stands in [`dialect`].
 
 pub mod answer;
+pub mod backup;
 pub mod blob;
 pub mod campaign;
 pub mod chain;
@@ -16,6 +17,7 @@ pub mod dialect;
 pub mod directory;
 pub mod error;
 pub mod evaluation;
+pub mod examine;
 pub mod feed;
 pub mod funnel;
 pub mod idempotency;
@@ -25,6 +27,7 @@ pub mod lead;
 pub mod lease;
 pub mod ledger;
 pub mod loaded;
+pub mod mark;
 pub mod open;
 pub mod person;
 pub mod plugin;
@@ -47,6 +50,7 @@ mod migrations;
 mod pool;
 mod postgres;
 mod sequencer;
+mod stopped;
 mod writer;
 
 /// The target of spans that tell where time goes.

@@ -11,18 +11,20 @@ use crate::{
     files::{self, LockFile},
     funnel::{CampaignCounts, Counts, Kept, Revision},
     lease::{self, Lease},
+    mark::{self, Epochs, MarkFault, Marks},
     migrations,
     pool::{self, Deadline},
     postgres::{self, PostgresOptions, Writers},
     rows::{execute, fetch_value},
     secret::{Purpose, RootSecret, random},
     sequencer::{self, Sequencer},
+    stopped::Stopped,
     tail::Tail,
     tx::Tx,
     writer::{Message, Writer},
 };
 use futures_util::future::BoxFuture;
-use handfast_domain::{digest::Digest, time::Clock};
+use handfast_domain::time::Clock;
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 use std::{
     collections::BTreeMap,
@@ -51,6 +53,8 @@ pub struct OpenOptions {
     pub command_limit: Duration,
     /// The directory comes from a backup: begins a new epoch, so that older cursors are refused.
     pub restored: bool,
+    /// To be looked at: a database that is behind its head mark is opened, too, and the mark stays as it is.
+    pub examine: bool,
     /// How long a node of several on PostgreSQL may be silent before another one takes over its work.
     pub lease_term: Duration,
 }
@@ -65,6 +69,7 @@ impl OpenOptions {
             report_limit: Duration::from_secs(10),
             command_limit: Duration::from_secs(10),
             restored: false,
+            examine: false,
             lease_term: Duration::from_secs(10),
         }
     }
@@ -91,6 +96,9 @@ struct Shared {
     cursors: Cursors,
     blobs: Blobs,
     lock: Arc<LockFile>,
+    stopped: Stopped,
+    marks: Option<Arc<Marks>>,
+    mark_fault: Option<MarkFault>,
 }
 
 /// What carries out commands.
@@ -126,16 +134,21 @@ const QUEUE: usize = 1024;
 const QUEUE_LIMIT: Duration = Duration::from_secs(10);
 /// How long a reader of the feed waits for events that are committed and not yet numbered.
 const SETTLE_LIMIT: Duration = Duration::from_secs(2);
-const FINGERPRINT: &str = "secret_fingerprint";
+pub(crate) const FINGERPRINT: &str = "secret_fingerprint";
+pub(crate) const EPOCH: &str = "epoch";
+/// Those before it, oldest first.
+const FORMER_EPOCHS: &str = "former_epochs";
 
 impl Store {
     pub async fn open(options: OpenOptions) -> Result<Store> {
         let dir = files::prepare(&options.dir)?;
         let lock = Arc::new(LockFile::acquire(&dir)?);
-        let blobs = Blobs::open(&dir)?;
+        files::refuse_half_restored(&dir)?;
+        let stopped = Stopped::default();
+        let blobs = Blobs::open(&dir, stopped.clone())?;
         match options.postgres.clone() {
-            None => Store::open_sqlite(dir, lock, blobs, options).await,
-            Some(postgres) => Store::open_postgres(dir, lock, blobs, options, postgres).await,
+            None => Store::open_sqlite(dir, lock, blobs, stopped, options).await,
+            Some(postgres) => Store::open_postgres(dir, lock, blobs, stopped, options, postgres).await,
         }
     }
 
@@ -143,6 +156,7 @@ impl Store {
         dir: PathBuf,
         lock: Arc<LockFile>,
         blobs: Blobs,
+        stopped: Stopped,
         options: OpenOptions,
     ) -> Result<Store> {
         let database = dir.join("handfast.db");
@@ -152,7 +166,7 @@ impl Store {
         // Migrations get a connection of their own: prepared statements do not survive a changed schema.
         let connection = pool::writer(&database, &deadline).await?;
         migrations::migrate(&connection).await?;
-        let epoch = epoch(&connection, &secret, options.restored).await?;
+        let (epoch, mark_fault) = identity(&connection, &secret, &dir, &options).await?;
         connection.close().await?;
 
         let connection = pool::writer(&database, &deadline).await?;
@@ -162,6 +176,7 @@ impl Store {
         let (publish, head) = watch::channel(feed_head.position);
         let (queue, inbox) = mpsc::channel(QUEUE);
         let commits = Arc::<AtomicU64>::default();
+        let marks = marks(&dir, epoch, &options);
         let writer = Writer {
             database,
             connection,
@@ -172,7 +187,10 @@ impl Store {
             limit: options.command_limit,
             commits: commits.clone(),
             lock: lock.clone(),
+            marks: marks.clone(),
+            stopped: stopped.clone(),
         };
+        follow(&marks, &read, &head);
         tokio::spawn(writer.run(inbox));
         let cursors = Cursors::new(secret.subkey(Purpose::Cursors), epoch);
         let engine = Engine::Sqlite { queue };
@@ -193,6 +211,9 @@ impl Store {
             cursors,
             blobs,
             lock,
+            stopped,
+            marks,
+            mark_fault,
         };
         Ok(Store { shared: Arc::new(shared) })
     }
@@ -201,11 +222,12 @@ impl Store {
         dir: PathBuf,
         lock: Arc<LockFile>,
         blobs: Blobs,
+        stopped: Stopped,
         options: OpenOptions,
         postgres: PostgresOptions,
     ) -> Result<Store> {
         postgres::make_schema(&postgres).await?;
-        let (secret, epoch) = {
+        let (secret, epoch, mark_fault) = {
             let setup = postgres::connect(&postgres, 1, Duration::from_secs(600), false).await?;
             // Nodes that start together take turns; the lock ends with the connection.
             let key = postgres::setup_key(&postgres.schema);
@@ -217,9 +239,9 @@ impl Store {
             migrations::migrate(&setup).await?;
             let known = meta(&setup, FINGERPRINT).await?.is_some();
             let secret = RootSecret::load_or_create(&dir.join("secret"), known)?;
-            let epoch = epoch(&setup, &secret, options.restored).await?;
+            let (epoch, mark_fault) = identity(&setup, &secret, &dir, &options).await?;
             setup.close().await?;
-            (secret, epoch)
+            (secret, epoch, mark_fault)
         };
 
         let minute = Duration::from_secs(60);
@@ -231,6 +253,8 @@ impl Store {
         let own = postgres::connect(&postgres, 2, options.command_limit, false).await?;
         let (publish, head) = watch::channel(sequencer::head(&read).await?.position);
         let (lead, leads) = watch::channel(false);
+        let marks = marks(&dir, epoch, &options);
+        follow(&marks, &read, &head);
         let committed = Arc::new(Notify::new());
         let holder = format!("{:016x}", u64::from_be_bytes(random()?));
         let schema = postgres.schema;
@@ -264,6 +288,9 @@ impl Store {
             cursors,
             blobs,
             lock,
+            stopped,
+            marks,
+            mark_fault,
         };
         Ok(Store { shared: Arc::new(shared) })
     }
@@ -312,6 +339,9 @@ impl Store {
         if inside_command() {
             return Err(StoreError::Nested.into());
         }
+        if let Some(why) = self.shared.stopped.why() {
+            return Err(why.into());
+        }
         let began = Instant::now();
         let _waiting = Waiting::new();
         let (answer, result) = oneshot::channel();
@@ -350,6 +380,11 @@ impl Store {
     /// Whether other processes may work on the same workspace.
     pub fn is_shared(&self) -> bool {
         self.dialect() == Dialect::Postgres
+    }
+
+    /// Says so when this process has stopped writing because its disk failed; reading goes on.
+    pub fn stopped(&self) -> watch::Receiver<Option<StoreError>> {
+        self.shared.stopped.watch()
     }
 
     pub fn dialect(&self) -> Dialect {
@@ -422,6 +457,16 @@ impl Store {
         chain::verify(self.read(), progress).await
     }
 
+    /// [`Store::verify_chain`] of the newest `rows` alone.
+    pub async fn verify_newest(&self, rows: i64, progress: impl FnMut(i64, i64)) -> Result<ChainReport> {
+        chain::verify_newest(self.read(), rows, progress).await
+    }
+
+    /// How the database is not the one that was seen here before. Only a store that was opened to be looked at has a fault.
+    pub fn mark_fault(&self) -> Option<&MarkFault> {
+        self.shared.mark_fault.as_ref()
+    }
+
     pub fn cursors(&self) -> &Cursors {
         &self.shared.cursors
     }
@@ -441,7 +486,7 @@ impl Store {
     /// Finishes what is queued, empties the write-ahead log and gives the data directory free. Later calls answer
     /// [`StoreError::Closed`].
     pub async fn close(&self) {
-        let Shared { engine, read, reports, lock, .. } = &*self.shared;
+        let Shared { engine, read, reports, lock, marks, head, .. } = &*self.shared;
         match engine {
             Engine::Sqlite { queue } => {
                 let (done, finished) = oneshot::channel();
@@ -458,6 +503,10 @@ impl Store {
                         let _ = finished.await;
                     }
                 }
+                if let Some(marks) = marks {
+                    let position = *head.borrow();
+                    marks.keep(read, position).await;
+                }
                 for pool in [read, reports] {
                     let _ = tokio::time::timeout(Duration::from_secs(5), pool.close_by_ref()).await;
                 }
@@ -467,9 +516,15 @@ impl Store {
     }
 }
 
-/// The epoch of the cursors; also checks that the secret is the one that this database was made with.
-async fn epoch(db: &DatabaseConnection, secret: &RootSecret, restored: bool) -> Result<[u8; 8]> {
-    let fingerprint = Digest(secret.subkey(Purpose::Fingerprint)).to_string();
+/// The epoch of the cursors. Also checks that the secret is the one that this database was made with, and the database
+/// the one that this directory has seen.
+async fn identity(
+    db: &DatabaseConnection,
+    secret: &RootSecret,
+    dir: &Path,
+    options: &OpenOptions,
+) -> Result<([u8; 8], Option<MarkFault>)> {
+    let fingerprint = secret.fingerprint();
     match meta(db, FINGERPRINT).await? {
         Some(known) if known != fingerprint => {
             return Err(StoreError::Open(
@@ -480,15 +535,57 @@ async fn epoch(db: &DatabaseConnection, secret: &RootSecret, restored: bool) -> 
         Some(_) => {}
         None => set_meta(db, FINGERPRINT, &fingerprint).await?,
     }
-    if let Some(text) = meta(db, "epoch").await?
-        && !restored
+    let epochs = match epochs(db).await? {
+        Some(epochs) if !options.restored => epochs,
+        _ => begin_epoch(db).await?,
+    };
+    let epoch = u64::from_str_radix(&epochs.now, 16)
+        .map_err(|why| StoreError::corrupt("meta", "value", "epoch", why))?;
+    let mut fault = None;
+    if !options.restored
+        && let Some(mark) = mark::read(dir)?
     {
-        let epoch = u64::from_str_radix(&text, 16);
-        return epoch.map(u64::to_be_bytes).map_err(|why| StoreError::corrupt("meta", "value", "epoch", why));
+        fault = mark::check(db, &mark, &epochs, feed::highest_given(db).await?).await?;
     }
-    let epoch = u64::from_be_bytes(random()?);
-    set_meta(db, "epoch", &format!("{epoch:016x}")).await?;
-    Ok(epoch.to_be_bytes())
+    match fault {
+        Some(fault) if !options.examine => Err(fault.refusal(dir)),
+        fault => Ok((epoch.to_be_bytes(), fault)),
+    }
+}
+
+async fn epochs(db: &impl ConnectionTrait) -> Result<Option<Epochs>> {
+    let former = meta(db, FORMER_EPOCHS).await?.unwrap_or_default();
+    let former = former.split_whitespace().map(str::to_owned).collect();
+    Ok(meta(db, EPOCH).await?.map(|now| Epochs { now, former }))
+}
+
+/// Cursors of the epochs before are refused from now on.
+pub(crate) async fn begin_epoch(db: &impl ConnectionTrait) -> Result<Epochs> {
+    let mut former = vec![];
+    if let Some(epochs) = epochs(db).await? {
+        former = epochs.former;
+        former.push(epochs.now);
+        // Before the epoch: a crash between the two must not make this one a stranger.
+        set_meta(db, FORMER_EPOCHS, &former.join(" ")).await?;
+    }
+    let now = format!("{:016x}", u64::from_be_bytes(random()?));
+    set_meta(db, EPOCH, &now).await?;
+    Ok(Epochs { now, former })
+}
+
+/// Whoever only looks leaves no mark.
+fn marks(dir: &Path, epoch: [u8; 8], options: &OpenOptions) -> Option<Arc<Marks>> {
+    let epoch = format!("{:016x}", u64::from_be_bytes(epoch));
+    (!options.examine).then(|| Arc::new(Marks::new(dir, epoch)))
+}
+
+fn follow(marks: &Option<Arc<Marks>>, read: &DatabaseConnection, head: &watch::Receiver<i64>) {
+    if let Some(marks) = marks {
+        let mut head = head.clone();
+        // What stands there now is marked, too: a new epoch makes the old mark worthless.
+        head.mark_changed();
+        tokio::spawn(marks.clone().follow(read.clone(), head));
+    }
 }
 
 /// A fact about the workspace as a whole.

@@ -89,6 +89,25 @@ pub(crate) async fn readers(database: &Path, connections: u32) -> Result<Databas
     Ok(Database::connect(options).await?)
 }
 
+/// One connection of a process that is not the server: it reads what is committed, and writes nothing. On a copy that nobody
+/// writes, `alone` leaves no file beside it.
+pub(crate) async fn visitor(database: &Path, alone: bool) -> Result<DatabaseConnection> {
+    let database = database.to_owned();
+    let mut options = options(1);
+    options.map_sqlx_sqlite_opts(move |sqlite| common(sqlite, &database).read_only(true).immutable(alone));
+    Ok(Database::connect(options).await?)
+}
+
+/// One connection that changes a copy which no server has opened yet.
+pub(crate) async fn owner(database: &Path) -> Result<DatabaseConnection> {
+    let database = database.to_owned();
+    let mut options = options(1);
+    options.map_sqlx_sqlite_opts(move |sqlite| {
+        common(sqlite, &database).synchronous(SqliteSynchronous::Full).pragma("secure_delete", "ON")
+    });
+    Ok(Database::connect(options).await?)
+}
+
 /// Like [`readers`], but each statement is stopped after `limit`.
 pub(crate) async fn reports(
     database: &Path,

@@ -20,7 +20,7 @@ use crate::change::{
 };
 use crate::counter::{self, Deltas};
 use crate::decode::{Place, digest};
-use crate::dialect::{self, Dialect};
+use crate::dialect;
 use crate::error::{Result, StoreError};
 use crate::lead::{self, HandoffRow, OpportunityRow, list};
 use crate::rows::{execute, fetch_all, fetch_value, insert_rows};
@@ -207,18 +207,6 @@ impl Replay {
                 (*count, *last) = (*count + 1, (*last).max(first.occurred_at.ms()));
             }
         }
-    }
-}
-
-/// Whether the database file itself is sound; the first finding if not.
-pub async fn file_fault(db: &impl ConnectionTrait) -> Result<Option<String>> {
-    match Dialect::of(db.get_database_backend()) {
-        Dialect::Sqlite => {
-            let found: Option<String> = fetch_value(db, "PRAGMA integrity_check(1)", vec![]).await?;
-            Ok(found.filter(|text| text != "ok"))
-        }
-        // PostgreSQL checks its pages itself when they are read.
-        Dialect::Postgres => Ok(None),
     }
 }
 

@@ -58,19 +58,35 @@ impl RootSecret {
         key
     }
 
+    /// Shows that a database belongs to this secret, and does not tell it.
+    pub(crate) fn fingerprint(&self) -> String {
+        handfast_domain::digest::Digest(self.subkey(Purpose::Fingerprint)).to_string()
+    }
+
+    /// Reads a secret that lies elsewhere than in a data directory.
+    pub(crate) fn load(path: &Path) -> Result<RootSecret> {
+        RootSecret::read(path)?.map_err(|error| StoreError::io(path, error))
+    }
+
+    fn read(path: &Path) -> Result<std::io::Result<RootSecret>> {
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => return Ok(Err(error)),
+        };
+        let length = bytes.len();
+        let bytes = bytes.try_into().map_err(|_| {
+            let path = path.display();
+            StoreError::Open(format!("{path} has {length} bytes instead of 32: restore it from a backup"))
+        })?;
+        Ok(Ok(RootSecret(bytes)))
+    }
+
     /// Reads the secret of the data directory, and makes it at the first start.
     pub(crate) fn load_or_create(path: &Path, database_exists: bool) -> Result<RootSecret> {
-        match fs::read(path) {
-            Ok(bytes) => {
-                let length = bytes.len();
-                let bytes = bytes.try_into().map_err(|_| {
-                    let path = path.display();
-                    StoreError::Open(format!(
-                        "{path} has {length} bytes instead of 32: restore it from a backup"
-                    ))
-                })?;
+        match RootSecret::read(path)? {
+            Ok(secret) => {
                 private(path)?;
-                Ok(RootSecret(bytes))
+                Ok(secret)
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && database_exists => {
                 Err(StoreError::Open(format!(

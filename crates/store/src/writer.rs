@@ -6,7 +6,9 @@ use crate::{
     error::{Result, StoreError},
     feed::{self, FeedHead},
     files::LockFile,
+    mark::Marks,
     pool::{self, Deadline},
+    stopped::Stopped,
     tx::Tx,
 };
 use sea_orm::{
@@ -50,6 +52,9 @@ pub(crate) struct Writer {
     pub commits: Arc<AtomicU64>,
     /// Held until the last write is done, whoever dropped the store.
     pub lock: Arc<LockFile>,
+    pub stopped: Stopped,
+    /// The last mark is made when the last write is done.
+    pub marks: Option<Arc<Marks>>,
 }
 
 impl Writer {
@@ -70,6 +75,10 @@ impl Writer {
             }
             let waiting = queue.len();
             if let Err(reason) = self.run_group(&mut queue).await {
+                if let StoreError::Unsynced(_) = reason {
+                    self.stop(reason, &mut queue, &mut inbox, &mut closing).await;
+                    break;
+                }
                 tracing::warn!(%reason, "the write connection failed and is replaced");
                 // Commands that have not run get another chance, once: a database that cannot even begin is down.
                 failures = if queue.len() == waiting { failures + 1 } else { 0 };
@@ -176,7 +185,7 @@ impl Writer {
             }
             Err(error) => {
                 let reason = match StoreError::from(error) {
-                    StoreError::Full => StoreError::Full,
+                    known @ (StoreError::Full | StoreError::Unsynced(_)) => known,
                     other => StoreError::Unknown(other.to_string()),
                 };
                 acks.into_iter().for_each(|ack| ack(Err(reason.clone())));
@@ -230,14 +239,48 @@ impl Writer {
         Ok(())
     }
 
+    /// No sync is tried again, and no checkpoint: what the log's file holds may not be what this process wrote to it. The
+    /// next process reads it with its checksums.
+    async fn stop(
+        &mut self,
+        reason: StoreError,
+        queue: &mut VecDeque<Box<dyn Command>>,
+        inbox: &mut mpsc::Receiver<Message>,
+        closing: &mut Vec<oneshot::Sender<()>>,
+    ) {
+        tracing::error!(%reason, "nothing is written any more");
+        self.stopped.tell(&reason);
+        queue.drain(..).for_each(|command| command.fail(reason.clone()));
+        while let Some(message) = inbox.recv().await {
+            match message {
+                Message::Run(command) => command.fail(reason.clone()),
+                Message::Close(done) => {
+                    inbox.close();
+                    closing.push(done);
+                }
+            }
+        }
+    }
+
     async fn finish(self) {
+        if self.stopped.why().is_some() {
+            // Whoever only reads makes no checkpoint when it is the last to go.
+            let _ = timeout(Duration::from_secs(5), self.connection.close_by_ref()).await;
+        }
         for reader in &self.readers {
             let _ = timeout(Duration::from_secs(5), reader.close_by_ref()).await;
         }
-        if let Err(error) = pool::checkpoint(&self.connection).await {
+        if self.stopped.why().is_none()
+            && let Err(error) = pool::checkpoint(&self.connection).await
+        {
             tracing::warn!(%error, "the write-ahead log was not emptied: the next start will do it");
         }
         let _ = timeout(Duration::from_secs(5), self.connection.close_by_ref()).await;
+        if let Some(marks) = &self.marks
+            && self.head.position > 0
+        {
+            marks.put(self.head);
+        }
         self.lock.release();
     }
 }

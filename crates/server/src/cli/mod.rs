@@ -1,5 +1,6 @@
 //! The command line. Data goes to stdout, messages to stderr; exit codes say what kind of failure it was.
 
+mod backup;
 pub mod client;
 mod demo;
 mod export;
@@ -42,7 +43,11 @@ enum Command {
     Plugin(plugin::PluginArgs),
     /// Bring the database of a stopped server to this version.
     Migrate(DataArgs),
-    /// Check a stopped server's data: log, projections, counters, ledger, decisions.
+    /// Copy the data of a running or stopped server into a new folder, as of one moment.
+    Backup(backup::BackupArgs),
+    /// Put a backup into an empty place, as a new epoch.
+    Restore(backup::RestoreArgs),
+    /// Check a stopped server's data: database, log, projections, counters, ledger, digests, files.
     Doctor(offline::DoctorArgs),
     /// Run every recorded decision of a stopped server again and compare.
     Verify(offline::VerifyArgs),
@@ -112,6 +117,8 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Import(args) => import::import(args),
         Command::Export(args) => export::export(args),
         Command::Plugin(args) => plugin::plugin(args),
+        Command::Backup(args) => backup::backup(config, args),
+        Command::Restore(args) => backup::restore(config, args),
         Command::Doctor(args) => offline::doctor(config, args),
         Command::Verify(args) => offline::verify(config, args),
         Command::Token(args) => offline::token(config, args),

@@ -8,8 +8,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::client::CliError;
 use super::{DataArgs, runtime, serve};
-use crate::app::App;
+use crate::app::{App, Opening};
 use crate::config::Config;
+use crate::flows::doctor::Finding;
 use crate::flows::{self, Error, scope};
 
 #[derive(Args)]
@@ -19,6 +20,9 @@ pub struct DoctorArgs {
     /// Write projections and counters again where they are not as the log says.
     #[arg(long)]
     repair: bool,
+    /// Only what needs no replay: database, log, head mark, files, charters.
+    #[arg(long, conflicts_with = "repair")]
+    quick: bool,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -68,7 +72,7 @@ pub fn migrate(config: Config, args: DataArgs) -> Result<ExitCode, CliError> {
 }
 
 pub fn verify(config: Config, args: VerifyArgs) -> Result<ExitCode, CliError> {
-    with_app(config, &args.data, async |app| {
+    with_app_as(config, &args.data, Opening::Examine, async |app| {
         let bar = progress("decisions run again");
         let tally = flows::verify::all(app, |done| bar.set_position(done)).await.map_err(failed)?;
         bar.finish_and_clear();
@@ -95,36 +99,43 @@ pub fn verify(config: Config, args: VerifyArgs) -> Result<ExitCode, CliError> {
 }
 
 pub fn doctor(config: Config, args: DoctorArgs) -> Result<ExitCode, CliError> {
-    with_app(config, &args.data, async |app| {
+    with_app_as(config, &args.data, Opening::Examine, async |app| {
         let bar = progress("");
-        let found = flows::doctor::examine(app, args.repair, |what, done| {
+        let told = |what: &str, done| {
             bar.set_message(what.to_owned());
             bar.set_position(done);
-        });
-        let found = found.await.map_err(failed)?;
+        };
+        let found = match args.quick {
+            true => flows::doctor::examine_quickly(app, told).await,
+            false => flows::doctor::examine(app, args.repair, told).await,
+        };
+        let found = found.map_err(failed)?;
         bar.finish_and_clear();
         let well = found.iter().all(|finding| finding.ok || finding.repaired);
         if args.json {
             println!("{}", serde_json::json!({"ok": well, "findings": found}));
         } else {
-            for finding in &found {
-                let word = match (finding.ok, finding.repaired) {
-                    (true, _) => "ok",
-                    (false, true) => "mended",
-                    (false, false) => "WRONG",
-                };
-                let summary = if finding.ok { finding.summary.as_str() } else { "not as it should be:" };
-                println!("{word:<8}{:<13}{summary}", finding.name);
-                finding.examples.iter().for_each(|line| println!("        {line}"));
-            }
-            let mendable =
-                |finding: &&flows::doctor::Finding| matches!(finding.name, "projections" | "counters");
+            print_findings(&found);
+            let mendable = |finding: &&Finding| matches!(finding.name, "projections" | "counters");
             if !args.repair && found.iter().filter(|finding| !finding.ok).any(|finding| mendable(&finding)) {
                 eprintln!("`handfast doctor --repair` writes projections and counters again from the log.");
             }
         }
         Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(1) })
     })
+}
+
+pub fn print_findings(found: &[Finding]) {
+    for finding in found {
+        let word = match (finding.ok, finding.repaired) {
+            (true, _) => "ok",
+            (false, true) => "mended",
+            (false, false) => "WRONG",
+        };
+        let summary = if finding.ok { finding.summary.as_str() } else { "not as it should be:" };
+        println!("{word:<8}{:<13}{summary}", finding.name);
+        finding.examples.iter().for_each(|line| println!("        {line}"));
+    }
 }
 
 pub fn token(config: Config, args: TokenArgs) -> Result<ExitCode, CliError> {
@@ -154,8 +165,17 @@ fn failed(error: Error) -> CliError {
 }
 
 fn with_app(
+    config: Config,
+    args: &DataArgs,
+    work: impl AsyncFnOnce(&App) -> Result<ExitCode, CliError>,
+) -> Result<ExitCode, CliError> {
+    with_app_as(config, args, Opening::Serve, work)
+}
+
+fn with_app_as(
     mut config: Config,
     args: &DataArgs,
+    opening: Opening,
     work: impl AsyncFnOnce(&App) -> Result<ExitCode, CliError>,
 ) -> Result<ExitCode, CliError> {
     config.server.data_dir = args.data_dir.clone().unwrap_or(config.server.data_dir);
@@ -167,7 +187,7 @@ fn with_app(
         )));
     }
     runtime()?.block_on(async {
-        let app = serve::open(&config).await?;
+        let app = serve::open_as(&config, opening).await?;
         let result = work(&app).await;
         app.store.close().await;
         result

@@ -14,7 +14,7 @@ use tracing_subscriber::fmt::format::FmtSpan;
 use super::client::CliError;
 use super::{DataArgs, runtime};
 use crate::admission::Tokens;
-use crate::app::{App, RandomIds, SystemClock};
+use crate::app::{App, Opening, RandomIds, SystemClock};
 use crate::config::{Config, LogConfig, LogFormat};
 use crate::flows::{self, Error};
 use crate::http::{self, Lifecycle};
@@ -28,6 +28,10 @@ pub struct ServeArgs {
     /// Address and port, for example 127.0.0.1:7171; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// Go on from a database that is older than what was served here before: begins a new epoch, so that cursors from
+    /// before are refused. Say it once, with all other nodes stopped; `handfast restore` does it by itself.
+    #[arg(long)]
+    restored: bool,
 }
 
 pub fn serve(mut config: Config, args: ServeArgs) -> Result<ExitCode, CliError> {
@@ -35,7 +39,8 @@ pub fn serve(mut config: Config, args: ServeArgs) -> Result<ExitCode, CliError> 
     config.server.data_dir = args.data.data_dir.unwrap_or(config.server.data_dir);
     config.server.listen = args.listen.unwrap_or(config.server.listen);
     runtime()?.block_on(async {
-        let app = open(&config).await?;
+        let opening = if args.restored { Opening::Restored } else { Opening::Serve };
+        let app = open_as(&config, opening).await?;
         let running = start(app, &config).await?;
         eprintln!("Handfast serves http://{}/graphql", running.address);
         if let Some(token) = &running.first_token {
@@ -49,9 +54,9 @@ pub fn serve(mut config: Config, args: ServeArgs) -> Result<ExitCode, CliError> 
 }
 
 /// Opens the data directory with the machine's clock.
-pub async fn open(config: &Config) -> Result<App, CliError> {
+pub async fn open_as(config: &Config, opening: Opening) -> Result<App, CliError> {
     let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds::default()));
-    let app = App::open(config, clock, ids).await;
+    let app = App::open_as(config, clock, ids, opening).await;
     app.map_err(|error: Error| CliError::Failed(error.to_string()))
 }
 
@@ -90,8 +95,20 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
     let imports = tokio::spawn(flows::import::run(app.clone()));
     let follower = tokio::spawn(flows::follow::run(app.clone()));
     let deliveries = tokio::spawn(flows::deliver::run(app.clone(), config.server.timer_interval_ms));
+    tokio::spawn(tell_failure(app.clone(), lifecycle.clone()));
     lifecycle.ready();
     Ok(Running { app, address, lifecycle, first_token, served, timers, imports, follower, deliveries })
+}
+
+/// A disk that failed is told to whoever asks whether this process takes work.
+async fn tell_failure(app: App, lifecycle: Lifecycle) {
+    let mut stopped = app.store.stopped();
+    drop(app);
+    if let Ok(why) = stopped.wait_for(Option::is_some).await
+        && let Some(why) = &*why
+    {
+        lifecycle.fail(&why.to_string());
+    }
 }
 
 /// The API of a running product, with routes beside it.

@@ -81,6 +81,10 @@ pub async fn ensure_workspace(
     store
         .write(move |tx| {
             Box::pin(async move {
+                // Another node may have started at the same moment.
+                if !charter::all(tx).await?.is_empty() {
+                    return Ok(());
+                }
                 charter::put(tx, &charter).await?;
                 for team in &teams {
                     directory::put(tx, team).await?;

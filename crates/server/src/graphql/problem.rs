@@ -107,6 +107,7 @@ pub fn failure(error: Error) -> async_graphql::Error {
             tracing::error!("the disk is full");
             coded("STORAGE_FULL", "the server's disk is full; nothing was changed; reading still works", true)
         }
+        Error::Store(StoreError::Unsynced(_)) => coded("STORAGE_FAILED", STORAGE_FAILED, false),
         Error::Store(error) if error.retryable() => coded("BUSY", error.to_string(), true),
         Error::Store(StoreError::Timeout(why)) => coded("TIMEOUT", why, true),
         other => {
@@ -115,6 +116,9 @@ pub fn failure(error: Error) -> async_graphql::Error {
         }
     }
 }
+
+const STORAGE_FAILED: &str = "the server's disk failed, and it writes nothing any more: this change was not made, or may be lost; \
+                              reading still works";
 
 pub fn coded(code: &'static str, message: impl Into<String>, retryable: bool) -> async_graphql::Error {
     async_graphql::Error::new(message).extend_with(|_, extensions| {

@@ -116,6 +116,9 @@ fn failed(error: StoreError) -> Problem {
         StoreError::TooLarge { limit } => {
             Problem::new(Code::PayloadTooLarge, format!("a file of this kind has at most {limit} bytes"))
         }
+        StoreError::Unsynced(_) => {
+            Problem::new(Code::StorageFailed, "the server's disk failed, and it writes nothing any more")
+        }
         StoreError::Full => Problem::new(Code::StorageFull, "the server's disk is full; nothing was kept"),
         error => {
             tracing::error!(%error, "a file could not be kept");

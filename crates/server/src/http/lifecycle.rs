@@ -13,10 +13,12 @@ use tokio::sync::watch;
 #[derive(Clone, Debug)]
 pub struct Lifecycle(Arc<watch::Sender<Phase>>);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
     Starting,
     Ready,
+    /// Reads and no longer writes, for this reason.
+    Failed(Arc<str>),
     Draining,
 }
 
@@ -30,6 +32,16 @@ impl Lifecycle {
         self.0.send_if_modified(|phase| {
             *phase == Phase::Starting && {
                 *phase = Phase::Ready;
+                true
+            }
+        });
+    }
+
+    /// From now on `/readyz` says 503 and why: somebody else should get the work. What is open goes on, and reading does.
+    pub fn fail(&self, why: &str) {
+        self.0.send_if_modified(|phase| {
+            *phase != Phase::Draining && {
+                *phase = Phase::Failed(why.into());
                 true
             }
         });
@@ -83,10 +95,13 @@ pub async fn healthz() -> impl IntoResponse {
 }
 
 pub async fn readyz(State(lifecycle): State<Lifecycle>) -> impl IntoResponse {
-    let phase = *lifecycle.0.borrow();
+    let phase = lifecycle.0.borrow().clone();
     match phase {
         Phase::Ready => (StatusCode::OK, Json(json!({ "status": "ready" }))),
         Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "starting" }))),
+        Phase::Failed(why) => {
+            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "failed", "reason": &*why })))
+        }
         Phase::Draining => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "draining" }))),
     }
 }

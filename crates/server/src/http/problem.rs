@@ -60,6 +60,7 @@ codes! {
     Internal = "INTERNAL", Some(500), "Report the request id to the operator.";
     Busy = "BUSY", Some(503), "Try again later.";
     StorageFull = "STORAGE_FULL", Some(507), "Wait until the operator has made room.";
+    StorageFailed = "STORAGE_FAILED", Some(503), "Ask another node, or wait until the operator has changed the disk.";
     DeadlineExceeded = "DEADLINE_EXCEEDED", Some(503), "Ask for less, or try again later.";
     Validation = "VALIDATION", None, "Correct the document or its variables.";
     DocumentTooLarge = "DOCUMENT_TOO_LARGE", None, "Shorten the document; move values into variables.";

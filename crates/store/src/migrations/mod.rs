@@ -12,6 +12,7 @@ mod m0007_consumer;
 use crate::{
     dialect::Dialect,
     error::{Result, StoreError},
+    open::{meta, set_meta},
 };
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use sea_orm_migration::{
@@ -37,16 +38,52 @@ pub(crate) struct SqlMigration {
     pub postgres: &'static [&'static str],
 }
 
+/// The newest migration that is not additive: a version that knows it can work with everything that came after it. Whoever
+/// adds a migration that the version before could not live with names it here (`ARCHITECTURE.md`, "Changing the schema").
+const SERVES_FROM: &str = "m0005_ledger_quarter";
+/// Where the database says so to an older version.
+const SERVES_FROM_KEY: &str = "serves_from";
+
 /// Brings the schema to the version of this binary. Connections that were open before must be replaced afterwards.
+///
+/// A database of a newer version is left as it is, if that version says that this one can work with it.
 pub(crate) async fn migrate(db: &DatabaseConnection) -> Result<()> {
     let applied: Vec<String> =
         Migrator::get_migration_models(db).await?.into_iter().map(|model| model.version).collect();
-    if let Some(newer) = applied.iter().find(|name| !ALL.iter().any(|migration| migration.name == **name)) {
-        return Err(StoreError::Open(format!(
-            "the database was written by a newer version of handfast (it has `{newer}`): start that version"
-        )));
+    let Err(newer) = known(&applied) else {
+        Migrator::up(db, None).await?;
+        if meta(db, SERVES_FROM_KEY).await?.as_deref() != Some(SERVES_FROM) {
+            set_meta(db, SERVES_FROM_KEY, SERVES_FROM).await?;
+        }
+        return Ok(());
+    };
+    let from = meta(db, SERVES_FROM_KEY).await?;
+    if from.is_some_and(|from| ALL.iter().any(|migration| migration.name == from)) {
+        tracing::warn!(
+            migration = newer,
+            "the database was written by a newer version, which this one can work with"
+        );
+        return Ok(());
     }
-    Ok(Migrator::up(db, None).await?)
+    Err(StoreError::Open(format!(
+        "the database was written by a newer version of handfast (it has `{newer}`), and this one cannot work with it: \
+         start that version, or restore a backup that is older than it"
+    )))
+}
+
+/// Whether these are migrations of this version; the first that is not, if any.
+pub(crate) fn known(names: &[String]) -> Result<(), String> {
+    let unknown = |name: &&String| !ALL.iter().any(|migration| migration.name == **name);
+    names.iter().find(unknown).map_or(Ok(()), |name| Err(name.clone()))
+}
+
+/// Makes the schema as it was after these migrations, the first of ours. [`migrate`] goes on from there.
+pub(crate) async fn migrate_up_to(db: &DatabaseConnection, names: &[String]) -> Result<()> {
+    let first = ALL.iter().take(names.len()).map(|migration| migration.name);
+    if !first.eq(names.iter().map(String::as_str)) {
+        return Err(StoreError::Open(format!("{names:?} is no history of this version's schema")));
+    }
+    Ok(Migrator::up(db, Some(u32::try_from(names.len()).unwrap_or(u32::MAX))).await?)
 }
 
 /// Whether there is nothing to migrate.

@@ -8,6 +8,7 @@ mod open;
 mod postgres;
 mod records;
 mod rows;
+mod tamper;
 mod write;
 
 use handfast_domain::time::Instant;

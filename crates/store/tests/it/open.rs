@@ -159,8 +159,50 @@ async fn a_directory_that_cannot_be_trusted_is_refused_with_the_remedy() {
     fs::write(&secret, bytes).unwrap();
     let store = Store::open(options(&dir)).await.unwrap();
     assert_eq!(meta(store.read(), "note").await.unwrap().as_deref(), Some("kept"));
-    let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_flying_cars', 0)";
-    store.write(move |tx| Box::pin(async move { execute(tx, newer, vec![]).await })).await.unwrap();
+    store.close().await;
+}
+
+/// Writes into the schema what a newer version's migration would have written.
+async fn upgrade(store: &Store, serves_from: &'static str) {
+    let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_flying_cars', 0) ON CONFLICT DO NOTHING";
+    let written = store.write(move |tx| {
+        Box::pin(async move {
+            execute(tx, newer, vec![]).await?;
+            set_meta(tx, "serves_from", serves_from).await
+        })
+    });
+    written.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_version_serves_a_newer_schema_only_if_that_says_so() {
+    let (dir, store) = store().await;
+    // An additive migration: what was there stays as it was.
+    let raw = raw(&dir).await;
+    for sql in [
+        "CREATE TABLE flying_car (id bigint PRIMARY KEY, wings bigint NOT NULL)",
+        "ALTER TABLE event ADD COLUMN altitude bigint",
+        "ALTER TABLE meta ADD COLUMN hue text NOT NULL DEFAULT 'red'",
+    ] {
+        raw.execute_unprepared(sql).await.unwrap();
+    }
+    let append = |store: Store, number: u128| async move {
+        let event = vec![event(number, 1, number as i64, 0)];
+        store
+            .write(|tx| Box::pin(async move { handfast_store::feed::append_events(tx, event).await }))
+            .await
+            .unwrap();
+    };
+    append(store.clone(), 1).await;
+    upgrade(&store, "m0005_ledger_quarter").await;
+    store.close().await;
+    let store = Store::open(options(&dir)).await.unwrap();
+    append(store.clone(), 2).await;
+    assert_eq!(all_events(&store).await.len(), 2);
+    assert_eq!(store.verify_chain(|_, _| ()).await.unwrap().fault, None);
+    assert_eq!(meta(store.read(), "serves_from").await.unwrap().as_deref(), Some("m0005_ledger_quarter"));
+    // One that this version could not live with.
+    upgrade(&store, "m9999_flying_cars").await;
     store.close().await;
     let text = refusal(Store::open(options(&dir)).await);
     assert!(text.contains("written by a newer version of handfast (it has `m9999_flying_cars`)"), "{text}");
