@@ -7,6 +7,7 @@ use handfast_store::PostgresOptions;
 use serde::Deserialize;
 
 use crate::http::config::EdgeConfig;
+use crate::nats::NatsConfig;
 use crate::oidc::OidcConfig;
 use crate::outbound::config::WebhookConfig;
 
@@ -25,6 +26,8 @@ pub struct Config {
     pub edge: EdgeConfig,
     #[serde(default)]
     pub webhooks: WebhookConfig,
+    #[serde(default)]
+    pub nats: NatsConfig,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -152,6 +155,7 @@ mod tests {
         // The file is the reference, and says what the code does.
         assert_eq!(format!("{:?}", config.edge), format!("{:?}", EdgeConfig::default()));
         assert_eq!(format!("{:?}", config.webhooks), format!("{:?}", WebhookConfig::default()));
+        assert_eq!(format!("{:?}", config.nats), format!("{:?}", NatsConfig::default()));
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod config;
 pub mod flows;
 pub mod graphql;
 pub mod http;
+pub mod nats;
 pub mod oidc;
 pub mod outbound;
 pub mod telemetry;

@@ -83,6 +83,11 @@ impl Cursors {
         Cursors { key: block, epoch }
     }
 
+    /// 16 hexadecimal digits. It changes when the workspace is restored from a backup.
+    pub fn epoch(&self) -> String {
+        format!("{:016x}", u64::from_be_bytes(self.epoch))
+    }
+
     pub fn feed(&self, position: i64) -> String {
         let mut bytes = vec![VERSION];
         bytes.extend(self.epoch);

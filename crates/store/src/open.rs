@@ -414,6 +414,11 @@ impl Store {
         Ok((before - database).max(0) + (clock.now().0 - database).min(0))
     }
 
+    /// Whether this node is that one now.
+    pub fn leads(&self) -> bool {
+        *self.shared.leads.borrow()
+    }
+
     /// Waits until everything that was committed before this call can be read from the feed. On SQLite it always can.
     pub async fn settle(&self) -> Result<()> {
         if let Engine::Postgres { writers, .. } = &self.shared.engine {

@@ -18,6 +18,7 @@ use crate::app::{App, Opening, RandomIds, SystemClock};
 use crate::config::{Config, LogConfig, LogFormat};
 use crate::flows::{self, Error};
 use crate::http::{self, Lifecycle};
+use crate::nats;
 use crate::oidc::Oidc;
 use crate::telemetry;
 
@@ -72,6 +73,7 @@ pub struct Running {
     imports: tokio::task::JoinHandle<()>,
     follower: tokio::task::JoinHandle<()>,
     deliveries: tokio::task::JoinHandle<()>,
+    mirror: Option<tokio::task::JoinHandle<()>>,
 }
 
 /// Binds, starts the timers and what an earlier process left unfinished, and answers requests.
@@ -87,6 +89,8 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
     let counts = telemetry::install().map_err(|error| CliError::Failed(format!("metrics: {error}")))?;
     // Before the first token is made: a configuration that cannot be must not take it away unread.
     let router = router(&app, config, lifecycle.clone(), telemetry::routes(app.clone(), counts))?;
+    let mirror = nats::mirror(&app, config);
+    let mirror = mirror.map_err(|why| CliError::Usage(format!("configuration: {why}")))?;
     let first_token = flows::token::bootstrap(&app).await.map_err(failed)?;
     flows::resume(&app).await.map_err(failed)?;
     let served =
@@ -95,9 +99,10 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
     let imports = tokio::spawn(flows::import::run(app.clone()));
     let follower = tokio::spawn(flows::follow::run(app.clone()));
     let deliveries = tokio::spawn(flows::deliver::run(app.clone(), config.server.timer_interval_ms));
+    let mirror = mirror.map(tokio::spawn);
     tokio::spawn(tell_failure(app.clone(), lifecycle.clone()));
     lifecycle.ready();
-    Ok(Running { app, address, lifecycle, first_token, served, timers, imports, follower, deliveries })
+    Ok(Running { app, address, lifecycle, first_token, served, timers, imports, follower, deliveries, mirror })
 }
 
 /// A disk that failed is told to whoever asks whether this process takes work.
@@ -145,6 +150,9 @@ impl Running {
         self.timers.abort();
         self.imports.abort();
         self.follower.abort();
+        if let Some(mirror) = self.mirror {
+            mirror.abort();
+        }
         self.app.store.close().await;
     }
 }
