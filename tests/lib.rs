@@ -66,6 +66,20 @@ pub fn chromium() -> Option<PathBuf> {
     found
 }
 
+/// The server's binary with the feature `nats`, and NATS's own server, if that is installed.
+pub fn nats() -> Option<(PathBuf, PathBuf)> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let mut places = std::env::split_paths(&folders).map(|folder| folder.join("nats-server"));
+    let Some(nats) = places.find(|path| path.is_file()) else {
+        eprintln!("skipped: nats-server is missing; install it with apt-get install nats-server");
+        return None;
+    };
+    let path = std::env::var_os("HANDFAST_NATS_BIN").map(PathBuf::from);
+    let path = path.unwrap_or_else(|| root().join("target/debug/handfast-nats"));
+    assert!(path.exists(), "{} is missing: run `cargo xtask test --only nats`", path.display());
+    Some((path, nats))
+}
+
 /// A real data set, if it is here.
 pub fn data(path: &str) -> Option<PathBuf> {
     let dir = std::env::var_os("HANDFAST_DATA").map(PathBuf::from)?;
@@ -100,7 +114,7 @@ pub fn offline(dir: &Path, args: &[&str]) -> std::process::Output {
 
 /// An empty data directory whose server finds the rules compiled that another test has compiled before: a second of work for
 /// each of them. Compiled code is sealed with the root secret, so that all have the same.
-fn prepared() -> tempfile::TempDir {
+pub fn prepared() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let shared = binary().with_file_name("compiled-for-tests");
     std::fs::create_dir_all(&shared).expect("a folder beside the binary");
@@ -182,7 +196,17 @@ impl Server {
         token: Option<String>,
         environment: Vec<(&'static str, String)>,
     ) -> Server {
-        Server::start_by(Command::new(binary()), dir, token, environment)
+        Server::of(&binary(), dir, token, environment)
+    }
+
+    /// Starts another build of the server.
+    pub fn of(
+        program: &Path,
+        dir: tempfile::TempDir,
+        token: Option<String>,
+        environment: Vec<(&'static str, String)>,
+    ) -> Server {
+        Server::start_by(Command::new(program), dir, token, environment)
     }
 
     fn start_by(

@@ -16,6 +16,7 @@ mod import;
 mod language;
 mod lead;
 mod ledger;
+mod nats;
 mod nodes;
 mod oidc;
 mod plugin;

@@ -9,13 +9,16 @@ use crate::shell::{self, Workspace};
 pub fn check(workspace: &Workspace, tested: &[&str]) -> Result<(), String> {
     let built = tree(workspace, &["--package", "handfast", "--edges", "normal,build"])?;
     let tested = tree(workspace, &[tested, &["--edges", "normal,build,dev"]].concat())?;
-    let twice = differing(&built, &tested);
+    let mirror =
+        tree(workspace, &["--package", "handfast", "--features", "nats", "--edges", "normal,build"])?;
+    let mut twice = differing(&built, &tested);
+    twice.extend(differing(&built, &mirror));
     if twice.is_empty() {
         return Ok(());
     }
     Err(format!(
-        "`cargo build` and `cargo xtask test` build these with different features, and compile them and all above \
-         them twice. Name the missing features in [workspace.dependencies]:\n  {}",
+        "`cargo build` and `cargo xtask test`, or the build with `nats`, choose different features for these, and compile \
+         them and all above them twice. Name the missing features in [workspace.dependencies]:\n  {}",
         twice.join("\n  ")
     ))
 }

@@ -45,6 +45,13 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", about: "clippy without a warning, host and wasm32", needs: &[], run: clippy },
     Step { name: "plugins", about: "plugins/ for wasm32, as components", needs: &[], run: build_plugins },
     Step { name: "clients", about: "the official npm clients of tests/clients", needs: &[], run: clients },
+    Step {
+        name: "nats",
+        about: "the server once more, with its mirror in NATS",
+        needs: &[],
+        run: build_with_nats,
+    },
+    // After it, so that target/debug/handfast is what `cargo build` makes.
     Step { name: "build", about: "the server and every test", needs: &[], run: build },
     Step {
         name: "languages",
@@ -55,13 +62,13 @@ const STEPS: &[Step] = &[
     Step {
         name: "tests",
         about: "unit, property and black-box tests",
-        needs: &["plugins", "clients", "build"],
+        needs: &["plugins", "clients", "nats", "build"],
         run: tests,
     },
     Step {
         name: "postgres",
         about: "what touches the store once more, on a private PostgreSQL",
-        needs: &["plugins", "clients", "build"],
+        needs: &["plugins", "clients", "nats", "build"],
         run: postgres,
     },
     Step {
@@ -242,10 +249,16 @@ impl Run<'_> {
         self.workspace.root.join("tests/clients")
     }
 
+    /// The server with the feature `nats`.
+    fn with_nats(&self) -> PathBuf {
+        self.workspace.binary("dev").with_file_name(format!("handfast-nats{}", std::env::consts::EXE_SUFFIX))
+    }
+
     /// Tells tests where the built product is.
     fn with_product(&self, command: &mut Command) {
         command.env("HANDFAST_PLUGINS", self.workspace.components());
         command.env("HANDFAST_BIN", self.workspace.binary("dev"));
+        command.env("HANDFAST_NATS_BIN", self.with_nats());
         match &self.data {
             Some(data) => command.env("HANDFAST_DATA", data),
             None => command.env_remove("HANDFAST_DATA"),
@@ -277,13 +290,15 @@ fn clippy(run: &Run) -> Result<(), String> {
     let deny = ["--", "-D", "warnings"];
     let server =
         shell::run(run.workspace.cargo().arg("clippy").args(SERVER_CRATES).arg("--all-targets").args(deny));
+    let mirror = ["clippy", "--package", "handfast", "--features", "nats"];
+    let mirror = shell::run(run.workspace.cargo().args(mirror).args(deny));
     let this =
         shell::run(run.workspace.cargo().arg("clippy").args(THIS_CRATE).arg("--all-targets").args(deny));
     let mut guests = run.workspace.guest_cargo();
     let guests = shell::run(guests.args(["clippy", "--workspace", "--target", plugins::TARGET]).args(deny));
     let mut guest_tests = run.workspace.guest_cargo();
     let guest_tests = shell::run(guest_tests.args(["clippy", "--workspace", "--all-targets"]).args(deny));
-    server.and(this).and(guests).and(guest_tests)
+    server.and(mirror).and(this).and(guests).and(guest_tests)
 }
 
 fn build_plugins(run: &Run) -> Result<(), String> {
@@ -322,6 +337,25 @@ fn languages(run: &Run) -> Result<(), String> {
         outcome = shell::run(command.current_dir(&run.workspace.root)).and(outcome);
     }
     outcome
+}
+
+/// Everything else is tested without the feature, as most people run it. Only the server itself is compiled a second time.
+fn build_with_nats(run: &Run) -> Result<(), String> {
+    if !tools::has_nats() {
+        eprintln!("   left out: nats-server is missing; install it with apt-get install nats-server");
+        return Ok(());
+    }
+    shell::run(run.workspace.cargo().args([
+        "build",
+        "--package",
+        "handfast",
+        "--features",
+        "nats",
+        "--bins",
+    ]))?;
+    let (built, kept) = (run.workspace.binary("dev"), run.with_nats());
+    // Cargo replaces its file by the one without the feature: the content must be a file of its own.
+    std::fs::copy(&built, &kept).map(drop).map_err(|error| format!("{}: {error}", kept.display()))
 }
 
 fn build(run: &Run) -> Result<(), String> {
@@ -443,7 +477,7 @@ mod tests {
     #[test]
     fn a_chosen_step_brings_what_it_needs_and_keeps_the_order() {
         let names = |only: &[&str]| selected(only).iter().map(|step| step.name).collect::<Vec<_>>();
-        assert_eq!(names(&["tests"]), ["plugins", "clients", "build", "tests"]);
+        assert_eq!(names(&["tests"]), ["plugins", "clients", "nats", "build", "tests"]);
         assert_eq!(names(&["languages"]), ["build", "languages"]);
         assert_eq!(names(&["docs", "format"]), ["format", "docs"]);
         assert_eq!(names(&[]).len(), STEPS.len());

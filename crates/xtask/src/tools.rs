@@ -23,6 +23,11 @@ pub fn has_nextest() -> bool {
     answers("cargo", &["nextest", "--version"])
 }
 
+/// NATS's own server, for the tests of the mirror.
+pub fn has_nats() -> bool {
+    answers("nats-server", &["--version"])
+}
+
 /// Answers what is wrong with node and npm, and how to mend it.
 pub fn check_node() -> Result<(), String> {
     let mend = format!(

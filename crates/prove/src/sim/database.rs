@@ -116,7 +116,7 @@ impl Database {
         let rows = self.feed.iter().map(|((place, ..), event)| (place.position, event));
         let rows = rows.skip_while(|(at, _)| *at <= position).take_while(|(at, _)| *at <= head);
         let rows = rows.map(|(position, event)| EventRow { position, event: event.clone() });
-        let events: Vec<_> = rows.filter(|row| filter.passes(row)).take(limit).map(Told::new).collect();
+        let events: Vec<_> = rows.map(Told::new).filter(|told| told.passes(filter)).take(limit).collect();
         let next = match events.last() {
             Some(last) if events.len() == limit => last.position,
             _ => head.max(position),

@@ -262,7 +262,7 @@ impl World {
 
     /// As `follow` of the server and `Tail::events_after` of the store do it.
     fn follow(&mut self, number: usize) {
-        let filter = EventFilter { kinds: vec!["STAGE_CHANGED".to_owned()], stream: None };
+        let filter = EventFilter { kinds: vec!["STAGE_CHANGED".to_owned()], ..EventFilter::default() };
         let subscriber = &mut self.subscribers[number];
         let node = &mut self.nodes[subscriber.node];
         let reads = match &mut subscriber.state {
