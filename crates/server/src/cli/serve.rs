@@ -102,7 +102,18 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
     let mirror = mirror.map(tokio::spawn);
     tokio::spawn(tell_failure(app.clone(), lifecycle.clone()));
     lifecycle.ready();
-    Ok(Running { app, address, lifecycle, first_token, served, timers, imports, follower, deliveries, mirror })
+    Ok(Running {
+        app,
+        address,
+        lifecycle,
+        first_token,
+        served,
+        timers,
+        imports,
+        follower,
+        deliveries,
+        mirror,
+    })
 }
 
 /// A disk that failed is told to whoever asks whether this process takes work.
