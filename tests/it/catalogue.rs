@@ -46,6 +46,7 @@ pub const CODES: &[&str] = &[
     "NOT_ACCEPTABLE",
     "NOT_FOUND",
     "ORIGIN_NOT_ALLOWED",
+    "OUTCOME_UNKNOWN",
     "PAGE_SIZE",
     "PAYLOAD_TOO_LARGE",
     "PERSISTED_QUERY_MISMATCH",

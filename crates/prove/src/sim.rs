@@ -2,7 +2,7 @@
 //! clocks and subscriptions. One thread; a seed decides who takes the next step, who is paused, killed or cut off, and where
 //! clocks jump to.
 //!
-//! Lease, numbering, window and cursors are the store's own functions. Around them stands a model of the database, and the
+//! Lease, numbering, window, cursors and jobs are the product's own functions. Around them stands a model of the database, and the
 //! designs that the store does not use, so that it is seen that the checker would find their faults.
 
 mod database;
@@ -13,6 +13,8 @@ mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use handfast_domain::job::Job;
+use handfast_domain::time::Instant;
 use handfast_store::cursor::Cursors;
 use handfast_store::feed::{FeedHead, number};
 use uuid::Uuid;
@@ -111,9 +113,9 @@ impl World {
         let mut wanted = Vec::new();
         for _ in 0..scale.clients {
             let mut lead = Lead::default();
-            lead.job.run_at = dice.percent(70).then(|| dice.between(0, 3_000) as i64);
+            lead.job = dice.percent(70).then(|| Job::new(Instant(dice.between(0, 3_000) as i64)));
             lead.due = dice.percent(70).then(|| dice.between(0, 3_000) as i64);
-            wanted.push(usize::from(lead.job.run_at.is_some()) + usize::from(lead.due.is_some()));
+            wanted.push(usize::from(lead.job.is_some()) + usize::from(lead.due.is_some()));
             db.leads.push(lead);
         }
         let client = |lead| Client { lead, waits_for: None, left: scale.changes, asked: Vec::new() };
@@ -226,7 +228,7 @@ impl World {
         };
         self.clients.iter().all(|client| client.left == 0)
             && self.open.is_empty()
-            && self.db.leads.iter().all(|lead| lead.job.run_at.is_none() && lead.due.is_none())
+            && self.db.leads.iter().all(|lead| lead.job.is_none() && lead.due.is_none())
             && numbered
             && self.subscribers.iter().all(|subscriber| subscriber.stands() == Some(newest))
     }
@@ -257,7 +259,7 @@ impl World {
                 .iter()
                 .filter(|written| written.lead == number && written.effect == Some(Effect::Fired));
             let fired: Vec<i64> = fired.map(|written| written.event.version).collect();
-            let open = usize::from(lead.job.run_at.is_some()) + usize::from(lead.due.is_some());
+            let open = usize::from(lead.job.is_some()) + usize::from(lead.due.is_some());
             for at in 0..wanted - open.min(wanted) {
                 let version = fired.get(at).copied().unwrap_or(i64::MAX);
                 let answer = crate::checker::Answer { lead: lead_id(number), version };

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use handfast_domain::job::Job;
 use handfast_store::feed::{EventFilter, EventPage, EventRow, NewEvent, Place};
 use handfast_store::lease::Held;
 use handfast_store::tail::Told;
@@ -38,34 +39,10 @@ pub struct Lead {
     pub version: i64,
     pub stage_version: i64,
     pub locked: Option<Tx>,
-    pub job: Job,
+    /// Until it is done.
+    pub job: Option<Job>,
     /// When its clock comes due, until it fired.
     pub due: Option<i64>,
-}
-
-/// A job as `events.md` has it. Both rules are those of the store.
-#[derive(Clone, Debug, Default)]
-pub struct Job {
-    pub run_at: Option<i64>,
-    pub locked_until: i64,
-    pub fence: i64,
-}
-
-impl Job {
-    /// Takes the job for a term; answers the fence.
-    pub fn claim(&mut self, now: i64, term: i64) -> Option<i64> {
-        let due = self.run_at.is_some_and(|at| at <= now) && self.locked_until < now;
-        due.then(|| {
-            self.locked_until = now + term;
-            self.fence += 1;
-            self.fence
-        })
-    }
-
-    /// Whether who claimed it with this fence may complete it.
-    pub fn completes(&self, fence: i64) -> bool {
-        self.run_at.is_some() && self.fence == fence
-    }
 }
 
 /// An event with what the checker wants to know.

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use handfast_domain::time::Instant;
 use handfast_store::feed::{EventFilter, FeedHead, NewEvent, number};
 use handfast_store::lease::{self, Held};
 use handfast_store::tail::{Told, Window};
@@ -200,19 +201,20 @@ impl World {
 
     /// Claims a job that is due, or completes the one that it has; and looks for clocks that are due.
     pub(super) fn worker(&mut self, me: usize) {
-        let db_now = self.now + self.db.skew;
+        let wall = self.now + self.nodes[me].skew;
         match self.nodes[me].job.take() {
             Some((lead, fence)) => {
                 self.begin(me, lead, Work::Complete { fence });
             }
             None => {
                 let jobs = self.db.leads.iter_mut().enumerate();
-                let mut claims = jobs.filter_map(|(at, lead)| Some((at, lead.job.claim(db_now, TERM)?)));
+                let (now, database) = (Instant(wall), Instant(self.now + self.db.skew));
+                let mut claims =
+                    jobs.filter_map(|(at, lead)| Some((at, lead.job.as_mut()?.claim(now, database, TERM)?)));
                 self.nodes[me].job = claims.next();
             }
         }
         // Clocks are the leader's, and it may be one no more by the time that it commits.
-        let wall = self.now + self.nodes[me].skew;
         if self.nodes[me].held.is_some() {
             let leads = self.db.leads.iter().enumerate();
             let mut due = leads.filter(|(_, lead)| lead.due.is_some_and(|due| due <= wall));

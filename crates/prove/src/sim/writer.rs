@@ -101,8 +101,8 @@ impl World {
                 let holds = match tx.work {
                     Work::Change { .. } => true,
                     Work::Complete { fence } => match self.design {
-                        Design::NoFence => lead.job.run_at.is_some() || lead.job.fence > 0,
-                        _ => lead.job.completes(fence),
+                        Design::NoFence => true,
+                        _ => lead.job.is_some_and(|job| job.completes(fence)),
                     },
                     Work::Tick { version } => lead.version == version,
                 };
@@ -178,7 +178,7 @@ impl World {
                 Work::Change { key, .. } => {
                     self.db.answers.extend(tx.answer.clone().map(|answer| (key.clone(), answer)));
                 }
-                Work::Complete { .. } => lead.job.run_at = None,
+                Work::Complete { .. } => lead.job = None,
                 Work::Tick { .. } => lead.due = None,
             }
             for written in std::mem::take(&mut tx.events) {

@@ -108,6 +108,10 @@ pub fn failure(error: Error) -> async_graphql::Error {
             coded("STORAGE_FULL", "the server's disk is full; nothing was changed; reading still works", true)
         }
         Error::Store(StoreError::Unsynced(_)) => coded("STORAGE_FAILED", STORAGE_FAILED, false),
+        Error::Store(StoreError::Unknown(why)) => {
+            tracing::warn!(%why, "nobody knows whether a change was committed");
+            coded("OUTCOME_UNKNOWN", OUTCOME_UNKNOWN, true)
+        }
         Error::Store(error) if error.retryable() => coded("BUSY", error.to_string(), true),
         Error::Store(StoreError::Timeout(why)) => coded("TIMEOUT", why, true),
         other => {
@@ -117,6 +121,8 @@ pub fn failure(error: Error) -> async_graphql::Error {
     }
 }
 
+const OUTCOME_UNKNOWN: &str = "the database was lost while the change was committed: it was made, or was not; send it again with \
+                               the same idempotency key, with which it is made once";
 const STORAGE_FAILED: &str = "the server's disk failed, and it writes nothing any more: this change was not made, or may be lost; \
                               reading still works";
 

@@ -59,6 +59,7 @@ codes! {
     HostNotAllowed = "HOST_NOT_ALLOWED", Some(421), "Add the host name to allowed_hosts.";
     Internal = "INTERNAL", Some(500), "Report the request id to the operator.";
     Busy = "BUSY", Some(503), "Try again later.";
+    OutcomeUnknown = "OUTCOME_UNKNOWN", Some(503), "Send it again with the same idempotency key, with which it is made once.";
     StorageFull = "STORAGE_FULL", Some(507), "Wait until the operator has made room.";
     StorageFailed = "STORAGE_FAILED", Some(503), "Ask another node, or wait until the operator has changed the disk.";
     DeadlineExceeded = "DEADLINE_EXCEEDED", Some(503), "Ask for less, or try again later.";
