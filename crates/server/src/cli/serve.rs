@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use clap::Args;
+use futures_util::FutureExt;
 use tokio::net::TcpListener;
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -43,13 +44,17 @@ pub fn serve(mut config: Config, args: ServeArgs) -> Result<ExitCode, CliError> 
         let opening = if args.restored { Opening::Restored } else { Opening::Serve };
         let app = open_as(&config, opening).await?;
         let running = start(app, &config).await?;
+        // Before anybody is told that it serves: whoever stops it then must not kill it.
+        let stop = stop_signal();
         eprintln!("Handfast serves http://{}/graphql", running.address);
         if let Some(token) = &running.first_token {
             eprintln!("This is the first start. An admin token, shown only once:");
             // The one line that a script may want to read.
             println!("{token}");
         }
-        running.until_stopped().await;
+        stop.await;
+        eprintln!("Stopping: open requests may finish.");
+        running.stop().await;
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -140,13 +145,7 @@ pub fn router(app: &App, config: &Config, lifecycle: Lifecycle, beside: Router) 
 }
 
 impl Running {
-    /// Serves until a signal, then lets requests finish, closes sockets with 1001 and closes the store.
-    pub async fn until_stopped(self) {
-        stop_signal().await;
-        eprintln!("Stopping: open requests may finish.");
-        self.stop().await;
-    }
-
+    /// Lets requests finish, closes sockets with 1001 and closes the store.
     pub async fn stop(mut self) {
         self.lifecycle.drain();
         // What is on its way to a webhook would be sent once more.
@@ -168,25 +167,29 @@ impl Running {
     }
 }
 
-pub async fn stop_signal() {
-    let interrupt = tokio::signal::ctrl_c();
+/// Watches for SIGINT and SIGTERM from now on, not only once it is waited for.
+pub fn stop_signal() -> impl Future<Output = ()> {
     #[cfg(unix)]
     {
-        let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(signal) => signal,
-            Err(error) => {
-                tracing::warn!(%error, "SIGTERM cannot be watched");
-                drop(interrupt.await);
-                return;
+        use tokio::signal::unix::{SignalKind, signal};
+        let watched = [SignalKind::interrupt(), SignalKind::terminate()].map(|kind| {
+            let watched = signal(kind);
+            watched.inspect_err(|error| tracing::warn!(%error, "a signal cannot be watched"))
+        });
+        let heard =
+            watched.into_iter().flatten().map(|mut signal| async move { signal.recv().await }.boxed());
+        let heard: Vec<_> = heard.collect();
+        async move {
+            match heard.is_empty() {
+                true => std::future::pending().await,
+                false => drop(futures_util::future::select_all(heard).await),
             }
-        };
-        tokio::select! {
-            _ = interrupt => {}
-            _ = terminate.recv() => {}
         }
     }
     #[cfg(not(unix))]
-    drop(interrupt.await);
+    async {
+        drop(tokio::signal::ctrl_c().await);
+    }
 }
 
 /// Logs go to stderr, so that stdout stays data.
