@@ -112,9 +112,9 @@ impl World {
         let mut db = Database::default();
         let mut wanted = Vec::new();
         for _ in 0..scale.clients {
-            let mut lead = Lead::default();
-            lead.job = dice.percent(70).then(|| Job::new(Instant(dice.between(0, 3_000) as i64)));
-            lead.due = dice.percent(70).then(|| dice.between(0, 3_000) as i64);
+            let job = dice.percent(70).then(|| Job::new(Instant(dice.between(0, 3_000) as i64)));
+            let due = dice.percent(70).then(|| dice.between(0, 3_000) as i64);
+            let lead = Lead { job, due, ..Lead::default() };
             wanted.push(usize::from(lead.job.is_some()) + usize::from(lead.due.is_some()));
             db.leads.push(lead);
         }
