@@ -3,8 +3,8 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use handfast_bench::server::{Database, query};
@@ -54,18 +54,13 @@ fn trial(
     let mut cluster = cluster;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let side = tempfile::tempdir()?;
-    let desk = Arc::new(Desk {
-        doors: vec![cluster.nodes[0].address],
-        token: cluster.token.clone(),
-        story: Story::Changes,
-        on_disk: true,
-        stop: AtomicBool::new(false),
-        finished: AtomicU64::new(0),
-        acknowledged: AtomicU64::new(0),
-        silence: Mutex::new((Duration::ZERO, Instant::now())),
-        again: AtomicU64::new(0),
-        patience: Duration::from_secs(60),
-    });
+    let desk = Arc::new(Desk::new(
+        vec![cluster.nodes[0].address],
+        cluster.token.clone(),
+        Story::Changes,
+        true,
+        Duration::from_secs(60),
+    ));
     let dir = side.path().to_path_buf();
     let writers: Vec<_> =
         (0..WRITERS).map(|number| runtime.spawn(writer::run(desk.clone(), number, 3, dir.clone()))).collect();

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use handfast_bench::server::{Database, query};
@@ -72,18 +72,13 @@ pub async fn run(
         to_follow.push(Proxy::start(node.address, plan.seed ^ (number << 8) ^ 1, following).await?);
     }
     let side = tempfile::tempdir()?;
-    let desk = Arc::new(Desk {
-        doors: to_write.iter().map(|proxy| proxy.address).collect(),
-        token: token.clone(),
-        story: plan.story,
-        on_disk: true,
-        stop: AtomicBool::new(false),
-        finished: AtomicU64::new(0),
-        acknowledged: AtomicU64::new(0),
-        silence: Mutex::new((Duration::ZERO, Instant::now())),
-        again: AtomicU64::new(0),
-        patience: Duration::from_secs(90),
-    });
+    let desk = Arc::new(Desk::new(
+        to_write.iter().map(|proxy| proxy.address).collect(),
+        token.clone(),
+        plan.story,
+        true,
+        Duration::from_secs(90),
+    ));
     let (last, known) = watch::channel(None);
     let door = Arc::new(Door {
         doors: to_follow.iter().map(|proxy| proxy.address).collect(),

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -127,18 +127,13 @@ pub async fn throughput(handfast: &Path, database: &Database, time: Duration) ->
     let plain = inserts::per_second(database, dir.path(), WRITERS as usize, time).await?;
     let nodes = if database.postgres.is_some() { 2 } else { 1 };
     let cluster = Cluster::start(handfast, database, nodes, &WIDE)?;
-    let desk = Arc::new(Desk {
-        doors: cluster.nodes.iter().map(|node| node.address).collect(),
-        token: cluster.token.clone(),
-        story: Story::Changes,
-        on_disk: false,
-        stop: AtomicBool::new(false),
-        finished: AtomicU64::new(0),
-        acknowledged: AtomicU64::new(0),
-        silence: Mutex::new((Duration::ZERO, Instant::now())),
-        again: AtomicU64::new(0),
-        patience: Duration::from_secs(30),
-    });
+    let desk = Arc::new(Desk::new(
+        cluster.nodes.iter().map(|node| node.address).collect(),
+        cluster.token.clone(),
+        Story::Changes,
+        false,
+        Duration::from_secs(30),
+    ));
     let side = tempfile::tempdir()?;
     let dir: PathBuf = side.path().to_path_buf();
     let began = Instant::now();

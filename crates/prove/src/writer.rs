@@ -39,6 +39,29 @@ pub struct Desk {
     pub patience: Duration,
 }
 
+impl Desk {
+    pub fn new(
+        doors: Vec<SocketAddr>,
+        token: String,
+        story: Story,
+        on_disk: bool,
+        patience: Duration,
+    ) -> Desk {
+        Desk {
+            doors,
+            token,
+            story,
+            on_disk,
+            stop: AtomicBool::new(false),
+            finished: AtomicU64::new(0),
+            acknowledged: AtomicU64::new(0),
+            silence: Mutex::new((Duration::ZERO, Instant::now())),
+            again: AtomicU64::new(0),
+            patience,
+        }
+    }
+}
+
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(3);
 /// How often a lead is closed and reopened before the next one is captured.

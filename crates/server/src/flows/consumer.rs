@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::check::Checks;
 use super::commit::{Ask, Decided};
-use super::feed::{Edge, place};
+use super::feed::{FeedEdge, place};
 use super::{Error, Viewer, scope};
 use crate::app::App;
 
@@ -24,7 +24,7 @@ const LETTERS: i64 = 10_000;
 /// A place in the log, as somebody names it.
 #[derive(Clone, Debug)]
 pub enum Place {
-    At(Edge),
+    At(FeedEdge),
     After(String),
 }
 

@@ -21,16 +21,16 @@ pub struct Asked {
 
 /// Where a reader begins that names no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Edge {
+pub enum FeedEdge {
     Beginning,
     Now,
 }
 
-impl Edge {
+impl FeedEdge {
     pub fn position(self, app: &App) -> i64 {
         match self {
-            Edge::Beginning => 0,
-            Edge::Now => *app.store.head().borrow(),
+            FeedEdge::Beginning => 0,
+            FeedEdge::Now => *app.store.head().borrow(),
         }
     }
 }
@@ -44,7 +44,12 @@ pub struct Reading {
 
 /// Finds out where to begin. A consumer has its place and its filter, and what somebody else says of either would make its
 /// acknowledgements pass over events that it never saw.
-pub async fn reading(app: &App, viewer: &Viewer, asked: Asked, otherwise: Edge) -> Result<Reading, Error> {
+pub async fn reading(
+    app: &App,
+    viewer: &Viewer,
+    asked: Asked,
+    otherwise: FeedEdge,
+) -> Result<Reading, Error> {
     let Asked { after, consumer, filter, resumed } = asked;
     let (after, filter) = match consumer {
         Some(_) if after.is_some() => {

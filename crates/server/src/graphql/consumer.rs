@@ -14,7 +14,7 @@ use super::problem::{UserError, failure, payload};
 use super::scalar::{FeedCursor, Long, Uuid};
 use super::{app, ask, read_viewer};
 use crate::flows::consumer::{self, NewConsumer, Place, Which};
-use crate::flows::feed::Edge;
+use crate::flows::feed::FeedEdge as Edge;
 
 /// A reader of events whose place the server keeps. It belongs to the user who registered it; the administrator sees all.
 /// Events come at least once: whatever was not acknowledged before a reader stopped comes again, and two readers of one

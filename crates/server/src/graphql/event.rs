@@ -22,7 +22,7 @@ use super::problem::{coded, failure};
 use super::scalar::{FeedCursor, Uuid, global};
 use super::{app, read_viewer};
 use crate::app::App;
-use crate::flows::feed::{self, Asked, Edge, Reading};
+use crate::flows::feed::{self, Asked, FeedEdge, Reading};
 use crate::http::{Behind, LastEventId};
 
 /// A fact of the log. It carries ids, enum values, digests and amounts, never personal data.
@@ -175,7 +175,7 @@ impl EventQuery {
         let limit = usize::try_from(super::bounded("first", first, 500)?).unwrap_or(1);
         let asked = asked(after, consumer, filter.unwrap_or_default().read())?;
         let Reading { after, filter } =
-            feed::reading(app, viewer, asked, Edge::Beginning).await.map_err(failure)?;
+            feed::reading(app, viewer, asked, FeedEdge::Beginning).await.map_err(failure)?;
         app.store.settle().await.map_err(|error| failure(error.into()))?;
         let page =
             app.store.events_after(after, limit, &filter).await.map_err(|error| failure(error.into()))?;
@@ -226,7 +226,7 @@ impl EventSubscription {
         let (app, viewer) = (app(ctx)?.clone(), read_viewer(ctx)?);
         let named = consumer.is_some();
         let asked = resumed(ctx, asked(after, consumer, filter.unwrap_or_default().read())?);
-        let mut reading = feed::reading(&app, viewer, asked, Edge::Now).await.map_err(failure)?;
+        let mut reading = feed::reading(&app, viewer, asked, FeedEdge::Now).await.map_err(failure)?;
         if named && !reading.filter.is_of_stages() {
             let message = "this consumer gets other events, too, which its acknowledgements would pass over here: read \
                            leadEvents, or register one with kinds [STAGE_CHANGED]";
@@ -252,7 +252,7 @@ impl EventSubscription {
     ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Inline<Event>>> + use<>> {
         let (app, viewer) = (app(ctx)?.clone(), read_viewer(ctx)?);
         let asked = resumed(ctx, asked(after, consumer, filter.unwrap_or_default().read())?);
-        let reading = feed::reading(&app, viewer, asked, Edge::Now).await.map_err(failure)?;
+        let reading = feed::reading(&app, viewer, asked, FeedEdge::Now).await.map_err(failure)?;
         let rows = follow(ctx, app.clone(), reading);
         Ok(rows.map(move |row| row.and_then(|row| Event::wrap(&app, &row).map(Inline))))
     }

@@ -28,7 +28,7 @@ use super::rate::{self, Peer, Rates};
 use super::{Admission, Lifecycle, RequestId, bearer};
 use crate::admission::Tokens;
 use crate::app::App;
-use crate::flows::feed::{self, Asked, Edge, Reading};
+use crate::flows::feed::{self, Asked, FeedEdge, Reading};
 use crate::flows::{Error, scope, told};
 use crate::graphql::scalar::local;
 
@@ -99,7 +99,7 @@ async fn open(door: &Door, parts: &Parts) -> Result<Response, Problem> {
         None => None,
     };
     app.store.settle().await.map_err(|error| failed(error.into()))?;
-    let reading = feed::reading(app, viewer, asked, Edge::Beginning).await.map_err(failed)?;
+    let reading = feed::reading(app, viewer, asked, FeedEdge::Beginning).await.map_err(failed)?;
     let head = *app.store.head().borrow();
     let end = match until {
         Some(cursor) => feed::place(app, &cursor).await.map_err(failed)?.min(head),
