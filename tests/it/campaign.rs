@@ -281,6 +281,19 @@ fn a_dry_run_plans_nothing_and_a_repeated_request_plans_once() {
 }
 
 #[test]
+fn an_idempotency_key_is_forgotten_after_the_time_that_is_configured() {
+    let server = Server::configured(&[("HANDFAST__SERVER__KEEP_ANSWERS_SECONDS", "2")]);
+    let api = server.user("mara", "marketing");
+    create(&api, "spring", json!({"idempotencyKey": "k"}));
+    let autumn = || {
+        let input = plan("autumn", json!({"idempotencyKey": "k"}));
+        api.attempt("createCampaign", "CreateCampaignInput", input, CAMPAIGN)
+    };
+    assert_eq!(autumn()["errors"][0]["code"], "IDEMPOTENCY_KEY_REUSED");
+    eventually(20, "the key is free again", || (autumn()["campaign"]["key"] == "autumn").then_some(()));
+}
+
+#[test]
 fn pages_walk_forward_and_backward_over_the_same_campaigns() {
     let server = Server::start();
     let api = server.user("mara", "marketing");

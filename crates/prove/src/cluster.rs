@@ -69,6 +69,8 @@ impl Drop for Postgres {
 /// A node, or the directory that a killed one left.
 pub struct Node {
     pub dir: TempDir,
+    /// What it runs when it starts next.
+    pub program: PathBuf,
     pub server: Option<Server>,
     pub address: SocketAddr,
     /// Paused until then.
@@ -77,6 +79,7 @@ pub struct Node {
 
 /// The nodes of one workspace.
 pub struct Cluster {
+    /// What new nodes run, and the doctor.
     pub handfast: PathBuf,
     pub database: Database,
     pub nodes: Vec<Node>,
@@ -125,7 +128,8 @@ impl Cluster {
             std::fs::copy(first.dir.path().join("secret"), dir.path().join("secret"))?;
         }
         let (number, address) = (self.nodes.len(), SocketAddr::from(([127, 0, 0, 1], 1)));
-        self.nodes.push(Node { dir, server: None, address, paused: None });
+        let program = self.handfast.clone();
+        self.nodes.push(Node { dir, program, server: None, address, paused: None });
         self.revive(number)?;
         // The first start tells the first token.
         if let (0, Some(server)) = (number, &self.nodes[0].server) {
@@ -136,7 +140,7 @@ impl Cluster {
 
     /// The command that serves a node's directory.
     pub fn command(&self, number: usize) -> Command {
-        let mut command = self.database.command(&self.handfast);
+        let mut command = self.database.command(&self.nodes[number].program);
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(self.nodes[number].dir.path());
         command.current_dir(self.nodes[number].dir.path());
         command.envs(self.more.iter().map(|(name, value)| (*name, value)));

@@ -21,6 +21,14 @@ use crate::subscriber::{self, Door};
 use crate::writer::{self, Desk, Story};
 use crate::{readback, tell};
 
+/// The programs of a run. With an older one all nodes begin with it, and each that is started again runs one of the two: an
+/// upgrade and its way back, under load, and killed in its middle.
+#[derive(Clone, Copy, Debug)]
+pub struct Programs<'p> {
+    pub handfast: &'p Path,
+    pub older: Option<&'p Path>,
+}
+
 /// What a run does.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
@@ -55,13 +63,14 @@ const PAUSE: (u64, u64) = (11_000, 14_000);
 
 /// One run on one database. Answers its row of figures, and what was wrong.
 pub async fn run(
-    handfast: &Path,
+    programs: Programs<'_>,
     database: &Database,
     postgres: Option<&mut Postgres>,
     plan: Plan,
 ) -> Result<(Vec<String>, Vec<String>), Failed> {
     let nodes = if database.postgres.is_some() { plan.nodes } else { 1 };
-    let cluster = Cluster::start(handfast, database, nodes, &[])?;
+    let mut cluster = Cluster::start(programs.older.unwrap_or(programs.handfast), database, nodes, &[])?;
+    cluster.handfast = programs.handfast.to_path_buf();
     let token = cluster.token.clone();
     let start = query(cluster.nodes[0].address, &token, "{ feedHead }", json!({}))?["feedHead"].take();
     let (mut to_write, mut to_follow) = (Vec::new(), Vec::new());
@@ -98,7 +107,8 @@ pub async fn run(
 
     let began = Instant::now();
     let proxies = (to_write, to_follow);
-    let killed = tokio::task::block_in_place(|| kill(cluster, postgres, plan, &proxies, &desk));
+    let killed =
+        tokio::task::block_in_place(|| kill(cluster, programs.older, postgres, plan, &proxies, &desk));
     desk.stop.store(true, Ordering::Relaxed);
     let (mut cluster, deeds) = killed?;
     let mut wrong = Vec::new();
@@ -198,6 +208,7 @@ fn timers(asked: &[Asked], table: &BTreeMap<Uuid, i64>) -> Vec<Asked> {
 /// Does harm until it is enough, and leaves every node running.
 fn kill(
     mut cluster: Cluster,
+    older: Option<&Path>,
     mut postgres: Option<&mut Postgres>,
     plan: Plan,
     proxies: &(Vec<Proxy>, Vec<Proxy>),
@@ -228,6 +239,10 @@ fn kill(
         std::thread::sleep(dice.millis(200, 2_000));
         cluster.wake(false);
         let number = dice.below(cluster.nodes.len());
+        if let Some(older) = older {
+            let current = cluster.handfast.clone();
+            cluster.nodes[number].program = if dice.below(2) == 0 { current } else { older.to_path_buf() };
+        }
         let sleeping = cluster.nodes.iter().any(|node| node.paused.is_some());
         // However short the run, PostgreSQL is killed once.
         let early = deeds.kills() >= 2 && deeds.postgres == 0 && postgres.is_some();

@@ -8,7 +8,7 @@ use clap::{Parser, ValueEnum};
 use handfast_bench::Failed;
 use handfast_bench::server::Database;
 use handfast_prove::cluster::Postgres;
-use handfast_prove::kills::{self, Plan};
+use handfast_prove::kills::{self, Plan, Programs};
 use handfast_prove::writer::Story;
 use handfast_prove::{faults, latency, outcome, tell};
 
@@ -18,6 +18,9 @@ struct Cli {
     /// The server's program.
     #[arg(long, default_value = "target/release/handfast")]
     handfast: PathBuf,
+    /// The program of an earlier version: nodes of both serve side by side, and change places.
+    #[arg(long)]
+    older: Option<PathBuf>,
     /// The program that starts a private PostgreSQL.
     #[arg(long, default_value = "target/debug/xtask")]
     xtask: PathBuf,
@@ -71,7 +74,7 @@ enum Part {
 fn main() -> ExitCode {
     let mut cli = Cli::parse();
     // Servers run in the directories of their data.
-    for program in [&mut cli.handfast, &mut cli.xtask] {
+    for program in [&mut cli.handfast, &mut cli.xtask].into_iter().chain(&mut cli.older) {
         *program = program.canonicalize().unwrap_or_else(|_| program.clone());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
@@ -155,12 +158,13 @@ async fn both(
     plan: Plan,
     part: &str,
 ) -> Result<Vec<String>, Failed> {
+    let programs = Programs { handfast: &cli.handfast, older: cli.older.as_deref() };
     let (mut rows, mut wrong) = (Vec::new(), Vec::new());
     for database in databases(cli, postgres.as_ref(), plan.seed, part) {
         tell(&format!("{part} on {}", database.name()));
         let below = postgres.as_mut().filter(|_| database.postgres.is_some());
         let began = Instant::now();
-        let (figures, found) = kills::run(&cli.handfast, &database, below, plan).await?;
+        let (figures, found) = kills::run(programs, &database, below, plan).await?;
         tell(&format!("{part} on {}: {:.0} s", database.name(), began.elapsed().as_secs_f64()));
         rows.push(figures);
         wrong.extend(found.into_iter().map(|line| format!("{part} on {}: {line}", database.name())));

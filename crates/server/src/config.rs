@@ -37,6 +37,7 @@ pub struct ServerConfig {
     pub data_dir: PathBuf,
     pub rule_threads: usize,
     pub timer_interval_ms: u64,
+    pub keep_answers_seconds: u32,
 }
 
 /// Where the workspace's data lives.

@@ -24,6 +24,7 @@ Options:
   --seconds N        At most so long for the kills of each store (default 900)
   --timers N         Leads with a timer (default 100000)
   --seed N           The seed of an earlier run; its chance is the same, the timing of processes is not
+  --older PROGRAM    A server of an earlier version: nodes of both serve side by side and change places under load
   --short            A small form: about a minute in all
 
 All of it takes about an hour on two cores. The simulation runs with the ordinary tests; more of it by

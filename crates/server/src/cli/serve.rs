@@ -100,7 +100,8 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
     flows::resume(&app).await.map_err(failed)?;
     let served =
         tokio::spawn(http::serve(listener, router, lifecycle.clone(), config.edge.connection.clone()));
-    let timers = tokio::spawn(flows::timers::run(app.clone(), config.server.timer_interval_ms));
+    let (timed, often) = (app.clone(), config.server.clone());
+    let timers = tokio::spawn(async move { flows::timers::run(timed, &often).await });
     let imports = tokio::spawn(flows::import::run(app.clone()));
     let follower = tokio::spawn(flows::follow::run(app.clone()));
     let deliveries = tokio::spawn(flows::deliver::run(app.clone(), config.server.timer_interval_ms));

@@ -14,6 +14,7 @@ pub mod doctor;
 pub mod evaluate;
 pub mod feed;
 pub mod follow;
+pub mod forget;
 pub mod import;
 pub mod lead;
 pub mod ledger;

@@ -13,8 +13,9 @@ use handfast_store::StoreError;
 use uuid::Uuid;
 
 use super::commit::{Committed, Plan};
-use super::{Error, evaluate, lead};
+use super::{Error, evaluate, forget, lead};
 use crate::app::App;
+use crate::config::ServerConfig;
 
 /// Leads in one command; a group stays well below the writer's patience.
 const CHUNK: usize = 64;
@@ -42,7 +43,9 @@ pub async fn run_due(app: &App) -> Result<usize, Error> {
 const SKEW: i64 = 5_000;
 
 /// Runs for as long as the server does.
-pub async fn run(app: App, interval_ms: u64) {
+pub async fn run(app: App, config: &ServerConfig) {
+    let interval_ms = config.timer_interval_ms;
+    let mut forgetting = forget::Round::of(config.keep_answers_seconds);
     let mut sane = true;
     loop {
         app.store.lead().await;
@@ -59,6 +62,7 @@ pub async fn run(app: App, interval_ms: u64) {
             continue;
         }
         sane = true;
+        forgetting.run_due(&app).await;
         match run_due(&app).await {
             // More may be due than one round takes.
             Ok(done) if done as i64 >= ROUND => {}
