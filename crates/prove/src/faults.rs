@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::checker::{self, History};
 use crate::cluster::Cluster;
 use crate::dice::Dice;
+use crate::proxy::{Manner, Proxy};
 use crate::writer::{self, Desk, Story};
 use crate::{readback, tell};
 
@@ -48,14 +49,16 @@ fn trial(
     name: &str,
     cluster: Cluster,
     rounds: u64,
-    fault: impl FnOnce(&Cluster, &mut Tally) -> Result<(), Failed>,
+    fault: impl FnOnce(&mut Cluster, &Proxy, &mut Tally) -> Result<(), Failed>,
 ) -> Result<Vec<String>, Failed> {
     const WRITERS: u64 = 4;
     let mut cluster = cluster;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let side = tempfile::tempdir()?;
+    // A node that starts again has another address.
+    let proxy = runtime.block_on(Proxy::start(cluster.nodes[0].address, 3, Manner::PLAIN))?;
     let desk = Arc::new(Desk::new(
-        vec![cluster.nodes[0].address],
+        vec![proxy.address],
         cluster.token.clone(),
         Story::Changes,
         true,
@@ -65,7 +68,7 @@ fn trial(
     let writers: Vec<_> =
         (0..WRITERS).map(|number| runtime.spawn(writer::run(desk.clone(), number, 3, dir.clone()))).collect();
     let mut tally = Tally::default();
-    let ended = fault(&cluster, &mut tally);
+    let ended = fault(&mut cluster, &proxy, &mut tally);
     desk.stop.store(true, Ordering::Relaxed);
     for writer in writers {
         if let Err(Failed(why)) = runtime.block_on(writer)? {
@@ -128,7 +131,7 @@ fn sqlite() -> Database {
     Database { postgres: None, schema: String::new() }
 }
 
-/// A folder of its own for the data, of a few megabytes, while it lives.
+/// A folder of its own for the data, of less than a gigabyte, while it lives: the writers fill some of it.
 struct Small {
     folder: tempfile::TempDir,
 }
@@ -137,7 +140,7 @@ impl Small {
     fn mount() -> Option<Small> {
         let folder = tempfile::tempdir().ok()?;
         let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=48m,mode=0700", "handfast-prove"])
+            .args(["-t", "tmpfs", "-o", "size=600m,mode=0700", "handfast-prove"])
             .arg(folder.path())
             .stderr(Stdio::null())
             .status();
@@ -160,7 +163,7 @@ fn disk(handfast: &Path, rounds: u64) -> Result<Option<Vec<String>>, Failed> {
     tell("a full disk");
     let cluster = Cluster::start_in(handfast, &sqlite(), small.folder.path())?;
     let filler = small.folder.path().join("filler");
-    let row = trial("full disk", cluster, rounds, |cluster, tally| {
+    let row = trial("full disk", cluster, rounds, |cluster, _, tally| {
         let (address, token) = (cluster.nodes[0].address, cluster.token.clone());
         for round in 0..rounds {
             std::thread::sleep(WELL);
@@ -248,20 +251,27 @@ impl Drop for Tracer {
     }
 }
 
-/// While no fsync succeeds, nothing is acknowledged.
+/// While no fsync succeeds, nothing is acknowledged, and nothing afterwards until the process is started again.
 fn fsync(handfast: &Path, rounds: u64) -> Result<Option<Vec<String>>, Failed> {
     let cluster = Cluster::start(handfast, &sqlite(), 1, &[])?;
-    let pid = cluster.nodes[0].server.as_ref().map_or(0, handfast_bench::server::Server::pid);
-    if Tracer::attach(pid).is_none() {
+    let pid =
+        |cluster: &Cluster| cluster.nodes[0].server.as_ref().map_or(0, handfast_bench::server::Server::pid);
+    if Tracer::attach(pid(&cluster)).is_none() {
         tell("fsync: skipped, strace cannot trace here; apt-get install strace, and the right to trace");
         return Ok(None);
     }
     tell("an fsync that fails");
-    let row = trial("fsync fails", cluster, rounds, |cluster, tally| {
-        let (address, token) = (cluster.nodes[0].address, cluster.token.clone());
+    let row = trial("fsync fails", cluster, rounds, |cluster, proxy, tally| {
+        let token = cluster.token.clone();
         for round in 0..rounds {
+            // The first trial of the tracer may have hit a sync: whoever lost one is started again.
+            cluster.kill(0);
+            cluster.revive(0)?;
+            let address = cluster.nodes[0].address;
+            proxy.aim(address);
+            back(address, &token, tally, &format!("sound-{round}"));
             std::thread::sleep(WELL);
-            let Some(tracer) = Tracer::attach(pid) else {
+            let Some(tracer) = Tracer::attach(pid(cluster)) else {
                 return Err(Failed("strace let go".to_owned()));
             };
             for number in 0..3 {
@@ -271,8 +281,15 @@ fn fsync(handfast: &Path, rounds: u64) -> Result<Option<Vec<String>>, Failed> {
                 }
             }
             drop(tracer);
-            back(address, &token, tally, &format!("sound-{round}"));
+            // The disk is well again, and what it lost is not known: this process writes nothing more.
+            if write(address, &token, &format!("late-{round}@example.test")).is_ok() {
+                tally.wrong.push("a process went on writing after a sync that failed".to_owned());
+            }
         }
+        cluster.kill(0);
+        cluster.revive(0)?;
+        proxy.aim(cluster.nodes[0].address);
+        back(cluster.nodes[0].address, &token, tally, "sound");
         if tally.inside > 0 {
             tally.wrong.push(format!("{} changes were acknowledged that were not on disk", tally.inside));
         }
@@ -304,7 +321,7 @@ fn clock(handfast: &Path, seed: u64, rounds: u64) -> Result<Option<Vec<String>>,
     ];
     let cluster = Cluster::start(handfast, &sqlite(), 1, &more)?;
     let mut dice = Dice::of(seed, 77);
-    let row = trial("clock jumps", cluster, rounds, |cluster, tally| {
+    let row = trial("clock jumps", cluster, rounds, |cluster, _, tally| {
         let (address, token) = (cluster.nodes[0].address, cluster.token.clone());
         let set = |offset: &str| std::fs::write(&file, format!("{offset}\n"));
         for round in 0..rounds {
