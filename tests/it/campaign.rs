@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use handfast_tests::{Api, Server};
+use handfast_tests::{Api, Server, eventually};
 use serde_json::{Value, json};
 
 use crate::charter::Parties;

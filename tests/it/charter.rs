@@ -16,7 +16,7 @@ const CHARTER: &str = "charter { number digest status signed proposedBy { key } 
 const BODY: &str = "body { title currency timeZone maxHoldDays reviewAfterDays fallbackQueue marketingQueue \
     highIntent signals idealCustomer { ...test } attempts { attempts days channels } \
     stages { kind label meaning owner composition entry { ...criterion } exit { ...criterion } } \
-    slots { key kind gate team position scoring pool } \
+    slots { key kind gate team position scoring pool approval } \
     personas { key name pains traits { key weight test { ...test } } \
         stageProfiles { stage channels contentKinds questions } } \
     reasons { key label recycle disqualify lost recycleAfterDays needsDate needsAttempts needsCompetitor \

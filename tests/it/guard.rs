@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
-use handfast_tests::Api;
+use handfast_tests::{Api, card, eventually};
 use serde_json::{Value, json};
 
 use crate::charter::Parties;
@@ -23,7 +23,7 @@ const TELLING: &str = "Account CampaignResults Contact Decision Evaluation Event
 
 /// The ways to what tells of leads through something else: the field, the scope that it takes to come there, and how.
 /// There the field is named `told`.
-const BELOW: [(&str, &str, &str); 5] = [
+const BELOW: [(&str, &str, &str); 7] = [
     (
         "CaptureLeadPayload.lead",
         "leads:write",
@@ -38,6 +38,16 @@ const BELOW: [(&str, &str, &str); 5] = [
         "LeadPayload.lead",
         "leads:write",
         r#"evaluateLead(input: {lead: {email: "lead@example.test"}}) { told: lead { id } }"#,
+    ),
+    (
+        "GreyCase.lead",
+        "leads:write",
+        r#"giveOpinion(input: {greyCase: "CASE", outcome: HOLD, text: "so", dryRun: true}) { greyCase { told: lead { id } } }"#,
+    ),
+    (
+        "GreyCase.decision",
+        "leads:write",
+        r#"giveOpinion(input: {greyCase: "CASE", outcome: HOLD, text: "so", dryRun: true}) { greyCase { told: decision { id } } }"#,
     ),
     (
         "Campaign.results",
@@ -155,13 +165,26 @@ impl Guard {
         let start = admin.query("{ feedHead }", json!({}))["feedHead"].clone();
         let lead = admin.capture("lead@example.test");
         let charter = parties.propose(&parties.body(|_| {}));
+        let version = parties.server.push("scorecard");
+        let input = json!({"slot": "mql", "digest": version, "settings": card(10).to_string(), "mode": "SHADOW",
+            "greyCasesADay": 1});
+        let shadow = admin.mutate("deployPlugin", "DeployPluginInput", input, "deployment { id }");
+        // The built-in rule holds whom it would let pass: a grey case.
+        let grey = json!({"lead": {"email": "grey@example.test", "consent": true}});
+        admin.mutate("captureLead", "CaptureLeadInput", grey, "lead { id }");
+        let grey = eventually(20, "a grey case is opened", || {
+            let found = admin.query("{ greyCases { edges { node { id } } } }", json!({}));
+            found["greyCases"]["edges"].get(0).map(|edge| edge["node"]["id"].clone())
+        });
         let known = [
+            ("greyCase", grey),
             ("LeadRef", json!({"id": lead["id"]})),
             ("number", charter["number"].clone()),
             ("digest", charter["digest"].clone()),
             ("CharterBodyInput", parties.body(|_| {})),
             // A slot of charter 0 that is marketing's.
             ("slot", json!("mql")),
+            ("deployment", shadow["deployment"]["id"].clone()),
             ("team", json!("marketing")),
             // A stream from here on has something to tell at once.
             ("FeedCursor", start),
@@ -303,7 +326,8 @@ impl Guard {
             return None;
         };
         let digest = self.parties.admin.put_blob("import", b"email\nrow@example.test\n");
-        let query = format!("mutation {{ {} }}", mutation.replace("DIGEST", &digest));
+        let case = self.known["greyCase"].as_str().unwrap_or_default().to_owned();
+        let query = format!("mutation {{ {} }}", mutation.replace("DIGEST", &digest).replace("CASE", &case));
         let mut tells = |scopes: &[&'static str]| {
             let (_, answer) = self.token("MARKETING", scopes).post(&json!({"query": query}));
             answer.to_string().contains(r#""told":{"#)

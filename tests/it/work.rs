@@ -103,7 +103,7 @@ impl World {
 const BODY: &str = "\
     title currency timeZone stages { kind label meaning owner composition entry { key text required \
     reasonCode test { field comparator values } } exit { key text required reasonCode test { field \
-    comparator values } } } slots { key kind gate team position scoring pool } personas { key name pains \
+    comparator values } } } slots { key kind gate team position scoring pool approval } personas { key name pains \
     traits { key weight test { field comparator values } } stageProfiles { stage questions contentKinds \
     channels } } idealCustomer { field comparator values } reasons { key label recycle disqualify lost \
     recycleAfterDays needsDate needsAttempts needsCompetitor returnsToMarketing permanent track } \

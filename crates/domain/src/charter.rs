@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::clock::{ClockKind, Party, SlaPolicy};
 use crate::criterion::{Criterion, FieldTest};
+use crate::deployment::ApprovalRule;
 use crate::digest::Digest;
 use crate::directory::Directory;
 use crate::disposition::{AttemptRule, DispositionReason, default_reasons};
@@ -94,6 +95,10 @@ pub struct RuleSlot {
     pub scoring: bool,
     /// Key of the pool that a ROUTE slot distributes to.
     pub pool: Option<String>,
+    /// Who has to agree before a version's verdicts count here. Going back needs nobody.
+    #[serde(default, skip_serializing_if = "ApprovalRule::is_none")]
+    #[cfg_attr(feature = "graphql", graphql(default))]
+    pub approval: ApprovalRule,
 }
 
 /// A word that the two sides use differently.
@@ -346,6 +351,7 @@ impl CharterBody {
                 position: 1,
                 scoring: kind == SlotKind::Qualify,
                 pool: pool.map(str::to_owned),
+                approval: ApprovalRule::None,
             };
         use Party::{Marketing, Sales};
         CharterBody {

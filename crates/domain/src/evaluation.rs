@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::charter::{CharterBody, RuleSlot};
 use crate::criterion::CriterionResult;
+use crate::deployment::DeploymentMode;
 use crate::digest::Digest;
 use crate::snapshot::Snapshot;
 use crate::stage::{Cause, StageKind};
@@ -35,32 +36,6 @@ text_enum! {
         Rejected = "REJECTED",
         /// It passed, and can no longer be deployed.
         Retired = "RETIRED",
-    }
-}
-
-text_enum! {
-    /// Where a deployment stands.
-    pub enum DeploymentState {
-        /// It answers.
-        Running = "RUNNING",
-        /// Another deployment took its place.
-        Superseded = "SUPERSEDED",
-        /// Somebody took it back.
-        RolledBack = "ROLLED_BACK",
-        /// It failed too often.
-        Failed = "FAILED",
-    }
-}
-
-text_enum! {
-    /// Whether a deployment's verdicts count.
-    pub enum DeploymentMode {
-        /// They are recorded and change no lead.
-        Shadow = "SHADOW",
-        /// They count for a share of the leads.
-        Canary = "CANARY",
-        /// They count.
-        Live = "LIVE",
     }
 }
 
@@ -119,9 +94,13 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Whether it is a vote: what a SHADOW says changes no lead.
+    /// Whether it is a vote: what a SHADOW says changes no lead, and where a CANARY failed the LIVE version was asked instead.
     pub fn counts(&self) -> bool {
-        self.mode != DeploymentMode::Shadow
+        match self.mode {
+            DeploymentMode::Shadow => false,
+            DeploymentMode::Canary => self.status == Status::Ok,
+            DeploymentMode::Live => true,
+        }
     }
 }
 

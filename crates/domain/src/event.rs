@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::ClockEvent;
+use crate::deployment::{DeploymentMode, DeploymentState};
 use crate::digest::Digest;
-use crate::evaluation::DeploymentMode;
 use crate::stage::{Cause, Channel, CycleOpenedBy, CycleOutcome, Side, StageKind, WorkState};
 use crate::text::text_enum;
 use crate::time::Instant;
@@ -301,6 +301,15 @@ pub enum Fact {
         /// Why it is grey.
         trigger: GreyTrigger,
     },
+    /// Both sides decided a grey case.
+    GreyCaseResolved {
+        /// The grey case.
+        case: Uuid,
+        /// Key of the rule slot.
+        slot: String,
+        /// What both sides said.
+        outcome: Outcome,
+    },
     /// A charter is open for signatures.
     CharterProposed {
         /// Number of the charter.
@@ -335,6 +344,37 @@ pub enum Fact {
         /// Number of the charter that was in force before.
         replaces: u32,
     },
+    /// A rule version waits for the agreement that the charter asks for.
+    DeploymentRequested {
+        /// Key of the rule slot.
+        slot: String,
+        /// The deployment.
+        deployment: Uuid,
+        /// Digest of the rule's bytes.
+        version: Digest,
+        /// Digest of its settings.
+        settings: Digest,
+        /// Whether its verdicts will count.
+        mode: DeploymentMode,
+        /// The sides whose agreement is missing.
+        needs: Vec<Side>,
+    },
+    /// A side agreed to a deployment.
+    DeploymentApproved {
+        /// Key of the rule slot.
+        slot: String,
+        /// The deployment.
+        deployment: Uuid,
+        /// The side that agreed.
+        side: Side,
+    },
+    /// Somebody said no to a deployment that waited for approval.
+    DeploymentDeclined {
+        /// Key of the rule slot.
+        slot: String,
+        /// The deployment.
+        deployment: Uuid,
+    },
     /// A rule version began to judge in a slot.
     DeploymentStarted {
         /// Key of the rule slot.
@@ -354,8 +394,11 @@ pub enum Fact {
         slot: String,
         /// The deployment.
         deployment: Uuid,
-        /// Whether somebody rolled it back.
+        /// Whether it was rolled back.
         rolled_back: bool,
+        /// How it ended; events before the modes do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        state: Option<DeploymentState>,
     },
     /// A campaign was created or edited.
     CampaignChanged {
@@ -380,6 +423,8 @@ text_enum! {
         Fault = "FAULT",
         /// A rule asked for an ending that the charter does not allow.
         NotAllowed = "NOT_ALLOWED",
+        /// A version that runs beside the one that counts said something else.
+        Disagreement = "DISAGREEMENT",
     }
 }
 
@@ -402,10 +447,14 @@ impl Fact {
         "OPPORTUNITY_RECORDED",
         "CYCLE_CLOSED",
         "GREY_CASE_OPENED",
+        "GREY_CASE_RESOLVED",
         "CHARTER_PROPOSED",
         "CHARTER_SIGNED",
         "CHARTER_REJECTED",
         "CHARTER_ACTIVATED",
+        "DEPLOYMENT_REQUESTED",
+        "DEPLOYMENT_APPROVED",
+        "DEPLOYMENT_DECLINED",
         "DEPLOYMENT_STARTED",
         "DEPLOYMENT_ENDED",
         "CAMPAIGN_CHANGED",
@@ -431,10 +480,14 @@ impl Fact {
             Fact::OpportunityRecorded { .. } => "OPPORTUNITY_RECORDED",
             Fact::CycleClosed { .. } => "CYCLE_CLOSED",
             Fact::GreyCaseOpened { .. } => "GREY_CASE_OPENED",
+            Fact::GreyCaseResolved { .. } => "GREY_CASE_RESOLVED",
             Fact::CharterProposed { .. } => "CHARTER_PROPOSED",
             Fact::CharterSigned { .. } => "CHARTER_SIGNED",
             Fact::CharterRejected { .. } => "CHARTER_REJECTED",
             Fact::CharterActivated { .. } => "CHARTER_ACTIVATED",
+            Fact::DeploymentRequested { .. } => "DEPLOYMENT_REQUESTED",
+            Fact::DeploymentApproved { .. } => "DEPLOYMENT_APPROVED",
+            Fact::DeploymentDeclined { .. } => "DEPLOYMENT_DECLINED",
             Fact::DeploymentStarted { .. } => "DEPLOYMENT_STARTED",
             Fact::DeploymentEnded { .. } => "DEPLOYMENT_ENDED",
             Fact::CampaignChanged { .. } => "CAMPAIGN_CHANGED",

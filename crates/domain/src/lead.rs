@@ -314,10 +314,14 @@ impl Journey {
                 }
             }
             Fact::GreyCaseOpened { slot, .. } => lead.grey_slots.push(slot.clone()),
+            Fact::GreyCaseResolved { slot, .. } => lead.grey_slots.retain(|open| open != slot),
             Fact::CharterProposed { .. }
             | Fact::CharterSigned { .. }
             | Fact::CharterRejected { .. }
             | Fact::CharterActivated { .. }
+            | Fact::DeploymentRequested { .. }
+            | Fact::DeploymentApproved { .. }
+            | Fact::DeploymentDeclined { .. }
             | Fact::DeploymentStarted { .. }
             | Fact::DeploymentEnded { .. }
             | Fact::CampaignChanged { .. }

@@ -158,14 +158,29 @@ impl Draft<'_> {
                 (Status::Ok, _) => continue,
                 _ => GreyTrigger::Fault,
             };
-            if self.journey.lead.grey_slots.contains(&decision.slot) {
-                continue;
-            }
-            let case = self.scene.ids.next();
-            let (slot, text) = (decision.slot.clone(), decision.text.clone());
-            self.emit(Fact::GreyCaseOpened { case, slot: slot.clone(), decision: decision.id, trigger });
-            self.records.push(Record::GreyCase { case, slot, decision: decision.id, trigger, text });
+            self.open_grey_case(decision.slot.clone(), decision.id, trigger, decision.text.clone());
         }
+    }
+
+    /// Asks both sides to look at a decision, unless they are asked about this slot already.
+    pub fn open_grey_case(
+        &mut self,
+        slot: String,
+        decision: Uuid,
+        trigger: GreyTrigger,
+        text: Option<String>,
+    ) {
+        if self.journey.lead.grey_slots.contains(&slot) {
+            return;
+        }
+        let case = self.scene.ids.next();
+        self.emit(Fact::GreyCaseOpened { case, slot: slot.clone(), decision, trigger });
+        self.records.push(Record::GreyCase { case, slot, decision, trigger, text });
+    }
+
+    /// Both sides decided: the slot may open another case.
+    pub fn resolve_grey_case(&mut self, case: Uuid, slot: &str, outcome: Outcome) {
+        self.emit(Fact::GreyCaseResolved { case, slot: slot.to_owned(), outcome });
     }
 
     /// Gives an MQL to an owner or a queue and offers it with its packet. A lead is never "not routed".

@@ -32,6 +32,12 @@ text_enum! {
         AlreadyExists = "ALREADY_EXISTS",
         /// The charter lacks a signature or is in another state.
         CharterState = "CHARTER_STATE",
+        /// The deployment is in another state, or its slot has no room.
+        DeploymentState = "DEPLOYMENT_STATE",
+        /// The grey case is decided already, or the two sides do not agree yet.
+        GreyCaseState = "GREY_CASE_STATE",
+        /// The version decides otherwise than both sides did in a grey case.
+        PrecedentContradicted = "PRECEDENT_CONTRADICTED",
         /// The plugin or its settings did not pass the checks.
         PluginRejected = "PLUGIN_REJECTED",
         /// The cursor is not one of this server's, or was changed on its way.

@@ -12,6 +12,8 @@ use handfast_store::{OpenOptions, Store};
 use uuid::Uuid;
 
 use crate::config::Config;
+use crate::flows::breaker::Breakers;
+use crate::flows::shadow::Shadows;
 use crate::flows::{Error, setup};
 use crate::outbound::Outbound;
 use crate::workspace::Workspace;
@@ -46,6 +48,10 @@ pub struct Inner {
     pub imports: tokio::sync::Notify,
     /// Sends to webhooks.
     pub outbound: Outbound,
+    /// How the newest calls of rules ended.
+    pub breakers: Breakers,
+    /// What waits for the versions that run beside those that count.
+    pub shadows: Shadows,
     workspace: ArcSwap<Workspace>,
     /// Reloads happen one after the other, so that an older one never overwrites a newer one.
     reloading: tokio::sync::Mutex<()>,
@@ -101,6 +107,8 @@ impl App {
             followed_from,
             imports: tokio::sync::Notify::new(),
             outbound,
+            breakers: Breakers::default(),
+            shadows: Shadows::default(),
             workspace: ArcSwap::from_pointee(workspace),
             reloading: tokio::sync::Mutex::new(()),
         };

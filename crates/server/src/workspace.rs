@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use handfast_domain::calendar::TimeZone;
 use handfast_domain::charter::{Charter, CharterStatus, Known};
+use handfast_domain::deployment::{Breaker, Deployment, DeploymentMode};
 use handfast_domain::digest::Digest;
 use handfast_domain::directory::{Directory, User};
 use handfast_domain::field::TraitKinds;
@@ -14,18 +15,42 @@ use handfast_domain::webhook::Webhook;
 use handfast_rules::{Host, Rule, Settings};
 use handfast_store::campaign::Campaign;
 use handfast_store::directory::TraitDefinition;
-use handfast_store::plugin::Live;
 use handfast_store::{Store, directory};
 use uuid::Uuid;
 
 use crate::flows::Error;
 
-/// A rule that answers for a slot.
+/// A rule that is asked in a slot.
 #[derive(Clone)]
 pub struct LiveRule {
+    /// None: the built-in rule.
     pub deployment: Option<Uuid>,
+    pub mode: DeploymentMode,
     pub rule: Rule,
     pub settings: Settings,
+    pub breaker: Breaker,
+}
+
+/// A version that judges a share of the leads.
+#[derive(Clone)]
+pub struct Canary {
+    pub rule: LiveRule,
+    pub deployment: Arc<Deployment>,
+}
+
+/// A version that runs beside the one that counts.
+#[derive(Clone)]
+pub struct Shadow {
+    pub rule: LiveRule,
+    pub deployment: Arc<Deployment>,
+}
+
+/// What runs in a slot.
+#[derive(Clone, Default)]
+pub struct SlotRules {
+    pub live: Option<LiveRule>,
+    pub canary: Option<Canary>,
+    pub shadows: Vec<Shadow>,
 }
 
 /// All campaigns: pages of leads look one up for each lead and each touch.
@@ -56,8 +81,8 @@ pub struct Workspace {
     /// Those of the directory, shared with every request that one of them makes.
     users: HashMap<Uuid, Arc<User>>,
     pub campaigns: Campaigns,
-    /// Slot key to the rule that is LIVE there. A slot without one is answered by the built-in rule.
-    pub rules: BTreeMap<String, LiveRule>,
+    /// Slot key to what runs there. A slot without a LIVE rule is answered by the built-in one.
+    pub rules: BTreeMap<String, SlotRules>,
     /// The oldest first.
     pub webhooks: Vec<Arc<Webhook>>,
     zone: TimeZone,
@@ -84,13 +109,16 @@ impl Workspace {
             webhooks: handfast_store::webhook::all(db).await?.into_iter().map(Arc::new).collect(),
             zone,
         };
-        for live in handfast_store::plugin::live(db).await? {
-            let slot = live.slot.clone();
-            match load_rule(store, host, &workspace, live).await {
-                Ok(rule) => drop(workspace.rules.insert(slot, rule)),
-                // The other slots go on; this one holds every lead until its file is back.
+        let running = handfast_store::deployment::running(db).await?;
+        let digests = running.iter().map(|one| one.settings).collect();
+        let settings = handfast_store::plugin::settings_of(db, &digests).await?;
+        for deployment in running {
+            let (slot, id, mode) = (deployment.slot.clone(), deployment.id, deployment.mode);
+            match load_rule(store, host, &workspace, &deployment, &settings).await {
+                Ok(rule) => workspace.rules.entry(slot).or_default().take(rule, deployment),
+                // The other slots go on; without its LIVE rule a slot holds every lead until the file is back.
                 Err(error) => {
-                    tracing::error!(slot, %error, "the rule of a slot cannot be loaded; it holds every lead")
+                    tracing::error!(slot, deployment = %id, %mode, %error, "the rule of a slot cannot be loaded")
                 }
             }
         }
@@ -145,10 +173,42 @@ impl Workspace {
     }
 }
 
-async fn load_rule(store: &Store, host: &Host, workspace: &Workspace, live: Live) -> Result<LiveRule, Error> {
-    let wasm = store.blobs().read(live.version).await?;
+impl SlotRules {
+    fn take(&mut self, rule: LiveRule, deployment: Deployment) {
+        let deployment = Arc::new(deployment);
+        match deployment.mode {
+            DeploymentMode::Live => self.live = Some(rule),
+            DeploymentMode::Canary => self.canary = Some(Canary { rule, deployment }),
+            DeploymentMode::Shadow => self.shadows.push(Shadow { rule, deployment }),
+        }
+    }
+
+    pub fn is_running(&self, id: Uuid) -> bool {
+        let live = self.live.iter().filter_map(|rule| rule.deployment);
+        let beside = self.canary.iter().map(|canary| canary.deployment.id);
+        live.chain(beside).chain(self.shadows.iter().map(|shadow| shadow.deployment.id)).any(|one| one == id)
+    }
+}
+
+async fn load_rule(
+    store: &Store,
+    host: &Host,
+    workspace: &Workspace,
+    deployment: &Deployment,
+    settings: &BTreeMap<Digest, String>,
+) -> Result<LiveRule, Error> {
+    let wasm = store.blobs().read(deployment.version).await?;
     let plugin = host.load(&wasm, &workspace.trait_kinds()).await;
     let plugin = plugin.map_err(|error| Error::fault(error.to_string()))?;
-    let settings = Settings::parse(&live.settings).map_err(|error| Error::fault(error.to_string()))?;
-    Ok(LiveRule { deployment: Some(live.deployment), rule: plugin.into(), settings })
+    let text = settings.get(&deployment.settings);
+    let text =
+        text.ok_or_else(|| Error::fault(format!("the settings {} are missing", deployment.settings)))?;
+    let settings = Settings::parse(text).map_err(|error| Error::fault(error.to_string()))?;
+    Ok(LiveRule {
+        deployment: Some(deployment.id),
+        mode: deployment.mode,
+        rule: plugin.into(),
+        settings,
+        breaker: deployment.terms.breaker,
+    })
 }

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use handfast_domain::change::{Change, Record};
 use handfast_domain::clock::SlaClock;
+use handfast_domain::evaluation::{Decision, Evaluation};
 use handfast_domain::event::{Event, Fact, SCHEMA_VERSION};
 use handfast_domain::lead::{Cycle, Journey, Lead, Opportunity};
+use handfast_domain::time::Instant;
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use uuid::Uuid;
 
@@ -32,6 +34,8 @@ pub enum Conflict {
     Lead { id: Uuid, current: i64 },
     /// The pool was used meanwhile; route again.
     Pool { key: String },
+    /// The rule that decided was taken back or replaced meanwhile; ask again.
+    Rule { deployment: Uuid },
 }
 
 /// Commits all of `changes` or none of them. `Ok(Err(..))` names the lead or pool that was overtaken.
@@ -127,6 +131,9 @@ async fn overtaken(tx: &Tx, changes: &[Change]) -> Result<Option<Conflict>> {
             }
         }
     }
+    if let Some(conflict) = taken_back(tx, changes).await? {
+        return Ok(Some(conflict));
+    }
     // Routings of one command were decided one after the other: each expects the revision that the one before left.
     let routed = || changes.iter().filter_map(|change| change.routed.as_ref());
     let mut revisions: BTreeMap<&str, u64> = routed().map(|routed| (routed.pool.as_str(), 0)).collect();
@@ -141,6 +148,36 @@ async fn overtaken(tx: &Tx, changes: &[Change]) -> Result<Option<Conflict>> {
         *current += 1;
     }
     Ok(None)
+}
+
+/// No rule decides that was taken back before the request began, on whatever node that was: one that has not heard of it yet
+/// is told here. A request that began before ends with the rule that it began with.
+async fn taken_back(tx: &Tx, changes: &[Change]) -> Result<Option<Conflict>> {
+    let mut asked: BTreeMap<Uuid, Instant> = BTreeMap::new();
+    for change in changes {
+        let Some(began) = change.events.iter().map(|event| event.recorded_at).min() else { continue };
+        let evaluations = change.records.iter().filter_map(|record| match record {
+            Record::Evaluation { evaluation, .. } => Some(evaluation),
+            _ => None,
+        });
+        for deployment in evaluations.flat_map(|one| &one.decisions).filter_map(|one| one.deployment) {
+            let latest = asked.entry(deployment).or_insert(began);
+            *latest = began.max(*latest);
+        }
+    }
+    if asked.is_empty() {
+        return Ok(None);
+    }
+    #[derive(FromQueryResult)]
+    struct Ended {
+        id: Uuid,
+        ended_at: i64,
+    }
+    let list = tx.dialect().uuid_list("$1");
+    let sql = format!("SELECT id, ended_at FROM deployment WHERE ended_at IS NOT NULL AND id {list}");
+    let ended: Vec<Ended> = fetch_all(tx, &sql, vec![dialect::uuids(asked.keys())]).await?;
+    let late = |one: &&Ended| asked.get(&one.id).is_some_and(|began| one.ended_at <= began.ms());
+    Ok(ended.iter().find(late).map(|one| Conflict::Rule { deployment: one.id }))
 }
 
 pub(crate) async fn pool_revision(db: &impl ConnectionTrait, pool: &str) -> Result<u64> {
@@ -530,18 +567,8 @@ async fn write_records(tx: &Tx, changes: &[Change]) -> Result<()> {
                         ]);
                     }
                     for decision in &evaluation.decisions {
-                        decisions.push(vec![
-                            decision.id.into(),
-                            evaluation.id.into(),
-                            evaluation.lead.into(),
-                            decision.slot.as_str().into(),
-                            decision.deployment.into(),
-                            decision.version.to_string().into(),
-                            text(&decision.status).into(),
-                            decision.outcome.as_ref().map(text).into(),
-                            evaluation.as_of.ms().into(),
-                            json(decision)?.into(),
-                        ]);
+                        let Evaluation { id, lead, as_of, .. } = evaluation;
+                        decisions.push(decision_row(*id, *lead, *as_of, decision)?);
                     }
                     evaluations.push(vec![
                         evaluation.id.into(),
@@ -571,12 +598,34 @@ async fn write_records(tx: &Tx, changes: &[Change]) -> Result<()> {
     insert_new_rows(tx, "snapshot", &["lead", "digest", "body"], &["lead", "digest"], snapshots).await?;
     let columns = &["id", "lead", "cycle", "as_of", "charter", "snapshot", "cause", "gates"];
     insert_rows(tx, "evaluation", columns, evaluations).await?;
-    let columns =
-        &["id", "evaluation", "lead", "slot", "deployment", "version", "status", "outcome", "at", "body"];
-    insert_rows(tx, "decision", columns, decisions).await?;
+    insert_rows(tx, "decision", DECISION_COLUMNS, decisions).await?;
     let columns = &["id", "lead", "cycle", "slot", "decision", "trigger_kind", "text", "opened_at"];
     insert_rows(tx, "grey_case", columns, cases).await?;
     Ok(())
+}
+
+pub(crate) const DECISION_COLUMNS: &[&str] =
+    &["id", "evaluation", "lead", "slot", "deployment", "version", "status", "outcome", "at", "fuel", "body"];
+
+pub(crate) fn decision_row(
+    evaluation: Uuid,
+    lead: Uuid,
+    as_of: Instant,
+    decision: &Decision,
+) -> Result<Vec<Value>> {
+    Ok(vec![
+        decision.id.into(),
+        evaluation.into(),
+        lead.into(),
+        decision.slot.as_str().into(),
+        decision.deployment.into(),
+        decision.version.to_string().into(),
+        text(&decision.status).into(),
+        decision.outcome.as_ref().map(text).into(),
+        as_of.ms().into(),
+        i64::try_from(decision.fuel).unwrap_or(i64::MAX).into(),
+        json(decision)?.into(),
+    ])
 }
 
 /// The routing ledger: who got how many of a pool, and the revision that every routing moves.

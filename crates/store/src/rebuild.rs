@@ -539,7 +539,8 @@ async fn stored(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<BTreeMap<Uuid
     }
     // An evaluation without gates holds nothing but a routing's decision, which the log names itself.
     for (table, sql) in [
-        ("decision", "SELECT id, lead FROM decision WHERE"),
+        // What a shadow said counts for nothing, and the log does not tell it.
+        ("decision", "SELECT id, lead FROM decision WHERE agrees IS NULL AND"),
         ("evaluation", "SELECT id, lead FROM evaluation WHERE gates <> '[]' AND"),
     ] {
         for row in fetch_all::<Known>(db, &format!("{sql} lead {list}"), keys()).await? {

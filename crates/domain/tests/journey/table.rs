@@ -1,8 +1,9 @@
 //! The stage machine of domain.md, a test for each row, and what the clocks make of it.
 
 use handfast_domain::clock::{CalendarMode, ClockKind, ClockLevel, ClockState, SlaClock};
+use handfast_domain::deployment::DeploymentMode;
 use handfast_domain::disposition::Disposal;
-use handfast_domain::evaluation::{Composition, DeploymentMode};
+use handfast_domain::evaluation::Composition;
 use handfast_domain::event::{ActivityKind, Direction, Fact, GreyTrigger};
 use handfast_domain::handoff::HandoffStatus;
 use handfast_domain::refused::{RefusalCode, Refused};

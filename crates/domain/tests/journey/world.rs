@@ -7,11 +7,10 @@ use handfast_domain::calendar::{Calendar, TimeZone, Weekday, WeeklyInterval};
 use handfast_domain::change::{Change, Draft, Scene};
 use handfast_domain::charter::{Charter, CharterBody, CharterStatus, Known, RuleSlot, SlotKind};
 use handfast_domain::criterion::{Comparator, Criterion, FieldTest};
+use handfast_domain::deployment::DeploymentMode;
 use handfast_domain::digest::Digest;
 use handfast_domain::directory::{Directory, NamedCalendar, Queue, Team, User};
-use handfast_domain::evaluation::{
-    Composition, Decision, DeploymentMode, Evaluation, GateResult, RULED_GATES, judge_gate,
-};
+use handfast_domain::evaluation::{Composition, Decision, Evaluation, GateResult, RULED_GATES, judge_gate};
 use handfast_domain::event::{Actor, ActorKind, Event};
 use handfast_domain::handoff::Packet;
 use handfast_domain::lead::Journey;
@@ -165,6 +164,7 @@ impl Funnel {
                     position: position as u32,
                     scoring: position == 0,
                     pool: None,
+                    approval: handfast_domain::deployment::ApprovalRule::None,
                 });
             }
         }

@@ -77,6 +77,7 @@ pub struct Running {
     timers: tokio::task::JoinHandle<()>,
     imports: tokio::task::JoinHandle<()>,
     follower: tokio::task::JoinHandle<()>,
+    shadows: tokio::task::JoinHandle<()>,
     deliveries: tokio::task::JoinHandle<()>,
     mirror: Option<tokio::task::JoinHandle<()>>,
 }
@@ -104,6 +105,7 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
     let timers = tokio::spawn(async move { flows::timers::run(timed, &often).await });
     let imports = tokio::spawn(flows::import::run(app.clone()));
     let follower = tokio::spawn(flows::follow::run(app.clone()));
+    let shadows = tokio::spawn(flows::shadow::run(app.clone()));
     let deliveries = tokio::spawn(flows::deliver::run(app.clone(), config.server.timer_interval_ms));
     let mirror = mirror.map(tokio::spawn);
     tokio::spawn(tell_failure(app.clone(), lifecycle.clone()));
@@ -117,6 +119,7 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
         timers,
         imports,
         follower,
+        shadows,
         deliveries,
         mirror,
     })
@@ -161,6 +164,7 @@ impl Running {
         self.timers.abort();
         self.imports.abort();
         self.follower.abort();
+        self.shadows.abort();
         if let Some(mirror) = self.mirror {
             mirror.abort();
         }

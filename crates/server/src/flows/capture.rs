@@ -101,7 +101,8 @@ pub async fn capture(
     if let Some(answer) = Once::answered(once.as_ref(), app).await? {
         return read_answer(&answer);
     }
-    for _ in 0..lead::ATTEMPTS {
+    let mut tries = lead::Tries::default();
+    while tries.again() {
         let workspace = app.workspace();
         let scene = lead::scene(app, &workspace, viewer.actor(), Cause::Capture, None);
         let prepared = prepare(app, &workspace, intakes, scene.now, &BTreeMap::new()).await?;
@@ -113,7 +114,7 @@ pub async fn capture(
         match app.commit(plan, once.as_ref(), answer).await? {
             Committed::Done => return Ok(results),
             Committed::Before(answer) => return read_answer(&answer),
-            Committed::Overtaken(_) => {}
+            Committed::Overtaken(by) => tries.overtaken(&by),
         }
     }
     let message = "the same people were changed by others again and again meanwhile; repeat the request";

@@ -6,6 +6,8 @@ use futures_util::future::BoxFuture;
 use handfast_domain::change::Change;
 use handfast_domain::digest::Digest;
 use handfast_domain::event::{Actor, Body, Event, Fact, SetupNoun, StreamKind};
+use handfast_domain::grey_case::{GreyCase, Precedent};
+use handfast_domain::snapshot::Snapshot;
 use handfast_domain::stage::Cause;
 use handfast_domain::time::Instant;
 use handfast_store::change::{Conflict, NewLead};
@@ -13,12 +15,12 @@ use handfast_store::idempotency::{self, IdempotencyKey, Reservation};
 use handfast_store::import::{self, ImportProgress};
 use handfast_store::person::{Account, ExternalRef, Person, Trait};
 use handfast_store::touchpoint::Touchpoint;
-use handfast_store::{StoreError, Tx, change, person, touchpoint};
+use handfast_store::{StoreError, Tx, change, grey_case, person, touchpoint};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::capture::Intaken;
-use super::{Error, Viewer};
+use super::{Error, Viewer, shadow};
 use crate::app::App;
 
 /// What one command writes.
@@ -38,6 +40,8 @@ pub struct Plan {
     pub answers: Vec<handfast_store::answer::Answer>,
     /// Facts of other streams.
     pub facts: Vec<Event>,
+    /// A grey case that both sides decided, and the precedent that it makes.
+    pub resolved: Option<(GreyCase, Option<(Precedent, Snapshot)>)>,
     /// How far an import is with this plan.
     pub progress: Option<ImportProgress>,
 }
@@ -147,6 +151,7 @@ impl App {
     /// Writes the plan, or nothing of it. `answer` is what a repetition of the request will be told.
     pub async fn commit(&self, plan: Plan, once: Option<&Once>, answer: String) -> Result<Committed, Error> {
         let (once, now) = (once.cloned(), self.now());
+        let seen = shadow::seen(&self.workspace(), &plan);
         let written = self.store.try_write_beside(move |tx| {
             Box::pin(async move {
                 if let Some(once) = &once {
@@ -163,8 +168,19 @@ impl App {
             })
         });
         match written.await {
-            Ok(committed) => Ok(committed),
-            Err(Stop::Overtaken(conflict)) => Ok(Committed::Overtaken(conflict)),
+            Ok(committed) => {
+                if matches!(committed, Committed::Done) {
+                    self.shadows.offer(seen);
+                }
+                Ok(committed)
+            }
+            Err(Stop::Overtaken(conflict)) => {
+                // Another node may have taken the rule back: whoever tries again must not ask it again.
+                if matches!(conflict, Conflict::Rule { .. }) {
+                    self.reload().await?;
+                }
+                Ok(Committed::Overtaken(conflict))
+            }
             // Two requests made the same person or account: the second finds the first's now.
             Err(Stop::Store(StoreError::Conflict { constraint: key } | StoreError::Overtaken(key))) => {
                 Ok(Committed::Overtaken(Conflict::Pool { key }))
@@ -314,6 +330,7 @@ async fn write(tx: &Tx, plan: Plan) -> Result<(), Stop> {
         adopted,
         answers,
         facts,
+        resolved,
         progress,
     } = plan;
     let told = touches.iter().filter_map(|touch| touch.lead).chain(adopted.iter().map(|(_, lead)| *lead));
@@ -331,6 +348,12 @@ async fn write(tx: &Tx, plan: Plan) -> Result<(), Stop> {
     touchpoint::record(tx, &touches).await?;
     for (anonymous_id, lead) in adopted {
         touchpoint::adopt(tx, &anonymous_id, lead).await?;
+    }
+    if let Some((case, precedent)) = resolved {
+        grey_case::put(tx, &case).await?;
+        if let Some((precedent, snapshot)) = precedent {
+            grey_case::put_precedent(tx, &precedent, &snapshot).await?;
+        }
     }
     for fact in facts {
         change::append_fact(tx, fact).await?;

@@ -6,10 +6,9 @@ use std::sync::{Arc, LazyLock};
 use futures_util::stream::{self, StreamExt};
 use handfast_domain::change::{Change, Draft, Scene};
 use handfast_domain::charter::RuleSlot;
+use handfast_domain::deployment::{Breaker, DeploymentMode, is_canary};
 use handfast_domain::digest::Digest;
-use handfast_domain::evaluation::{
-    Decision, DeploymentMode, Evaluation, RULED_GATES, furthest_met, is_guarded, judge_gate,
-};
+use handfast_domain::evaluation::{Decision, Evaluation, RULED_GATES, furthest_met, is_guarded, judge_gate};
 use handfast_domain::event::{Actor, ActorKind};
 use handfast_domain::lead::Journey;
 use handfast_domain::persona::PersonaMatch;
@@ -27,7 +26,7 @@ use uuid::Uuid;
 
 use super::commit::{Committed, Once, Plan};
 use super::route::{self, Pools};
-use super::{Error, lead, scope};
+use super::{Error, breaker, lead, scope};
 use crate::app::App;
 use crate::telemetry;
 use crate::workspace::{LiveRule, Workspace};
@@ -103,7 +102,8 @@ pub async fn judge_gates(
     judged
 }
 
-/// Asks one slot for all leads that wait at its gate. Leads of one call share the instant, since it is an input.
+/// Asks one slot for all leads that wait at its gate: the CANARY for its share, what is LIVE for the others, and for those with
+/// which the CANARY failed.
 async fn ask(
     app: &App,
     workspace: &Workspace,
@@ -114,6 +114,31 @@ async fn ask(
     judged: &mut [Judgment],
 ) {
     let live = live_rule(workspace, slot);
+    let Some(canary) = workspace.rules.get(&slot.key).and_then(|rules| rules.canary.as_ref()) else {
+        return ask_rule(app, workspace, (slot, gate), &live, subjects, asked, judged).await;
+    };
+    let (salt, share) = (canary.deployment.salt(), canary.deployment.terms.share);
+    let drawn = |place: &&usize| is_canary(salt, subjects[**place].journey.lead.id, share);
+    let (few, mut rest): (Vec<usize>, Vec<usize>) = asked.iter().partition(drawn);
+    ask_rule(app, workspace, (slot, gate), &canary.rule, subjects, &few, judged).await;
+    let failed = |place: &usize| {
+        let last = judged[*place].evaluation.decisions.last();
+        last.is_none_or(|decision| !decision.counts())
+    };
+    rest.extend(few.into_iter().filter(failed));
+    ask_rule(app, workspace, (slot, gate), &live, subjects, &rest, judged).await;
+}
+
+/// Asks one rule. Leads of one call share the instant, since it is an input.
+async fn ask_rule(
+    app: &App,
+    workspace: &Workspace,
+    (slot, gate): (&RuleSlot, StageKind),
+    rule: &LiveRule,
+    subjects: &[Subject],
+    asked: &[usize],
+    judged: &mut [Judgment],
+) {
     let mut by_instant: BTreeMap<Instant, Vec<usize>> = BTreeMap::new();
     for place in asked {
         by_instant.entry(subjects[*place].as_of).or_default().push(*place);
@@ -124,7 +149,7 @@ async fn ask(
             let context = Context { as_of, charter: workspace.charter.number, explain: false };
             let leads = places.iter().map(|place| judged[*place].snapshot.clone()).collect();
             let span = tracing::debug_span!(target: SPANS, "rule", slot = slot.key, leads = places.len());
-            let call = app.host.evaluate(&live.rule, &live.settings, context, leads).instrument(span);
+            let call = app.host.evaluate(&rule.rule, &rule.settings, context, leads).instrument(span);
             async move { (places, call.await) }
         })
         .collect();
@@ -133,12 +158,15 @@ async fn ask(
     for (places, answers) in answered {
         for (place, answer) in places.into_iter().zip(answers) {
             let evaluation = &mut judged[place].evaluation;
-            evaluation.decisions.push(decision(app, slot, gate, &live, evaluation.snapshot, answer));
+            let decision = decision(app, slot, gate, rule, evaluation.snapshot, answer);
+            breaker::note(app, rule, decision.status);
+            evaluation.decisions.push(decision);
         }
     }
 }
 
-fn decision(
+/// What a rule answered, as it is kept.
+pub fn decision(
     app: &App,
     slot: &RuleSlot,
     gate: StageKind,
@@ -158,7 +186,7 @@ fn decision(
         snapshot,
         input: input_digest,
         output: output_digest,
-        mode: DeploymentMode::Live,
+        mode: live.mode,
         status,
         outcome: verdict.map(|verdict| verdict.outcome),
         text: verdict.and_then(|verdict| verdict.text.clone()),
@@ -180,12 +208,14 @@ fn decision(
 
 /// The rule that answers for a slot: the live one, or the built-in rule that holds every lead.
 pub fn live_rule(workspace: &Workspace, slot: &RuleSlot) -> LiveRule {
-    match workspace.rules.get(&slot.key) {
-        Some(live) => live.clone(),
-        None => {
-            LiveRule { deployment: None, rule: HOLD.clone(), settings: Settings::from(serde_json::json!({})) }
-        }
-    }
+    let live = workspace.rules.get(&slot.key).and_then(|rules| rules.live.clone());
+    live.unwrap_or_else(|| LiveRule {
+        deployment: None,
+        mode: DeploymentMode::Live,
+        rule: HOLD.clone(),
+        settings: Settings::from(serde_json::json!({})),
+        breaker: Breaker::default(),
+    })
 }
 
 /// The built-in rule of a slot without a deployment: nothing passes a gate that nobody guards.
@@ -297,7 +327,8 @@ async fn evaluate_once(
     expected: Option<i64>,
 ) -> Result<usize, Error> {
     let mut conflict = None;
-    for _ in 0..lead::ATTEMPTS {
+    let mut tries = lead::Tries::default();
+    while tries.again() {
         let workspace = app.workspace();
         let journeys = handfast_store::lead::journeys(app.store.read(), leads).await?;
         if let Some((expected, journey)) = expected.zip(journeys.values().next())
@@ -333,7 +364,10 @@ async fn evaluate_once(
         let answer = leads.first().map(Uuid::to_string).unwrap_or_default();
         match app.commit(plan, once, answer).await? {
             Committed::Done | Committed::Before(_) => return Ok(count),
-            Committed::Overtaken(with) => conflict = Some(with),
+            Committed::Overtaken(with) => {
+                tries.overtaken(&with);
+                conflict = Some(with);
+            }
         }
     }
     Err(conflict.as_ref().map_or_else(|| Refused::version(0), lead::conflict).into())

@@ -16,6 +16,37 @@ use crate::workspace::Workspace;
 
 /// How often a flow starts over when somebody else changed the lead meanwhile.
 pub const ATTEMPTS: usize = 4;
+/// The same where the rules were changed meanwhile: that ends, however fast teams deploy.
+const RULE_ATTEMPTS: usize = 50;
+
+/// How often something is tried again.
+pub struct Tries {
+    left: usize,
+    of_rules: usize,
+}
+
+impl Default for Tries {
+    fn default() -> Tries {
+        Tries { left: ATTEMPTS, of_rules: RULE_ATTEMPTS }
+    }
+}
+
+impl Tries {
+    /// Whether to try.
+    pub fn again(&mut self) -> bool {
+        let may = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        may
+    }
+
+    /// Notes by what it was overtaken.
+    pub fn overtaken(&mut self, by: &Conflict) {
+        if matches!(by, Conflict::Rule { .. }) && self.of_rules > 0 {
+            self.of_rules -= 1;
+            self.left += 1;
+        }
+    }
+}
 
 /// Which lead, as whom, and whether it may have changed.
 pub struct Target<'a> {
@@ -50,7 +81,8 @@ pub async fn change(
     if Once::answered(target.once.as_ref(), app).await?.is_some() {
         return Ok(());
     }
-    for _ in 0..ATTEMPTS {
+    let mut tries = Tries::default();
+    while tries.again() {
         let workspace = app.workspace();
         let journey = load(app, target.lead).await?;
         let scene = scene(app, &workspace, target.viewer.actor(), cause, at);
@@ -63,7 +95,7 @@ pub async fn change(
         let plan = Plan { changes: vec![draft.finish()], ..Plan::default() };
         match app.commit(plan, target.once.as_ref(), target.lead.to_string()).await? {
             Committed::Done | Committed::Before(_) => return Ok(()),
-            Committed::Overtaken(_) => {}
+            Committed::Overtaken(by) => tries.overtaken(&by),
         }
     }
     Err(overtaken(app, target.lead).await)
@@ -134,6 +166,10 @@ pub enum LeadKey {
 pub fn conflict(conflict: &Conflict) -> Refused {
     match conflict {
         Conflict::Lead { current, .. } => Refused::version(*current),
+        Conflict::Rule { .. } => {
+            let message = "the rules were changed again and again meanwhile; repeat the request";
+            Refused::new(RefusalCode::VersionConflict, message)
+        }
         Conflict::Pool { key } => {
             let message =
                 format!("{key} was changed by others again and again meanwhile; repeat the request");

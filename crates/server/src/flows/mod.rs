@@ -1,6 +1,7 @@
 //! Use cases: load values from the store, ask the rules, call the domain, write one change. A flow's name is a verb;
 //! nothing here knows GraphQL.
 
+pub mod breaker;
 pub mod campaign;
 pub mod capture;
 pub mod charter;
@@ -15,6 +16,8 @@ pub mod evaluate;
 pub mod feed;
 pub mod follow;
 pub mod forget;
+pub mod grey_case;
+pub mod guardrail;
 pub mod import;
 pub mod lead;
 pub mod ledger;
@@ -22,6 +25,7 @@ pub mod plugin;
 pub mod qualify;
 pub mod route;
 pub mod setup;
+pub mod shadow;
 pub mod signal;
 pub mod timers;
 pub mod token;

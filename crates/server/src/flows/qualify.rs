@@ -29,7 +29,8 @@ pub async fn qualify(app: &App, target: &lead::Target<'_>, answers: &[Graded]) -
     if Once::answered(target.once.as_ref(), app).await?.is_some() {
         return Ok(());
     }
-    for _ in 0..lead::ATTEMPTS {
+    let mut tries = lead::Tries::default();
+    while tries.again() {
         let workspace = app.workspace();
         let journey = lead::load(app, target.lead).await?;
         let scene = lead::scene(app, &workspace, target.viewer.actor(), Cause::Sales, None);
@@ -59,7 +60,7 @@ pub async fn qualify(app: &App, target: &lead::Target<'_>, answers: &[Graded]) -
         let once = target.once.as_ref().filter(|_| moved.is_ok());
         match app.commit(plan, once, target.lead.to_string()).await? {
             Committed::Done | Committed::Before(_) => return moved.map_err(Error::from),
-            Committed::Overtaken(_) => {}
+            Committed::Overtaken(by) => tries.overtaken(&by),
         }
     }
     Err(lead::overtaken(app, target.lead).await)

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use handfast_domain::change::{Draft, Scene};
+use handfast_domain::charter::RuleSlot;
+use handfast_domain::deployment::is_canary;
+use handfast_domain::digest::Digest;
 use handfast_domain::directory::Territory;
-use handfast_domain::evaluation::{Decision, DeploymentMode, Evaluation};
+use handfast_domain::evaluation::{Decision, Evaluation};
 use handfast_domain::field::Value;
 use handfast_domain::handoff::Packet;
 use handfast_domain::persona::PersonaMatch;
@@ -17,12 +20,13 @@ use handfast_domain::verdict::{Reason, Status, Target};
 use handfast_rules::{Context, Routed};
 use handfast_store::SPANS;
 use tracing::Instrument;
+use uuid::Uuid;
 
 use super::commit::{Committed, Once, Plan};
 use super::evaluate::Judgment;
-use super::{Error, lead, scope};
+use super::{Error, breaker, lead, scope};
 use crate::app::App;
-use crate::workspace::Workspace;
+use crate::workspace::{Canary, LiveRule, Workspace};
 
 /// The pools as they stand within one command: every routing moves them.
 #[derive(Default)]
@@ -78,7 +82,21 @@ pub async fn decide(
         pool: None,
     };
     let Some(slot) = workspace.charter.body.route_slot() else { return Ok(fallback(None)) };
-    let Some(live) = workspace.rules.get(&slot.key) else { return Ok(fallback(None)) };
+    let Some(rules) = workspace.rules.get(&slot.key) else { return Ok(fallback(None)) };
+    let lead = judgment.evaluation.lead;
+    let drawn = |canary: &&Canary| is_canary(canary.deployment.salt(), lead, canary.deployment.terms.share);
+    // The share of a CANARY is asked of it, and of what is LIVE where it fails.
+    let asked: Vec<&LiveRule> = rules
+        .canary
+        .as_ref()
+        .filter(drawn)
+        .map(|canary| &canary.rule)
+        .into_iter()
+        .chain(&rules.live)
+        .collect();
+    if asked.is_empty() {
+        return Ok(fallback(None));
+    }
     let key = slot.pool.clone().unwrap_or_default();
     let pool = pools.state(app, workspace, &key).await?;
     let mut snapshot = (*judgment.snapshot).clone();
@@ -87,26 +105,46 @@ pub async fn decide(
     snapshot.pool = Some(pool.clone());
     let snapshot = Arc::new(snapshot);
     let context = Context { as_of: scene.at, charter: workspace.charter.number, explain: false };
-    let span = tracing::debug_span!(target: SPANS, "rule", slot = slot.key, leads = 1);
-    let answer =
-        app.host.assign(&live.rule, &live.settings, context, snapshot.clone()).instrument(span).await;
+    snapshots.push(snapshot.clone());
+    let mut last = None;
+    for rule in asked {
+        let span = tracing::debug_span!(target: SPANS, "rule", slot = slot.key, leads = 1);
+        let call = app.host.assign(&rule.rule, &rule.settings, context, snapshot.clone()).instrument(span);
+        let (decision, priority) = decision(app, slot, rule, snapshot.digest(), call.await);
+        breaker::note(app, rule, decision.status);
+        let (id, status, target) = (decision.id, decision.status, decision.target.clone());
+        judgment.evaluation.decisions.push(decision);
+        last = Some(id);
+        if status == Status::Ok {
+            let (owner, queue) = target.as_deref().map_or((None, None), target_of);
+            pools.moved(&key, owner, scene.at.ms());
+            let pool = Some((key, pool.revision));
+            return Ok(Destination { owner, queue, priority, decision: last, pool });
+        }
+    }
+    Ok(fallback(last))
+}
+
+/// What a router answered, as it is kept, and the priority that it gave.
+pub fn decision(
+    app: &App,
+    slot: &RuleSlot,
+    rule: &LiveRule,
+    snapshot: Digest,
+    answer: Routed,
+) -> (Decision, i32) {
     let Routed { status, assignment, input_digest, output_digest, fuel, message } = answer;
-    let (owner, queue) = match assignment.as_ref().map(|assignment| &assignment.target) {
-        Some(Target::Owner(owner)) => (Some(*owner), None),
-        Some(Target::Queue(queue)) => (None, Some(queue.clone())),
-        None => (None, Some(workspace.charter.body.fallback_queue.clone())),
-    };
     let decision = Decision {
         id: app.id(),
         slot: slot.key.clone(),
         gate: None,
-        deployment: live.deployment,
-        version: live.rule.digest(),
-        settings: live.settings.digest(),
-        snapshot: snapshot.digest(),
+        deployment: rule.deployment,
+        version: rule.rule.digest(),
+        settings: rule.settings.digest(),
+        snapshot,
         input: input_digest,
         output: output_digest,
-        mode: DeploymentMode::Live,
+        mode: rule.mode,
         status,
         outcome: None,
         text: None,
@@ -125,15 +163,16 @@ pub async fn decide(
         engine: app.host.fingerprint().to_owned(),
         message,
     };
-    let priority = assignment.map_or(0, |assignment| assignment.priority);
-    let id = decision.id;
-    judgment.evaluation.decisions.push(decision);
-    snapshots.push(snapshot);
-    if status != Status::Ok {
-        return Ok(fallback(Some(id)));
+    (decision, assignment.map_or(0, |assignment| assignment.priority))
+}
+
+/// A router's target, as its decision keeps it.
+fn target_of(text: &str) -> (Option<Uuid>, Option<String>) {
+    match text.split_once(':') {
+        Some(("owner", id)) => (Uuid::try_parse(id).ok(), None),
+        Some(("queue", key)) => (None, Some(key.to_owned())),
+        _ => (None, None),
     }
-    pools.moved(&key, owner, scene.at.ms());
-    Ok(Destination { owner, queue, priority, decision: Some(id), pool: Some((key, pool.revision)) })
 }
 
 /// The qualification as a router may read it.
@@ -192,7 +231,8 @@ pub async fn by_hand(app: &App, target: &lead::Target<'_>) -> Result<(), Error> 
     if Once::answered(target.once.as_ref(), app).await?.is_some() {
         return Ok(());
     }
-    for _ in 0..lead::ATTEMPTS {
+    let mut tries = lead::Tries::default();
+    while tries.again() {
         let workspace = app.workspace();
         let journey = lead::load(app, target.lead).await?;
         let scene = lead::scene(app, &workspace, target.viewer.actor(), Cause::Routing, None);
@@ -228,7 +268,9 @@ pub async fn by_hand(app: &App, target: &lead::Target<'_>) -> Result<(), Error> 
         let destination = routed.await?;
         let reasons = qualified.unwrap_or(&judgment.evaluation);
         let packet = packet(&workspace, reasons, &judgment.snapshot, judgment.persona.as_ref());
-        let evaluation = judgment.evaluation;
+        let mut evaluation = judgment.evaluation;
+        // The log names the decision that counted; a canary that failed before it is no part of the story.
+        evaluation.decisions.retain(|decision| Some(decision.id) == destination.decision);
         draft.records.push(handfast_domain::change::Record::Evaluation { evaluation, snapshots });
         draft.route(destination, packet)?;
         if target.dry_run {
@@ -237,7 +279,7 @@ pub async fn by_hand(app: &App, target: &lead::Target<'_>) -> Result<(), Error> 
         let plan = Plan { changes: vec![draft.finish()], ..Plan::default() };
         match app.commit(plan, target.once.as_ref(), target.lead.to_string()).await? {
             Committed::Done | Committed::Before(_) => return Ok(()),
-            Committed::Overtaken(_) => {}
+            Committed::Overtaken(by) => tries.overtaken(&by),
         }
     }
     Err(lead::overtaken(app, target.lead).await)

@@ -13,7 +13,7 @@ use handfast_store::StoreError;
 use uuid::Uuid;
 
 use super::commit::{Committed, Plan};
-use super::{Error, evaluate, forget, lead};
+use super::{Error, evaluate, forget, guardrail, lead};
 use crate::app::App;
 use crate::config::ServerConfig;
 
@@ -46,6 +46,7 @@ const SKEW: i64 = 5_000;
 pub async fn run(app: App, config: &ServerConfig) {
     let interval_ms = config.timer_interval_ms;
     let mut forgetting = forget::Round::of(config.keep_answers_seconds);
+    let mut guardrails = guardrail::Round::default();
     let mut sane = true;
     loop {
         app.store.lead().await;
@@ -63,6 +64,7 @@ pub async fn run(app: App, config: &ServerConfig) {
         }
         sane = true;
         forgetting.run_due(&app).await;
+        guardrails.run_due(&app).await;
         match run_due(&app).await {
             // More may be due than one round takes.
             Ok(done) if done as i64 >= ROUND => {}

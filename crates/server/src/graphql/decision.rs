@@ -1,8 +1,9 @@
 //! Decisions of rules, and running them again.
 
 use async_graphql::{Context, Enum, ID, Object, SimpleObject};
+use handfast_domain::deployment::DeploymentMode;
 use handfast_domain::digest::Digest;
-use handfast_domain::evaluation::{Decision as Made, DeploymentMode};
+use handfast_domain::evaluation::Decision as Made;
 use handfast_domain::stage::StageKind;
 use handfast_domain::time::Instant;
 use handfast_domain::verdict::{Missing, Outcome, Reason, Status};

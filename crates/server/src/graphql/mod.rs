@@ -5,10 +5,12 @@ pub mod campaign;
 pub mod charter;
 pub mod consumer;
 pub mod decision;
+pub mod deployment;
 pub mod directory;
 pub mod event;
 pub mod filter;
 pub mod funnel;
+pub mod grey_case;
 pub mod import;
 pub mod inline;
 pub mod intake;
@@ -47,6 +49,8 @@ pub struct Query(
     charter::CharterQuery,
     decision::DecisionQuery,
     plugin::PluginQuery,
+    deployment::DeploymentQuery,
+    grey_case::GreyCaseQuery,
     directory::DirectoryQuery,
     token::TokenQuery,
     import::ImportQuery,
@@ -64,6 +68,8 @@ pub struct Mutation(
     campaign::CampaignMutation,
     charter::CharterMutation,
     plugin::PluginMutation,
+    deployment::DeploymentMutation,
+    grey_case::GreyCaseMutation,
     directory::DirectoryMutation,
     token::TokenMutation,
     import::ImportMutation,
@@ -96,6 +102,8 @@ const WEIGHTS: &[Weight] = &[
     ("leads", Some("order"), 200),
     ("ledger", None, 200),
     ("ledgerNow", None, 500),
+    ("readings", None, 500),
+    ("tally", None, 100),
     ("unattended", None, 500),
     ("verifyDecision", None, 50),
 ];

@@ -4,10 +4,10 @@ use async_graphql::{Context, ID, Interface, Object};
 
 use super::campaign::Campaign;
 use super::decision::Decision;
+use super::deployment::Deployment;
 use super::directory::{Queue, Team, User};
 use super::import::ImportRun;
 use super::lead::{Account, Lead};
-use super::plugin::Deployment;
 use super::problem::{coded, failure};
 use super::scalar::read_global;
 use super::{app, read_viewer};
@@ -76,7 +76,7 @@ async fn find(app: &App, id: &ID) -> async_graphql::Result<Option<Node>> {
             found.map(|one| Node::Decision(Decision::wrap(one.decision, one.lead, one.as_of, one.charter)))
         }
         "Deployment" => {
-            let found = handfast_store::plugin::deployment(db, uuid).await.map_err(fault)?;
+            let found = handfast_store::deployment::find(db, uuid).await.map_err(fault)?;
             found.map(|ran| Node::Deployment(Deployment::wrap(ran)))
         }
         "ImportRun" => {

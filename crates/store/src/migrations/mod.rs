@@ -8,6 +8,8 @@ mod m0004_blob_chunk;
 mod m0005_ledger_quarter;
 mod m0006_webhook;
 mod m0007_consumer;
+mod m0008_deployment;
+mod m0011_precedent;
 
 use crate::{
     dialect::Dialect,
@@ -27,6 +29,8 @@ const ALL: &[SqlMigration] = &[
     m0005_ledger_quarter::MIGRATION,
     m0006_webhook::MIGRATION,
     m0007_consumer::MIGRATION,
+    m0008_deployment::MIGRATION,
+    m0011_precedent::MIGRATION,
 ];
 
 #[derive(Clone, Copy)]

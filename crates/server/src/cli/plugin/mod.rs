@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use handfast_rules::Case;
+use serde_json::json;
 
 use super::ServerArgs;
 use super::client::CliError;
@@ -69,7 +70,7 @@ enum PluginCommand {
         #[arg(long, value_name = "DIR")]
         cases: Option<PathBuf>,
     },
-    /// Put a version with settings into a slot, LIVE.
+    /// Put a version with settings into a slot: beside what counts, for a share of the leads, or for all of them.
     Deploy {
         #[command(flatten)]
         server: ServerArgs,
@@ -81,18 +82,90 @@ enum PluginCommand {
         /// JSON file.
         #[arg(long, value_name = "FILE")]
         settings: PathBuf,
+        #[command(flatten)]
+        mode: ModeArgs,
+        /// Why, for the other teams.
+        #[arg(long)]
+        why: Option<String>,
     },
-    /// Go one step back in a slot.
+    /// Let a SHADOW or CANARY judge more leads.
+    Promote {
+        #[command(flatten)]
+        server: ServerArgs,
+        /// Identity of the deployment, as `deploy` printed it.
+        deployment: String,
+        #[command(flatten)]
+        mode: ModeArgs,
+        /// Why, for the other teams.
+        #[arg(long)]
+        why: Option<String>,
+    },
+    /// Agree for your side to a deployment that waits for it.
+    Approve {
+        #[command(flatten)]
+        server: ServerArgs,
+        /// Identity of the deployment.
+        deployment: String,
+        /// What you have to say to it.
+        #[arg(long)]
+        comment: Option<String>,
+    },
+    /// Say no to a deployment that waits for approval.
+    Decline {
+        #[command(flatten)]
+        server: ServerArgs,
+        /// Identity of the deployment.
+        deployment: String,
+        /// Why not.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Go one step back in a slot, or end a CANARY or SHADOW.
     Rollback {
         #[command(flatten)]
         server: ServerArgs,
         /// Key of the slot.
         #[arg(long)]
         slot: String,
+        /// Identity of the deployment; what is LIVE without.
+        #[arg(long)]
+        deployment: Option<String>,
         /// Why; the other teams read it.
         #[arg(long)]
         reason: String,
     },
+}
+
+/// Whose leads a version judges.
+#[derive(Args)]
+#[group(multiple = false)]
+pub struct ModeArgs {
+    /// Beside what counts: recorded, and moves no lead.
+    #[arg(long)]
+    shadow: bool,
+    /// For so many percent of the leads, as in 10 or 2.5.
+    #[arg(long, value_name = "PERCENT", value_parser = basis_points)]
+    canary: Option<i32>,
+    /// For all leads; what happens without a mode.
+    #[arg(long)]
+    live: bool,
+}
+
+impl ModeArgs {
+    fn read(&self) -> (&'static str, Option<i32>) {
+        match (self.shadow, self.canary) {
+            (true, _) => ("SHADOW", None),
+            (_, Some(share)) => ("CANARY", Some(share)),
+            _ => ("LIVE", None),
+        }
+    }
+}
+
+fn basis_points(percent: &str) -> Result<i32, String> {
+    let percent: f64 =
+        percent.trim_end_matches('%').parse().map_err(|_| "a number of percent, as in 10".to_owned())?;
+    let share = (percent * 100.0).round();
+    if (1.0..=9_999.0).contains(&share) { Ok(share as i32) } else { Err("0.01 to 99.99 percent".to_owned()) }
 }
 
 pub fn plugin(args: PluginArgs) -> Result<ExitCode, CliError> {
@@ -106,16 +179,24 @@ pub fn plugin(args: PluginArgs) -> Result<ExitCode, CliError> {
             eprintln!("Next: handfast plugin deploy {digest} --slot <slot> --settings <file>");
             Ok(ExitCode::SUCCESS)
         }
-        PluginCommand::Deploy { server, digest, slot, settings } => {
-            let id = deploy(&server.client(), &digest, &slot, &read(&settings)?)?;
-            println!("{id}");
-            eprintln!(
-                "{slot} is answered by {digest} from now on. Back: handfast plugin rollback --slot {slot} --reason …"
-            );
-            Ok(ExitCode::SUCCESS)
+        PluginCommand::Deploy { server, digest, slot, settings, mode, why } => {
+            let settings = read(&settings)?;
+            let (mode, share) = mode.read();
+            let input = json!({"slot": slot, "digest": digest, "settings": settings, "mode": mode, "share": share, "why": why});
+            remote::tell(&remote::deploy_as(&server.client(), input)?)
         }
-        PluginCommand::Rollback { server, slot, reason } => {
-            remote::rollback(&server.client(), &slot, &reason)
+        PluginCommand::Promote { server, deployment, mode, why } => {
+            let (mode, share) = mode.read();
+            remote::tell(&remote::promote(&server.client(), &deployment, mode, share, why)?)
+        }
+        PluginCommand::Approve { server, deployment, comment } => {
+            remote::tell(&remote::approve(&server.client(), &deployment, comment)?)
+        }
+        PluginCommand::Decline { server, deployment, reason } => {
+            remote::tell(&remote::decline(&server.client(), &deployment, &reason)?)
+        }
+        PluginCommand::Rollback { server, slot, deployment, reason } => {
+            remote::rollback(&server.client(), &slot, deployment, &reason)
         }
     }
 }
