@@ -18,12 +18,18 @@ const SIDES: [&str; 4] = ["MARKETING", "SALES", "OPS", "INTEGRATION"];
 const PEOPLE: [&str; 4] = ["mara", "saul", "olga", "ines"];
 
 /// What tells of leads. Who may not read does not come to it through the answer to something else either.
-const TELLING: &str = "Account CampaignResults Contact Decision Evaluation Event Funnel ImportRowConnection LedgerDay \
+const TELLING: &str = "Account BacktestFlipConnection CampaignResults Contact Decision Evaluation Event Funnel ImportRowConnection LedgerDay \
                        Lead Touchpoint";
 
 /// The ways to what tells of leads through something else: the field, the scope that it takes to come there, and how.
 /// There the field is named `told`.
-const BELOW: [(&str, &str, &str); 7] = [
+const BELOW: [(&str, &str, &str); 8] = [
+    (
+        "BacktestRun.flipped",
+        "plugins:deploy",
+        r#"startBacktest(input: {slot: "mql", digest: "PLUGIN", settings: "{\"thresholds\": {\"advance\": 1}}"}) {
+               run { told: flipped { edges { cursor } } } }"#,
+    ),
     (
         "CaptureLeadPayload.lead",
         "leads:write",
@@ -328,6 +334,11 @@ impl Guard {
         let digest = self.parties.admin.put_blob("import", b"email\nrow@example.test\n");
         let case = self.known["greyCase"].as_str().unwrap_or_default().to_owned();
         let query = format!("mutation {{ {} }}", mutation.replace("DIGEST", &digest).replace("CASE", &case));
+        let mut mutation = mutation.replace("DIGEST", &digest);
+        if mutation.contains("PLUGIN") {
+            mutation = mutation.replace("PLUGIN", &self.parties.server.push("scorecard"));
+        }
+        let query = format!("mutation {{ {mutation} }}");
         let mut tells = |scopes: &[&'static str]| {
             let (_, answer) = self.token("MARKETING", scopes).post(&json!({"query": query}));
             answer.to_string().contains(r#""told":{"#)

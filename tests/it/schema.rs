@@ -90,8 +90,10 @@ fn the_committed_schema_is_what_the_server_speaks() {
 /// Numbers that stay small whatever happens: positions, versions, points, shares, days, minutes.
 const SMALL: &[&str] = &[
     "allowed",
+    "alone",
     "attempts",
     "baseline",
+    "basisPoints",
     "batchSize",
     "canary",
     "capacity",
@@ -104,6 +106,7 @@ const SMALL: &[&str] = &[
     "current",
     "cycle",
     "days",
+    "drift",
     "engagement",
     "expectedVersion",
     "failures",
@@ -111,9 +114,11 @@ const SMALL: &[&str] = &[
     "from",
     "grade",
     "greyCasesADay",
+    "high",
     "highIntent",
     "httpStatus",
     "leadVersion",
+    "low",
     "maxHoldDays",
     "maxPauseMinutes",
     "minAttempts",
@@ -301,10 +306,10 @@ fn everything_that_does_not_explain_itself_is_described() {
 }
 
 /// Mutations that take something else than one `input`: a repetition of these changes nothing.
-const WITHOUT_INPUT: &[&str] = &["announceSignal", "cancelImport"];
+const WITHOUT_INPUT: &[&str] = &["announceSignal", "cancelBacktest", "cancelImport"];
 
 /// Mutations that cannot be tried without their effect.
-const WITHOUT_DRY_RUN: &[&str] = &["recordTouchpoints", "uploadPluginVersion"];
+const WITHOUT_DRY_RUN: &[&str] = &["recordTouchpoints", "startBacktest", "uploadPluginVersion"];
 
 #[test]
 fn every_mutation_takes_one_input_and_answers_with_its_errors() {
@@ -414,8 +419,10 @@ const WITHOUT_NODE: &[&str] = &[
 fn every_kind_of_node_is_found_by_its_id() {
     let server = Server::start();
     let api = server.admin();
-    server.deploy("scorecard", "mql", &card(10));
+    let scorecard = server.deploy("scorecard", "mql", &card(10));
     server.deploy("fair-share", "routing", &fair_share());
+    let tried = json!({"slot": "mql", "digest": scorecard, "settings": card(20).to_string()});
+    let backtest = api.mutate("startBacktest", "StartBacktestInput", tried, "run { id }");
     let campaign = json!({"key": "fair", "name": "Fair", "kind": "fair", "channel": "EVENT"});
     let campaign =
         api.mutate("createCampaign", "CreateCampaignInput", campaign, "campaign { id }")["campaign"]["id"]
@@ -443,6 +450,7 @@ fn every_kind_of_node_is_found_by_its_id() {
         ("Campaign", &campaign),
         ("Decision", &lead["evaluations"][0]["decisions"][0]["id"]),
         ("Deployment", &found["ruleSlots"][0]["live"]["id"]),
+        ("BacktestRun", &backtest["run"]["id"]),
         ("ImportRun", &run["run"]["id"]),
         ("User", &found["viewer"]["id"]),
         ("Team", &found["teams"][0]["id"]),

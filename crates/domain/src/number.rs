@@ -13,6 +13,18 @@ impl std::fmt::Display for Long {
     }
 }
 
+impl From<u32> for Long {
+    fn from(value: u32) -> Long {
+        Long(i64::from(value))
+    }
+}
+
+impl std::ops::AddAssign<i64> for Long {
+    fn add_assign(&mut self, more: i64) {
+        self.0 = self.0.saturating_add(more);
+    }
+}
+
 /// A 64-bit integer as a decimal string, for example `"9007199254740993"`.
 #[cfg(feature = "graphql")]
 #[async_graphql::Scalar(name = "Long")]

@@ -82,6 +82,8 @@ pub struct HostConfig {
     pub cache_key: [u8; 32],
     /// Threads that run guests.
     pub threads: usize,
+    /// Threads of others that may judge on their own at the same time (`Host::judge_here`).
+    pub beside: usize,
     /// Calls that may run or wait at the same time; one more is BUSY.
     pub queue: usize,
     pub compiler: Compiler,
@@ -95,6 +97,7 @@ impl HostConfig {
             cache_dir: None,
             cache_key: [0; 32],
             threads: std::thread::available_parallelism().map_or(2, usize::from),
+            beside: std::thread::available_parallelism().map_or(2, usize::from),
             queue: 256,
             compiler: Compiler::InProcess,
             limits: Limits::default(),

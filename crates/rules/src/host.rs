@@ -27,6 +27,9 @@ use crate::rule::{Context, Rule, Settings};
 /// Leads of a call that counts as a small one.
 const SMALL: usize = 16;
 
+/// A thread that gives way to all others may be kept waiting for long: its wall clock is so many times as patient.
+const PATIENCE: u64 = 40;
+
 /// Plugins kept in memory. Whoever calls one holds it anyway; this only saves loading it again.
 const LOADED: usize = 32;
 
@@ -62,6 +65,9 @@ struct Inner {
     admission: Semaphore,
     /// Large batches leave a thread to the small ones: an import, or a rule that loops, must not make everybody wait.
     bulk: Semaphore,
+    /// One permit for each thread of others that judges on its own, and the limits for it.
+    beside: Semaphore,
+    patient: Limits,
     /// Uploads are compiled one at a time.
     compiling: tokio::sync::Mutex<()>,
     /// The last ones used, newest at the end.
@@ -72,16 +78,24 @@ impl Host {
     pub fn new(mut config: HostConfig) -> Result<Host, HostError> {
         config.threads = config.threads.max(1);
         config.limits.batch = config.limits.batch.max(1);
-        let running = engine::running(&config.limits, config.threads);
+        let running = engine::running(&config.limits, config.threads + config.beside);
         let engine = running.map_err(|error| HostError::Engine(format!("{error:#}")))?;
         engine::start_ticker(&engine)?;
         let compatibility = engine::compatibility(&engine);
+        let Limits { ms_base, ms_per_lead, .. } = config.limits;
+        let patient = Limits {
+            ms_base: ms_base.saturating_mul(PATIENCE),
+            ms_per_lead: ms_per_lead.saturating_mul(PATIENCE),
+            ..config.limits.clone()
+        };
         Ok(Host(Arc::new(Inner {
             fingerprint: format!("wasmtime-48/{compatibility}"),
             cache: Cache::new(config.cache_dir.as_deref(), &compatibility, config.cache_key),
             pool: Pool::start(config.threads)?,
             admission: Semaphore::new(config.queue.max(1)),
             bulk: Semaphore::new(config.threads.saturating_sub(1).max(1)),
+            beside: Semaphore::new(config.beside),
+            patient,
             compiling: tokio::sync::Mutex::new(()),
             loaded: Mutex::new(Vec::new()),
             engine,
@@ -225,6 +239,21 @@ impl Host {
             }
         }
         judged
+    }
+
+    /// Judges leads on the calling thread, for long work that brings threads of its own: it takes no turn and no place in the
+    /// queue from leads that come in now. At most `beside` threads may; one more is answered with BUSY.
+    pub fn judge_here(
+        &self,
+        rule: &Rule,
+        settings: &Settings,
+        context: Context,
+        leads: &[Arc<Snapshot>],
+    ) -> Vec<Judged> {
+        let Inner { engine, patient, beside, config, .. } = &*self.0;
+        let batch = Batch { sandbox: Sandbox { engine, limits: patient }, rule, settings, context };
+        let Ok(_permit) = beside.try_acquire() else { return batch.unjudged(leads, Unasked::Busy) };
+        leads.chunks(config.limits.batch).flat_map(|leads| batch.judge(leads, leads.len())).collect()
     }
 
     /// Judges one lead again as it was judged in a batch of `batch_size`: under the same cap.

@@ -46,6 +46,8 @@ pub struct Inner {
     pub followed_from: i64,
     /// Wakes whoever carries out imports.
     pub imports: tokio::sync::Notify,
+    /// Wakes whoever carries out backtests.
+    pub backtests: tokio::sync::Notify,
     /// Sends to webhooks.
     pub outbound: Outbound,
     /// How the newest calls of rules ended.
@@ -106,6 +108,7 @@ impl App {
             revoked: tokio::sync::watch::Sender::default(),
             followed_from,
             imports: tokio::sync::Notify::new(),
+            backtests: tokio::sync::Notify::new(),
             outbound,
             breakers: Breakers::default(),
             shadows: Shadows::default(),

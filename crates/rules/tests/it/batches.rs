@@ -123,3 +123,28 @@ async fn a_rule_of_the_other_kind_is_a_failed_call_and_no_panic() {
         host().assign(&rule(&bombs), &settings(json!({"act": "behave"})), NOW, lead(json!({}))).await;
     assert_eq!(routed.status, Status::InvalidOutput);
 }
+
+#[tokio::test]
+async fn whoever_brings_a_thread_gets_the_same_verdicts_and_takes_no_turn() {
+    let host = Host::new(HostConfig { threads: 1, queue: 1, beside: 1, ..HostConfig::new() }).unwrap();
+    let bombs = load_in(&host, "bombs").await;
+    let (with, leads) = (settings(json!({"act": "behave"})), leads(1_234));
+    let expected = host.evaluate(&rule(&bombs), &with, NOW, leads.clone()).await;
+    let judge = || host.judge_here(&rule(&bombs), &with, NOW, &leads);
+    let inputs = |judged: &[handfast_rules::Judged]| -> Vec<_> {
+        judged.iter().map(|one| (one.status, one.input_digest, one.output_digest)).collect()
+    };
+    assert_eq!(inputs(&judge()), inputs(&expected));
+    // Its only thread and place are taken by a loop; this thread needs neither.
+    let spinning = {
+        let (host, rule) = (host.clone(), rule(&bombs));
+        let with = settings(json!({"act": "loop"}));
+        tokio::spawn(async move { host.evaluate(&rule, &with, NOW, super::leads(2)).await })
+    };
+    tokio::task::yield_now().await;
+    assert_eq!(inputs(&judge()), inputs(&expected));
+    spinning.await.unwrap();
+    let none = Host::new(HostConfig { beside: 0, ..HostConfig::new() }).unwrap();
+    let busy = none.judge_here(&rule(&bombs), &with, NOW, &leads[..3]);
+    assert!(busy.iter().all(|one| one.status == Status::Busy), "one more than may is told so");
+}

@@ -65,7 +65,7 @@ enum Command {
 /// What the command line asks a server: it is trusted whatever other documents are.
 pub fn documents() -> Vec<String> {
     let export = &export::DOCUMENTS;
-    import::DOCUMENTS.iter().chain(&plugin::DOCUMENTS).chain(export).map(|text| (*text).to_owned()).collect()
+    import::DOCUMENTS.iter().chain(export).copied().chain(plugin::documents()).map(str::to_owned).collect()
 }
 
 /// Where the data is.

@@ -76,6 +76,7 @@ pub struct Running {
     served: tokio::task::JoinHandle<()>,
     timers: tokio::task::JoinHandle<()>,
     imports: tokio::task::JoinHandle<()>,
+    backtests: tokio::task::JoinHandle<()>,
     follower: tokio::task::JoinHandle<()>,
     shadows: tokio::task::JoinHandle<()>,
     deliveries: tokio::task::JoinHandle<()>,
@@ -104,6 +105,7 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
     let (timed, often) = (app.clone(), config.server.clone());
     let timers = tokio::spawn(async move { flows::timers::run(timed, &often).await });
     let imports = tokio::spawn(flows::import::run(app.clone()));
+    let backtests = tokio::spawn(flows::backtest::run(app.clone()));
     let follower = tokio::spawn(flows::follow::run(app.clone()));
     let shadows = tokio::spawn(flows::shadow::run(app.clone()));
     let deliveries = tokio::spawn(flows::deliver::run(app.clone(), config.server.timer_interval_ms));
@@ -118,6 +120,7 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
         served,
         timers,
         imports,
+        backtests,
         follower,
         shadows,
         deliveries,
@@ -163,6 +166,7 @@ impl Running {
         }
         self.timers.abort();
         self.imports.abort();
+        self.backtests.abort();
         self.follower.abort();
         self.shadows.abort();
         if let Some(mirror) = self.mirror {

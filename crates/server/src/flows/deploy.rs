@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::commit::{Ask, Decided, stream_of};
 use super::evaluate::RULE;
 use super::plugin::kind_text;
-use super::{Error, Viewer, grey_case, scope};
+use super::{Error, Viewer, backtest, grey_case, scope};
 use crate::app::App;
 use crate::workspace::Workspace;
 
@@ -37,7 +37,6 @@ pub struct Deploy {
     pub guardrails: Option<Guardrails>,
     pub grey_cases_a_day: Option<i32>,
     pub why: Option<String>,
-    pub backtest: Option<Uuid>,
 }
 
 /// Puts a version into a slot; the next decision is its, if nobody has to agree first. Answers the deployment: the one that
@@ -47,11 +46,12 @@ pub async fn deploy(app: &App, ask: &Ask<'_>, input: Deploy) -> Result<Uuid, Err
     viewer.require(scope::PLUGINS_DEPLOY)?;
     let workspace = app.workspace();
     let slot = owned_slot(&workspace, viewer, &input.slot)?;
-    let terms = terms(&workspace, slot, &input)?;
+    let mut terms = terms(&workspace, slot, &input)?;
     let version = super::plugin::version(app, input.digest).await?;
     deployable(slot, input.mode, &version)?;
     let settings = check_settings(app, &workspace, &version, &input.settings).await?;
     honours_precedents(app, &workspace, slot, input.mode, version.digest, &settings).await?;
+    terms.backtest = tried(app, slot, version.digest, settings.digest()).await?;
     let step = Step::of(app, viewer, slot);
     let (mode, digest) = (input.mode, version.digest);
     decide(app, ask, move |tx| {
@@ -95,10 +95,10 @@ pub async fn promote(
         guardrails: Some(from.terms.guardrails.clone()),
         grey_cases_a_day: Some(i32::try_from(from.terms.grey_cases_a_day).unwrap_or(i32::MAX)),
         why,
-        backtest: from.terms.backtest,
     };
     let mut terms = terms(&workspace, slot, &input)?;
     terms.promoted_from = Some(from.id);
+    terms.backtest = tried(app, slot, from.version, from.settings).await?;
     terms.salt = Some(from.salt());
     deployable(slot, mode, &super::plugin::version(app, from.version).await?)?;
     let settings = stored_settings(app, from.settings).await?;
@@ -395,7 +395,6 @@ fn terms(workspace: &Workspace, slot: &RuleSlot, input: &Deploy) -> Result<Terms
         terms.grey_cases_a_day = most.unsigned_abs();
     }
     terms.why = input.why.as_deref().map(|why| words("input/why", why)).transpose()?;
-    terms.backtest = input.backtest;
     let team = workspace.directory.teams.iter().find(|team| team.key == slot.team);
     terms.needs = slot.approval.sides(team.map_or(Side::Ops, |team| team.side), input.mode);
     Ok(terms)
@@ -442,6 +441,11 @@ async fn honours_precedents(
     Ok(grey_case::refuse(&found)?)
 }
 
+/// The backtest that these three were tried by, if there was one.
+async fn tried(app: &App, slot: &RuleSlot, version: Digest, settings: Digest) -> Result<Option<Uuid>, Error> {
+    Ok(backtest::finished(app, &slot.key, version, settings).await?.map(|run| run.id))
+}
+
 async fn stored_settings(app: &App, digest: Digest) -> Result<Settings, Error> {
     let text = plugin::settings(app.store.read(), digest).await?;
     let text = text.ok_or_else(|| Error::fault(format!("the settings {digest} are missing")))?;
@@ -465,7 +469,7 @@ async fn check_settings(
 }
 
 /// A JSON Pointer becomes the rest of the path: `/fit/0/points` is `input settings fit 0 points`.
-fn settings_refused(problem: SettingsProblem) -> Refused {
+pub(super) fn settings_refused(problem: SettingsProblem) -> Refused {
     let steps = problem.pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~"));
     let path = steps.collect();
     let place = if problem.pointer.is_empty() { "the settings" } else { problem.pointer.as_str() };

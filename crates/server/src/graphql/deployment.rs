@@ -13,6 +13,7 @@ use handfast_domain::time::Instant;
 use handfast_store::deployment as store;
 use handfast_store::plugin as versions;
 
+use super::backtest::BacktestRun;
 use super::directory::User;
 use super::plugin::{PluginVersion, version};
 use super::problem::{UserError, failure, payload};
@@ -175,6 +176,14 @@ impl Deployment {
         }
         let found = versions::settings(app(ctx)?.store.read(), self.settings_digest).await;
         found.map_err(|error| failure(error.into()))
+    }
+
+    /// The newest backtest of the version with these settings that was over when it was deployed.
+    async fn backtest(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<BacktestRun>> {
+        match self.ran.terms.backtest {
+            Some(id) => super::backtest::found(app(ctx)?, id).await,
+            None => Ok(None),
+        }
     }
 
     async fn started_by(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<User>> {
@@ -346,19 +355,8 @@ impl DeploymentMutation {
         let (grey_cases_a_day, why) = (input.grey_cases_a_day, input.why.clone());
         let asked = (&slot, digest, &settings, mode, share, breaker, &guardrails, grey_cases_a_day, &why);
         let ask = ask(ctx, "deployPlugin", input.idempotency_key, input.dry_run, &asked)?;
-        let backtest = None;
-        let wanted = Deploy {
-            slot,
-            digest,
-            settings,
-            mode,
-            share,
-            breaker,
-            guardrails,
-            grey_cases_a_day,
-            why,
-            backtest,
-        };
+        let wanted =
+            Deploy { slot, digest, settings, mode, share, breaker, guardrails, grey_cases_a_day, why };
         answer(ctx, deploy::deploy(app(ctx)?, &ask, wanted).await).await
     }
 

@@ -1,6 +1,7 @@
 //! The API: types that wrap domain values, resolvers of five to ten lines that parse, call a flow and wrap. Nothing is
 //! decided here, and no statement is written here.
 
+pub mod backtest;
 pub mod campaign;
 pub mod charter;
 pub mod consumer;
@@ -51,6 +52,7 @@ pub struct Query(
     plugin::PluginQuery,
     deployment::DeploymentQuery,
     grey_case::GreyCaseQuery,
+    backtest::BacktestQuery,
     directory::DirectoryQuery,
     token::TokenQuery,
     import::ImportQuery,
@@ -70,6 +72,7 @@ pub struct Mutation(
     plugin::PluginMutation,
     deployment::DeploymentMutation,
     grey_case::GreyCaseMutation,
+    backtest::BacktestMutation,
     directory::DirectoryMutation,
     token::TokenMutation,
     import::ImportMutation,
@@ -78,7 +81,7 @@ pub struct Mutation(
 );
 
 #[derive(MergedSubscription, Default)]
-pub struct Subscription(event::EventSubscription);
+pub struct Subscription(event::EventSubscription, backtest::BacktestSubscription);
 
 pub type HandfastSchema = Schema<Query, Mutation, Subscription>;
 

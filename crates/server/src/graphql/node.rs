@@ -2,6 +2,7 @@
 
 use async_graphql::{Context, ID, Interface, Object};
 
+use super::backtest::BacktestRun;
 use super::campaign::Campaign;
 use super::decision::Decision;
 use super::deployment::Deployment;
@@ -23,6 +24,7 @@ pub enum Node {
     Campaign(Campaign),
     Decision(Decision),
     Deployment(Deployment),
+    BacktestRun(BacktestRun),
     ImportRun(ImportRun),
     User(User),
     Team(Team),
@@ -78,6 +80,10 @@ async fn find(app: &App, id: &ID) -> async_graphql::Result<Option<Node>> {
         "Deployment" => {
             let found = handfast_store::deployment::find(db, uuid).await.map_err(fault)?;
             found.map(|ran| Node::Deployment(Deployment::wrap(ran)))
+        }
+        "BacktestRun" => {
+            let found = handfast_store::backtest::get(db, uuid).await.map_err(fault)?;
+            found.map(|run| Node::BacktestRun(BacktestRun::wrap(run)))
         }
         "ImportRun" => {
             let found = handfast_store::import::get(db, uuid).await.map_err(fault)?;

@@ -12,6 +12,9 @@ use handfast_store::be_patient;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+/// A rule that judges here shares the thread's stack; the guest alone may use 512 KiB.
+const STACK: usize = 4 << 20;
+
 /// The threads. They end with the last of its clones.
 #[derive(Clone)]
 pub struct Aside {
@@ -26,7 +29,8 @@ impl Aside {
         let (open, closed) = watch::channel(());
         for number in 0..threads {
             let (executor, mut closed, runtime) = (executor.clone(), closed.clone(), Handle::current());
-            std::thread::Builder::new().name(format!("aside-{number}")).spawn(move || {
+            let thread = std::thread::Builder::new().name(format!("aside-{number}")).stack_size(STACK);
+            thread.spawn(move || {
                 yield_to_others();
                 be_patient();
                 runtime.block_on(executor.run(async { while closed.changed().await.is_ok() {} }));

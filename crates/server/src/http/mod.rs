@@ -4,7 +4,7 @@
 //! `socket` or `sse`), which asks `Admission` who it is, sends the document through the `gate`, and only then
 //! executes.
 
-mod aside;
+pub mod aside;
 pub mod blob;
 pub mod config;
 pub mod cost;

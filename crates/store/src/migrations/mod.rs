@@ -9,6 +9,7 @@ mod m0005_ledger_quarter;
 mod m0006_webhook;
 mod m0007_consumer;
 mod m0008_deployment;
+mod m0009_backtest;
 mod m0011_precedent;
 
 use crate::{
@@ -30,6 +31,7 @@ const ALL: &[SqlMigration] = &[
     m0006_webhook::MIGRATION,
     m0007_consumer::MIGRATION,
     m0008_deployment::MIGRATION,
+    m0009_backtest::MIGRATION,
     m0011_precedent::MIGRATION,
 ];
 

@@ -1,6 +1,7 @@
 //! `handfast plugin …`: the same host as the server's, for authors at their desk (`desk`), and the way to a running server
 //! (`remote`).
 
+mod backtest;
 mod desk;
 mod remote;
 
@@ -14,7 +15,12 @@ use serde_json::json;
 use super::ServerArgs;
 use super::client::CliError;
 
-pub use remote::{DOCUMENTS, deploy, push};
+pub use remote::{deploy, push};
+
+/// What these commands ask a server.
+pub fn documents() -> impl Iterator<Item = &'static str> {
+    remote::DOCUMENTS.into_iter().chain(backtest::DOCUMENTS)
+}
 
 #[derive(Args)]
 pub struct PluginArgs {
@@ -120,6 +126,8 @@ enum PluginCommand {
         #[arg(long)]
         reason: String,
     },
+    /// Try a version on the leads whose outcome is known, beside what answers for the slot today.
+    Backtest(Box<backtest::BacktestArgs>),
     /// Go one step back in a slot, or end a CANARY or SHADOW.
     Rollback {
         #[command(flatten)]
@@ -185,6 +193,7 @@ pub fn plugin(args: PluginArgs) -> Result<ExitCode, CliError> {
             let input = json!({"slot": slot, "digest": digest, "settings": settings, "mode": mode, "share": share, "why": why});
             remote::tell(&remote::deploy_as(&server.client(), input)?)
         }
+        PluginCommand::Backtest(args) => backtest::backtest(*args),
         PluginCommand::Promote { server, deployment, mode, why } => {
             let (mode, share) = mode.read();
             remote::tell(&remote::promote(&server.client(), &deployment, mode, share, why)?)
