@@ -4,6 +4,7 @@ use handfast_domain::verdict::Status;
 use wasmtime::component::{Instance, InstancePre};
 use wasmtime::{
     Engine, PoolConcurrencyLimitError, ResourceLimiter, Store, StoreLimits, StoreLimitsBuilder, Trap,
+    WasmBacktrace,
 };
 
 use crate::config::Limits;
@@ -85,12 +86,27 @@ fn failure(error: &wasmtime::Error, denied: bool, budget: Budget) -> Failure {
         Some(Trap::OutOfFuel) => (Status::OutOfFuel, format!("used up its {} units of fuel", budget.fuel)),
         Some(Trap::Interrupt) => (Status::Timeout, format!("ran longer than {} ms", budget.ms)),
         Some(Trap::StackOverflow) => (Status::Stack, "recursed too deeply".to_owned()),
-        Some(_) => (Status::Trapped, cause),
+        Some(_) => (Status::Trapped, cause + &place(error)),
         None if error.is::<PoolConcurrencyLimitError>() => (Status::Busy, cause),
         // Every other error is about what the guest handed over: bad pointers, bad UTF-8, too much of it.
         None => (Status::InvalidOutput, cause),
     };
     Failure { status, message: output::tidy(&message) }
+}
+
+/// Where it trapped, if the guest still has the names of its functions: the innermost that are not the panic's own.
+fn place(error: &wasmtime::Error) -> String {
+    const SHOWN: usize = 3;
+    let machinery = ["panic", "abort", "unwrap_failed", "expect_failed", "rust_begin_unwind"];
+    let frames = error.downcast_ref::<WasmBacktrace>().map_or(&[][..], WasmBacktrace::frames);
+    let names: Vec<String> = frames
+        .iter()
+        .filter_map(|frame| frame.func_name())
+        .map(|name| format!("{:#}", rustc_demangle::demangle(name)))
+        .filter(|name| !machinery.iter().any(|word| name.contains(word)))
+        .take(SHOWN)
+        .collect();
+    if names.is_empty() { String::new() } else { format!(" in {}", names.join(", from ")) }
 }
 
 impl ResourceLimiter for Guard {

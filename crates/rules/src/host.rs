@@ -324,8 +324,15 @@ impl Host {
             }
         }
         let leads: usize = cases.iter().map(|case| case.leads.len()).sum();
+        let fuel: Vec<u64> = results.iter().flat_map(|result| &result.fuel).copied().collect();
+        let (each, most) =
+            (fuel.iter().sum::<u64>() / leads.max(1) as u64, fuel.iter().max().copied().unwrap_or(0));
         let judged = "run twice, singly and reversed with equal results";
-        Check::of("cases", Ok(format!("{} cases with {leads} leads, {judged}", cases.len())))
+        let count = cases.len();
+        Check::of(
+            "cases",
+            Ok(format!("{count} cases with {leads} leads, {judged}; {each} fuel a lead, at most {most}")),
+        )
     }
 
     /// Inspects and compiles, and notes each check. Answers nothing when one of them failed.

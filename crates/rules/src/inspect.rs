@@ -4,7 +4,7 @@ use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 use wasmtime::Engine;
 
 use crate::config::Limits;
-use crate::contract::{META, QUALIFY, ROUTE, TYPES};
+use crate::contract;
 use crate::report::{Check, Code};
 use crate::rule::RuleKind;
 
@@ -29,7 +29,7 @@ pub fn inspect(bytes: &[u8], limits: &Limits, checks: &mut Vec<Check>) -> Option
             return None;
         }
     };
-    if !passed("imports", seen.imports()) {
+    if !passed("imports", seen.imports(bytes)) {
         return None;
     }
     let (kind, exports) = seen.exports();
@@ -55,7 +55,11 @@ fn valid(bytes: &[u8]) -> Result<String, (Code, String)> {
         return Err((Code::PluginNotAComponent, message.into()));
     }
     if !bytes.starts_with(b"\0asm") {
-        let message = "the file does not begin like wasm; upload a .wasm component, for example one that `cargo xtask plugins` wrote";
+        let message = if bytes.trim_ascii_start().starts_with(b"(") {
+            "this is the text form of wasm; `wasm-tools parse` makes the binary form of it"
+        } else {
+            "the file does not begin like wasm; upload a component, target/<name>.wasm as `handfast plugin build` writes it"
+        };
         return Err((Code::PluginNotAComponent, message.into()));
     }
     let features = WasmFeatures::WASM2
@@ -76,8 +80,40 @@ fn component(bytes: &[u8]) -> Result<String, (Code, String)> {
     if Parser::is_component(bytes) {
         return Ok("a component".into());
     }
-    let message = "a core module, not a component; wrap it with `wasm-tools component new`, as `cargo xtask plugins` does for the rules of this repository";
+    let message = if contains(bytes, b"wasi_snapshot_preview1") {
+        "a core module that imports WASI, not a component; build for wasm32-unknown-unknown, not for wasm32-wasip1, and let \
+         `handfast plugin build` make a component of it"
+    } else {
+        "a core module, not a component; `handfast plugin build` makes a component of a rule's folder (of a module alone: \
+         `wasm-tools component new`)"
+    };
     Err((Code::PluginNotAComponent, message.into()))
+}
+
+/// The flag that takes WASI away, for the tool that made the component where its traces tell, else for all of them.
+fn without_wasi(bytes: &[u8]) -> String {
+    const PYTHON: &str = "componentize-py … componentize --stub-wasi";
+    const JAVASCRIPT: &str =
+        "jco componentize --backend qjs --backend-qjs-stub-wasi --backend-qjs-disable-async";
+    const RUST: &str = "cargo build --target wasm32-unknown-unknown, not wasm32-wasip1 or -wasip2";
+    let made =
+        |tool: &str, mend: &str| format!("It was made by {tool}: {mend}; `handfast plugin build` does it");
+    if contains(bytes, b"componentize_py") {
+        made("componentize-py", PYTHON)
+    } else if ["componentize_qjs", "StarlingMonkey", "starlingmonkey"]
+        .iter()
+        .any(|mark| contains(bytes, mark.as_bytes()))
+    {
+        made("jco", JAVASCRIPT)
+    } else if contains(bytes, b"wit-bindgen-rust") {
+        made("Rust", RUST)
+    } else {
+        format!("Rust: {RUST}; JavaScript: {JAVASCRIPT}; Python: {PYTHON}; `handfast plugin build` does it")
+    }
+}
+
+fn contains(bytes: &[u8], mark: &[u8]) -> bool {
+    bytes.windows(mark.len()).any(|window| window == mark)
 }
 
 /// What was found in the file, nested modules and components included.
@@ -127,48 +163,37 @@ impl Seen {
         Ok(seen)
     }
 
-    fn imports(&self) -> Result<String, (Code, String)> {
+    fn imports(&self, bytes: &[u8]) -> Result<String, (Code, String)> {
+        /// As many as an author needs to see what they are about.
+        const SHOWN: usize = 6;
         let Some(first) = self.imports.first() else {
             return Ok("imports nothing".into());
         };
-        let message = format!(
-            "imports {}; a rule imports nothing. {}",
-            self.imports.join(", "),
-            if first.starts_with("wasi:") {
-                "Rust: target wasm32-unknown-unknown; JavaScript: jco componentize --backend qjs \
-                 --backend-qjs-stub-wasi --backend-qjs-disable-async; Python: componentize-py componentize --stub-wasi"
-            } else {
-                "Take what it needs as a declared field or as settings"
-            }
-        );
-        Err((Code::PluginImportForbidden, message))
+        let mut named = self.imports.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+        if self.imports.len() > SHOWN {
+            named += &format!(" and {} more", self.imports.len() - SHOWN);
+        }
+        let mend = if first.starts_with("wasi:") {
+            without_wasi(bytes)
+        } else if first.starts_with("handfast:rules/") {
+            "The contract is exported, not imported: in the world they stand under `export`".to_owned()
+        } else {
+            "Take what it needs as a declared field or as settings".to_owned()
+        };
+        Err((Code::PluginImportForbidden, format!("imports {named}; a rule imports nothing. {mend}")))
     }
 
     fn exports(&self) -> (Option<RuleKind>, Result<String, (Code, String)>) {
-        let has = |name: &str| self.exports.iter().any(|export| export == name);
-        let kind = match (has(QUALIFY), has(ROUTE)) {
-            (true, false) => Some(RuleKind::Qualify),
-            (false, true) => Some(RuleKind::Route),
-            _ => None,
-        };
-        if let Some(kind) = kind
-            && has(META)
-            && has(TYPES)
-        {
-            return (Some(kind), Ok(format!("the world {}", kind.world())));
+        match contract::recognise(self.exports.iter().map(String::as_str)) {
+            Ok(known) => {
+                let version = known.contract.version();
+                (
+                    Some(known.kind),
+                    Ok(format!("the world {} of handfast:rules@{version}", known.kind.world())),
+                )
+            }
+            Err(message) => (None, Err((Code::PluginWorldMismatch, message))),
         }
-        let ours: Vec<&str> = self
-            .exports
-            .iter()
-            .map(String::as_str)
-            .filter(|name| name.starts_with("handfast:rules/"))
-            .collect();
-        let found = if ours.is_empty() { "nothing of handfast:rules".to_owned() } else { ours.join(", ") };
-        let message = format!(
-            "exports {found}; this host knows the worlds qualifier ({TYPES}, {META}, {QUALIFY}) and router ({TYPES}, {META}, \
-             {ROUTE}); build against schema/wit of this release"
-        );
-        (None, Err((Code::PluginWorldMismatch, message)))
     }
 
     fn resources(&self, limits: &Limits) -> Result<String, (Code, String)> {

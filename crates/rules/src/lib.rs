@@ -20,6 +20,7 @@ mod plugin;
 mod pool;
 mod report;
 mod rule;
+mod schema;
 
 pub use batch::{Judged, Routed};
 pub use cases::{Case, CaseLead, CaseProblem, CaseResult};
@@ -29,3 +30,4 @@ pub use host::{Host, HostError, LoadError};
 pub use plugin::{Plugin, SettingsProblem};
 pub use report::{Check, CheckReport, Code};
 pub use rule::{CodeInfo, Context, Descriptor, NativeRule, Rule, RuleKind, Settings};
+pub use schema::{Setting, settings};

@@ -183,7 +183,12 @@ pub fn reads(descriptor: &Descriptor, rule: RuleKind, traits: &TraitKinds) -> Re
 
 /// One line for people: control characters become spaces, and what is too long is cut.
 pub fn tidy(text: &str) -> String {
-    let end = text.floor_char_boundary(TEXT);
+    line(text, TEXT)
+}
+
+/// The same with a limit of one's own, in bytes.
+pub fn line(text: &str, limit: usize) -> String {
+    let end = text.floor_char_boundary(limit);
     text[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

@@ -2,18 +2,20 @@
 
 use handfast_domain::digest::Digest;
 use handfast_domain::snapshot::OwnerState;
+use handfast_domain::verdict::Status;
 use wasmtime::Engine;
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
+use wasmtime::component::{Component, InstancePre, Linker};
 
 use crate::columns::Reads;
-use crate::contract::{self, Column};
+use crate::contract::{self, Adapter, Column, Known};
 use crate::guest::{Budget, Failure, Guard, Sandbox};
 use crate::output;
 use crate::report::Code;
 use crate::rule::{Context, Descriptor, RuleKind, Settings};
+use crate::schema;
 
-type Evaluate<'a> = (&'a str, contract::Context, u32, &'a [Column<'a>]);
-type Assign<'a> = (&'a str, contract::Context, &'a [Column<'a>], &'a [contract::Owner<'a>]);
+/// Bytes of a sentence about a refused setting.
+const REFUSAL: usize = 512;
 
 /// One version of a plugin, shared by everything that calls it.
 pub struct Plugin {
@@ -39,12 +41,11 @@ impl std::fmt::Display for SettingsProblem {
     }
 }
 
-/// What it takes to call a component.
+/// What it takes to call a component: by the adapter of the contract that it was built against.
 struct Entry {
     pre: InstancePre<Guard>,
-    describe: ComponentExportIndex,
-    check_settings: ComponentExportIndex,
-    decide: ComponentExportIndex,
+    version: &'static str,
+    adapter: Box<dyn Adapter>,
 }
 
 impl Plugin {
@@ -56,11 +57,11 @@ impl Plugin {
     ) -> Result<Plugin, (&'static str, Code, String)> {
         let (kind, entry) = Entry::find(sandbox.engine, component)
             .map_err(|message| ("exports", Code::PluginWorldMismatch, message))?;
-        let raw = entry.describe(sandbox, kind).map_err(|(code, message)| ("describe", code, message))?;
+        let raw = entry.describe(sandbox).map_err(|(code, message)| ("describe", code, message))?;
         let descriptor = output::descriptor(raw).map_err(|(code, message)| {
             (if code == Code::PluginSchemaInvalid { "schema" } else { "describe" }, code, message)
         })?;
-        let schema = schema(&descriptor.settings_schema)
+        let schema = validator(&descriptor.settings_schema)
             .map_err(|message| ("schema", Code::PluginSchemaInvalid, message))?;
         Ok(Plugin { digest, kind, reads: Reads::new(&descriptor.reads), descriptor, schema, entry })
     }
@@ -78,22 +79,18 @@ impl Plugin {
             .take(SHOWN)
             .map(|error| SettingsProblem {
                 pointer: error.instance_path().as_str().to_owned(),
-                message: output::tidy(&error.to_string()),
+                message: self.refused(&error, settings.value()),
             })
             .collect();
         if !problems.is_empty() {
             return Err(problems);
         }
         let (result, _) = sandbox.call(&self.entry.pre, Budget::meta(sandbox.limits), |store, instance| {
-            let check = instance.get_typed_func::<(&str,), (Vec<contract::SettingsProblem>,)>(
-                &mut *store,
-                &self.entry.check_settings,
-            )?;
-            check.call(store, (settings.text(),))
+            self.entry.adapter.check_settings(store, instance, settings.text())
         });
         match result {
-            Ok((problems,)) if problems.is_empty() => Ok(()),
-            Ok((problems,)) => Err(problems
+            Ok(problems) if problems.is_empty() => Ok(()),
+            Ok(problems) => Err(problems
                 .into_iter()
                 .take(SHOWN)
                 .map(|problem| SettingsProblem {
@@ -108,6 +105,17 @@ impl Plugin {
         }
     }
 
+    /// The validator's words, and what the schema expects in that place.
+    fn refused(&self, error: &jsonschema::ValidationError<'_>, settings: &serde_json::Value) -> String {
+        let schema = &self.descriptor.settings_schema;
+        let instance = settings.pointer(error.instance_path().as_str()).unwrap_or(&serde_json::Value::Null);
+        let words = error.to_string();
+        match schema::expected(schema, error.schema_path().as_str(), instance) {
+            Some(expected) => output::line(&format!("{words}; {expected}"), REFUSAL),
+            None => output::tidy(&words),
+        }
+    }
+
     /// Raw verdicts of a batch, and the fuel that it took.
     pub(crate) fn evaluate(
         &self,
@@ -118,12 +126,10 @@ impl Plugin {
         leads: usize,
         columns: &[Column<'_>],
     ) -> (Result<Vec<contract::Verdict>, Failure>, u64) {
-        let (result, fuel) = sandbox.call(&self.entry.pre, budget, |store, instance| {
-            let evaluate = instance
-                .get_typed_func::<Evaluate, (Vec<contract::Verdict>,)>(&mut *store, &self.entry.decide)?;
-            evaluate.call(store, (settings.text(), raw(context), leads as u32, columns))
-        });
-        (result.map(|(verdicts,)| verdicts), fuel)
+        sandbox.call(&self.entry.pre, budget, |store, instance| {
+            let adapter = &self.entry.adapter;
+            adapter.evaluate(store, instance, settings.text(), raw(context), leads as u32, columns)
+        })
     }
 
     pub(crate) fn assign(
@@ -136,12 +142,10 @@ impl Plugin {
     ) -> (Result<contract::Assignment, Failure>, u64) {
         let owners: Vec<contract::Owner> = owners.iter().map(owner).collect();
         let budget = Budget::batch(sandbox.limits, 1);
-        let (result, fuel) = sandbox.call(&self.entry.pre, budget, |store, instance| {
-            let assign = instance
-                .get_typed_func::<Assign, (contract::Assignment,)>(&mut *store, &self.entry.decide)?;
-            assign.call(store, (settings.text(), raw(context), columns, &owners))
-        });
-        (result.map(|(assignment,)| assignment), fuel)
+        sandbox.call(&self.entry.pre, budget, |store, instance| {
+            let adapter = &self.entry.adapter;
+            adapter.assign(store, instance, settings.text(), raw(context), columns, &owners)
+        })
     }
 }
 
@@ -149,67 +153,55 @@ impl Entry {
     fn find(engine: &Engine, component: &Component) -> Result<(RuleKind, Entry), String> {
         // Nothing is linked, ever: an import that slipped through fails here.
         let pre = Linker::new(engine).instantiate_pre(component).map_err(|error| format!("{error:#}"))?;
-        let find = |interface: &str, function: &str| {
-            let parent = component.get_export_index(None, interface)?;
-            component.get_export_index(Some(&parent), function)
-        };
-        let missing = |interface: &str, function: &str| format!("{interface} has no function {function}");
-        let (kind, decide) = match find(contract::QUALIFY, "evaluate") {
-            Some(evaluate) => (RuleKind::Qualify, evaluate),
-            None => match find(contract::ROUTE, "assign") {
-                Some(assign) => (RuleKind::Route, assign),
-                None => return Err(missing(contract::QUALIFY, "evaluate")),
-            },
-        };
-        let describe = find(contract::META, "describe").ok_or_else(|| missing(contract::META, "describe"))?;
-        let check_settings = find(contract::META, "check-settings")
-            .ok_or_else(|| missing(contract::META, "check-settings"))?;
-        Ok((kind, Entry { pre, describe, check_settings, decide }))
+        let exports = component.component_type();
+        let Known { contract, kind } = contract::recognise(exports.exports(engine).map(|(name, _)| name))?;
+        let adapter = contract.adapter(component, kind)?;
+        Ok((kind, Entry { pre, version: contract.version(), adapter }))
     }
 
-    fn describe(&self, sandbox: Sandbox<'_>, kind: RuleKind) -> Result<contract::Descriptor, (Code, String)> {
+    fn describe(&self, sandbox: Sandbox<'_>) -> Result<contract::Descriptor, (Code, String)> {
         let mut mismatch = None;
-        let (result, _) = sandbox.call(&self.pre, Budget::meta(sandbox.limits), |store, instance| {
-            // The shapes are compared once here, so that a mismatch is an upload's refusal and not a decision's failure.
-            let typed = match kind {
-                RuleKind::Qualify => instance
-                    .get_typed_func::<Evaluate, (Vec<contract::Verdict>,)>(&mut *store, &self.decide)
-                    .map(drop),
-                RuleKind::Route => instance
-                    .get_typed_func::<Assign, (contract::Assignment,)>(&mut *store, &self.decide)
-                    .map(drop),
-            };
-            let checked = typed.and_then(|()| {
-                instance
-                    .get_typed_func::<(&str,), (Vec<contract::SettingsProblem>,)>(
-                        &mut *store,
-                        &self.check_settings,
-                    )
-                    .map(drop)
-            });
-            let describe = checked.and_then(|()| {
-                instance.get_typed_func::<(), (contract::Descriptor,)>(&mut *store, &self.describe)
-            });
-            match describe {
-                Ok(describe) => describe.call(store, ()).map(Some),
-                Err(error) => {
-                    mismatch = Some(format!("{error:#}"));
-                    Ok(None)
-                }
+        let (result, _) = sandbox.call(&self.pre, Budget::meta(sandbox.limits), |store, instance| match self
+            .adapter
+            .check_shapes(store, instance)
+        {
+            Ok(()) => self.adapter.describe(store, instance).map(Some),
+            Err(error) => {
+                mismatch = Some(format!("{error:#}"));
+                Ok(None)
             }
         });
         match result {
-            Ok(Some((descriptor,))) => Ok(descriptor),
+            Ok(Some(descriptor)) => Ok(descriptor),
             Ok(None) => {
                 let message = mismatch.unwrap_or_default();
+                let version = self.version;
                 Err((
                     Code::PluginWorldMismatch,
-                    format!("another shape than handfast:rules@1.0.0: {message}"),
+                    format!(
+                        "another shape than handfast:rules@{version}: {message}; build it against the rules.wit of that version, unchanged"
+                    ),
                 ))
             }
-            Err(failure) => Err((Code::PluginTrapped, format!("describe failed: {}", failure.message))),
+            Err(failure) => Err((Code::PluginTrapped, undescribed(&failure))),
         }
     }
+}
+
+/// Why `describe` gave nothing, and where an author looks for it.
+fn undescribed(failure: &Failure) -> String {
+    let mend = match failure.status {
+        Status::OutOfFuel | Status::Timeout => {
+            "it runs at the upload and must not work long: make tables when the component is built"
+        }
+        Status::Memory | Status::Stack => "it runs at the upload, within the limits of every call",
+        Status::InvalidOutput => "what it handed over is not what the contract says: build it by the SDK",
+        _ => {
+            "it runs at the upload, without settings: look for a panic in Rust (`cargo test` shows its words), an exception in \
+             JavaScript or Python, also at the top of a module"
+        }
+    };
+    format!("describe failed: {}; {mend}", failure.message)
 }
 
 fn raw(context: Context) -> contract::Context {
@@ -231,7 +223,7 @@ fn owner(owner: &OwnerState) -> contract::Owner<'_> {
 }
 
 /// A schema may not fetch others, and its patterns run in linear time: it comes from an upload.
-fn schema(value: &serde_json::Value) -> Result<jsonschema::Validator, String> {
+fn validator(value: &serde_json::Value) -> Result<jsonschema::Validator, String> {
     jsonschema::options()
         .with_draft(jsonschema::Draft::Draft202012)
         .with_pattern_options(jsonschema::PatternOptions::regex())

@@ -13,24 +13,65 @@ export const DAY = 86_400_000;
  */
 export function qualifier({ describe, check = () => [], evaluate }) {
   return {
-    meta: {
-      describe,
-      checkSettings(text) {
-        const settings = parsed(text);
-        return settings.problem ? [{ pointer: "", message: settings.problem }] : check(settings.value);
-      },
-    },
+    meta: metaOf(describe, check),
     qualify: {
       evaluate(text, context, count, columns) {
         const settings = parsed(text);
         if (settings.problem) {
           return Array.from({ length: count }, () => verdict({ outcome: fault(settings.problem) }));
         }
-        const now = { asOf: Number(context.asOf), charter: context.charter, explain: context.explain };
-        return evaluate(settings.value, now, new Leads(count, columns)).map(verdict);
+        try {
+          return evaluate(settings.value, now(context), new Leads(count, columns)).map(verdict);
+        } catch (error) {
+          // The host asks again with fewer leads, down to one: only that one fails, and says why.
+          if (count > 1) throw error;
+          return [verdict({ outcome: fault(thrown(error)) })];
+        }
       },
     },
   };
+}
+
+/**
+ * Makes the exports of the world `router`: `export const { meta, route } = router({ describe, check, assign })`.
+ *
+ * - `describe` and `check` as above.
+ * - `assign(settings, context, lead, owners)` answers where one lead goes: `{ target, priority, reasons, trace }`. `lead` has
+ *   one row; `owners` are the pool as it stands now, with their counts as numbers.
+ */
+export function router({ describe, check = () => [], assign }) {
+  return {
+    meta: metaOf(describe, check),
+    route: {
+      assign(text, context, columns, owners) {
+        const settings = parsed(text);
+        if (settings.problem) return assignment({ target: fault(settings.problem) });
+        try {
+          return assignment(assign(settings.value, now(context), new Leads(1, columns), owners.map(owner)));
+        } catch (error) {
+          return assignment({ target: fault(thrown(error)) });
+        }
+      },
+    },
+  };
+}
+
+function metaOf(describe, check) {
+  return {
+    describe,
+    checkSettings(text) {
+      const settings = parsed(text);
+      return settings.problem ? [{ pointer: "", message: settings.problem }] : check(settings.value);
+    },
+  };
+}
+
+const now = ({ asOf, charter, explain }) => ({ asOf: Number(asOf), charter, explain });
+const thrown = (error) => `${error}`.slice(0, 200);
+
+function owner({ assigned, lastAssigned, ...rest }) {
+  const last = lastAssigned === undefined || lastAssigned === null ? undefined : Number(lastAssigned);
+  return { ...rest, assigned: Number(assigned), lastAssigned: last };
 }
 
 function parsed(text) {
@@ -129,6 +170,16 @@ export const recycle = (reason) => ({ tag: "recycle", val: reason });
 export const disqualify = (reason) => ({ tag: "disqualify", val: reason });
 /** The rule could not judge this lead. */
 export const fault = (text) => ({ tag: "fault", val: text });
+
+/** To a person of the pool, by id. */
+export const toOwner = (id) => ({ tag: "owner", val: id });
+/** To a queue, by key. */
+export const toQueue = (key) => ({ tag: "queue", val: key });
+
+/** An assignment with everything that was left out. */
+function assignment({ target, priority = 0, reasons = [], trace = [] }) {
+  return { target, priority, reasons, trace };
+}
 
 /** A verdict with everything that was left out. */
 function verdict({

@@ -82,6 +82,52 @@ def qualifier(
     ``evaluate`` answers one verdict for each lead, in order, each from its own lead alone.
     """
 
+    class Qualify:
+        def evaluate(self, settings: str, context: t.Context, leads: int, columns: list[t.Column]) -> list[t.Verdict]:
+            try:
+                read = json.loads(settings)
+            except ValueError as error:
+                fault = t.Outcome_Fault(f"settings: {error}")
+                return [new_verdict(fault) for _ in range(leads)]
+            try:
+                return evaluate(read, context, Leads(leads, columns))
+            except Exception as error:
+                # The host asks again with fewer leads, down to one: only that one fails, and says why.
+                if leads > 1:
+                    raise
+                return [new_verdict(t.Outcome_Fault(_raised(error)))]
+
+    return _meta(describe, check), Qualify
+
+
+def new_assignment(target: t.Target) -> t.Assignment:
+    """An assignment of the lowest priority, without reasons."""
+    return t.Assignment(target, 0, [], [])
+
+
+def router(
+    describe: Callable[[], t.Descriptor],
+    assign: Callable[[dict, t.Context, Leads, list[t.Owner]], t.Assignment],
+    check: Callable[[dict], list[t.SettingsProblem]] = lambda settings: [],
+) -> tuple[type, type]:
+    """Makes the exports of the world ``router``: ``Meta, Route = router(describe, assign, check)``.
+
+    ``assign`` answers where one lead goes: ``lead`` has one row, and ``owners`` are the pool as it stands now.
+    """
+
+    class Route:
+        def assign(
+            self, settings: str, context: t.Context, columns: list[t.Column], owners: list[t.Owner]
+        ) -> t.Assignment:
+            try:
+                return assign(json.loads(settings), context, Leads(1, columns), owners)
+            except Exception as error:
+                return new_assignment(t.Target_Fault(_raised(error)))
+
+    return _meta(describe, check), Route
+
+
+def _meta(describe: Callable[[], t.Descriptor], check: Callable[[dict], list[t.SettingsProblem]]) -> type:
     class Meta:
         def describe(self) -> t.Descriptor:
             return describe()
@@ -93,13 +139,8 @@ def qualifier(
                 return [t.SettingsProblem("", f"settings: {error}")]
             return check(read)
 
-    class Qualify:
-        def evaluate(self, settings: str, context: t.Context, leads: int, columns: list[t.Column]) -> list[t.Verdict]:
-            try:
-                read = json.loads(settings)
-            except ValueError as error:
-                fault = t.Outcome_Fault(f"settings: {error}")
-                return [new_verdict(fault) for _ in range(leads)]
-            return evaluate(read, context, Leads(leads, columns))
+    return Meta
 
-    return Meta, Qualify
+
+def _raised(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:200]

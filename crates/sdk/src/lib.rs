@@ -59,9 +59,12 @@
 //! export_qualifier!(Size, "../../schema/wit/handfast-rules@1.0.0");
 //! ```
 //!
-//! Build it as a `cdylib` for `wasm32-unknown-unknown` and wrap it with `wit_component::ComponentEncoder`; in this
-//! repository `cargo xtask plugins` does both.
+//! `handfast plugin new` makes a folder around it, `handfast plugin build` a component of it. With the feature `cases`,
+//! `cases!(qualifier Size)` runs the folder's `cases/*.json` as a plain test, without wasm.
 
+#[cfg(any(feature = "cases", test))]
+#[doc(hidden)]
+pub mod cases;
 mod decay;
 mod export;
 mod leads;

@@ -3,8 +3,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::SystemTime;
+
+use handfast_author::World;
 
 use crate::shell::{self, Failure, Workspace};
 use crate::tools;
@@ -45,7 +47,7 @@ pub fn build(workspace: &Workspace) -> Result<Vec<PathBuf>, String> {
     let mut built = Vec::new();
     for Language { rule, build } in LANGUAGES {
         let component = folder.join(format!("{rule}.wasm"));
-        let sources = ["crates/sdk", "plugins/scorecard", WIT].map(str::to_owned);
+        let sources = ["crates/author/src", "crates/sdk", "plugins/scorecard", WIT].map(str::to_owned);
         let sources = sources.into_iter().chain([format!("plugins/{rule}")]);
         let newest = sources.filter_map(|source| newest(&workspace.root.join(source))).max();
         let made = fs::metadata(&component).and_then(|data| data.modified()).ok();
@@ -107,20 +109,8 @@ fn javascript(workspace: &Workspace, component: &Path) -> Result<(), String> {
         text("schema.json")?
     );
     fs::write(stage.join("shared.js"), shared).map_err(|error| format!("{}: {error}", stage.display()))?;
-    let mut jco = Command::new(package.join("node_modules/.bin/jco"));
-    jco.args([
-        "componentize",
-        "scorecard.js",
-        "--wit",
-        "wit",
-        "--world-name",
-        "qualifier",
-        "--backend",
-        "qjs",
-    ]);
-    // No import is linked at all: neither WASI nor an event loop.
-    jco.args(["--backend-qjs-stub-wasi", "--backend-qjs-disable-async", "--out"]).arg(component);
-    shell::quiet(jco.current_dir(&stage))
+    let jco = package.join("node_modules/.bin/jco");
+    handfast_author::javascript(&jco, &stage, "scorecard", World::Qualifier, component)
 }
 
 /// componentize-py puts the sources into a CPython that runs as wasm, after it has imported them.
@@ -129,10 +119,7 @@ fn python(workspace: &Workspace, component: &Path) -> Result<(), String> {
     let package = root.join("plugins/scorecard-py");
     let tools = root.join("target/guests/python");
     tools::install_modules(&tools, &package.join("requirements.txt"))?;
-    let mut componentize = Command::new(tools.join("bin/componentize-py"));
-    componentize.arg("-d").arg(root.join(WIT)).args(["-w", "qualifier", "componentize", "--stub-wasi"]);
-    for folder in [package.join("src"), root.join("crates/sdk/python"), root.join("plugins/scorecard")] {
-        componentize.arg("-p").arg(folder);
-    }
-    shell::quiet(componentize.args(["scorecard", "-o"]).arg(component))
+    let path = [package.join("src"), root.join("crates/sdk/python"), root.join("plugins/scorecard")];
+    let tool = tools.join("bin/componentize-py");
+    handfast_author::python(&tool, &root.join(WIT), &path, "scorecard", World::Qualifier, component)
 }

@@ -3,42 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use wit_component::ComponentEncoder;
-
-pub const TARGET: &str = "wasm32-unknown-unknown";
+pub use handfast_author::TARGET;
 
 /// Builds every plugin and answers the components' paths, sorted by name.
 pub fn build(root: &Path) -> Result<Vec<PathBuf>, String> {
     add_target()?;
-    let guests = root.join("target/guests");
-    let mut cargo = Command::new(cargo());
-    // The current folder decides which `.cargo/config.toml` applies: the plugins' own has the linker flag. What cargo or
-    // rustup set for us is about the host's build.
-    cargo.current_dir(root.join("plugins")).env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS");
-    run(cargo.args(["build", "--release", "--quiet", "--target", TARGET, "--target-dir"]).arg(&guests))?;
-
     let out = root.join("target/plugins");
     std::fs::create_dir_all(&out).map_err(|error| format!("{}: {error}", out.display()))?;
-    let modules = guests.join(TARGET).join("release");
     let mut built = Vec::new();
-    for name in names(&root.join("plugins"))? {
-        // Cargo names a library's file by its crate, with underscores.
-        let module = modules.join(format!("{}.wasm", name.replace('-', "_")));
+    for (name, module) in handfast_author::rust(&root.join("plugins"), &root.join("target/guests"))? {
         let component = out.join(format!("{name}.wasm"));
-        encode(&module, &component)?;
+        handfast_author::encode(&module, &component)?;
         built.push(component);
     }
     Ok(built)
-}
-
-/// Wraps a core module that wit-bindgen described into a component.
-pub fn encode(module: &Path, component: &Path) -> Result<(), String> {
-    let bytes = std::fs::read(module).map_err(|error| format!("{}: {error}", module.display()))?;
-    let encoded = ComponentEncoder::default()
-        .module(&bytes)
-        .and_then(|encoder| encoder.validate(true).encode())
-        .map_err(|error| format!("{}: {error:#}", module.display()))?;
-    std::fs::write(component, encoded).map_err(|error| format!("{}: {error}", component.display()))
 }
 
 /// The folders of `plugins/` that hold a crate.
@@ -62,10 +40,6 @@ pub fn add_target() -> Result<(), String> {
         return Ok(());
     }
     run(Command::new("rustup").args(["target", "add", TARGET]))
-}
-
-fn cargo() -> std::ffi::OsString {
-    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 fn run(command: &mut Command) -> Result<(), String> {

@@ -69,3 +69,6 @@ impl Router for FairShare {
 }
 
 export_router!(FairShare, "../../schema/wit/handfast-rules@1.0.0");
+
+#[cfg(test)]
+handfast_sdk::cases!(router FairShare);

@@ -40,3 +40,6 @@ impl Qualifier for GradedAnswers {
 }
 
 export_qualifier!(GradedAnswers, "../../schema/wit/handfast-rules@1.0.0");
+
+#[cfg(test)]
+handfast_sdk::cases!(qualifier GradedAnswers);

@@ -42,3 +42,6 @@ impl Qualifier for Scorecard {
 }
 
 export_qualifier!(Scorecard, "../../schema/wit/handfast-rules@1.0.0");
+
+#[cfg(test)]
+handfast_sdk::cases!(qualifier Scorecard);

@@ -4,6 +4,7 @@ mod batches;
 mod bombs;
 mod cache;
 mod cases;
+mod frozen;
 mod native;
 mod settings;
 mod uploads;

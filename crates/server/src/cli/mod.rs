@@ -39,7 +39,7 @@ enum Command {
     Import(import::ImportArgs),
     /// Export the log of a running server.
     Export(export::ExportArgs),
-    /// Check, run, test, upload and deploy rules.
+    /// Make, check, run, test, upload and deploy rules.
     Plugin(plugin::PluginArgs),
     /// Bring the database of a stopped server to this version.
     Migrate(DataArgs),
@@ -65,7 +65,8 @@ enum Command {
 /// What the command line asks a server: it is trusted whatever other documents are.
 pub fn documents() -> Vec<String> {
     let export = &export::DOCUMENTS;
-    import::DOCUMENTS.iter().chain(export).copied().chain(plugin::documents()).map(str::to_owned).collect()
+    let own = import::DOCUMENTS.iter().chain(export).copied();
+    own.chain(plugin::documents()).map(str::to_owned).collect()
 }
 
 /// Where the data is.

@@ -13,7 +13,7 @@ use crate::cli::client::CliError;
 use crate::cli::runtime;
 
 /// A host of our own: no cache, the same limits as the server's.
-fn host() -> Result<Host, CliError> {
+pub fn host() -> Result<Host, CliError> {
     let mut config = HostConfig::new();
     config.threads = 1;
     if let Ok(program) = std::env::current_exe() {
@@ -29,6 +29,10 @@ fn traits(report: &CheckReport) -> TraitKinds {
 }
 
 pub fn check(wasm: &Path, folder: Option<PathBuf>) -> Result<ExitCode, CliError> {
+    // A component that stands where `build` puts it has its cases beside that folder.
+    let own = wasm.parent().and_then(Path::parent).map(|folder| folder.join("cases"));
+    let built = wasm.parent().is_some_and(|parent| parent.ends_with("target"));
+    let folder = folder.or_else(|| own.filter(|own| built && own.is_dir()));
     let (bytes, cases) = (bytes(wasm)?, cases(folder.as_deref())?);
     let cases: Vec<Case> = cases.into_iter().map(|(_, case)| case.inlined()).collect();
     let host = host()?;
@@ -46,7 +50,7 @@ pub fn check(wasm: &Path, folder: Option<PathBuf>) -> Result<ExitCode, CliError>
 }
 
 /// Loads the component; a refusal is the author's to mend.
-async fn load(host: &Host, bytes: &[u8]) -> Result<(Arc<Plugin>, TraitKinds), CliError> {
+pub async fn load(host: &Host, bytes: &[u8]) -> Result<(Arc<Plugin>, TraitKinds), CliError> {
     let report = host.check(bytes, &[], &TraitKinds::new()).await;
     let traits = traits(&report);
     let plugin = host.load(bytes, &traits).await.map_err(|error| CliError::Gate(error.to_string()))?;
@@ -95,6 +99,10 @@ pub fn test(folder: &Path, wasm: Option<PathBuf>, update: bool) -> Result<ExitCo
     let name = name.as_deref().unwrap_or(folder).file_name().map(|name| name.to_string_lossy().into_owned());
     let name = name.unwrap_or_default();
     let built = || {
+        let own = folder.join("target").join(format!("{name}.wasm"));
+        if own.is_file() {
+            return own;
+        }
         let dir = std::env::var_os("HANDFAST_PLUGINS").map(PathBuf::from);
         dir.unwrap_or_else(|| PathBuf::from("target/plugins")).join(format!("{name}.wasm"))
     };

@@ -1,8 +1,12 @@
-//! `handfast plugin …`: the same host as the server's, for authors at their desk (`desk`), and the way to a running server
-//! (`remote`).
+//! `handfast plugin …`: folders and components (`new`), the same host as the server's, for authors at their desk (`desk`,
+//! `describe`, `diff`), the way to a running server (`remote`) and questions to it (`ask`).
 
+mod ask;
 mod backtest;
+mod describe;
 mod desk;
+mod diff;
+mod new;
 mod remote;
 
 use std::path::{Path, PathBuf};
@@ -19,7 +23,7 @@ pub use remote::{deploy, push};
 
 /// What these commands ask a server.
 pub fn documents() -> impl Iterator<Item = &'static str> {
-    remote::DOCUMENTS.into_iter().chain(backtest::DOCUMENTS)
+    remote::DOCUMENTS.into_iter().chain(backtest::DOCUMENTS).chain(ask::DOCUMENTS).chain(diff::DOCUMENTS)
 }
 
 #[derive(Args)]
@@ -30,6 +34,29 @@ pub struct PluginArgs {
 
 #[derive(Subcommand)]
 enum PluginCommand {
+    /// Make a folder to start from: a rule with its cases, settings and schema that builds and passes as it comes.
+    New {
+        /// Lower-case letters, digits and dashes, for example fleet-size.
+        name: String,
+        /// The language to write it in.
+        #[arg(long, value_enum)]
+        lang: new::Lang,
+        /// What it decides.
+        #[arg(long, value_enum, default_value = "qualifier")]
+        kind: new::Decides,
+        /// Where to make it; its name in the working directory without.
+        #[arg(long, value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
+    /// Make the component of a folder, target/<name>.wasm, and print its path.
+    Build {
+        /// The rule's folder.
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+        /// Write it there, too.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Run every check of an upload, and print each one.
     Check {
         /// The component.
@@ -38,6 +65,17 @@ enum PluginCommand {
         #[arg(long, value_name = "DIR")]
         cases: Option<PathBuf>,
     },
+    /// Tell what a component reads, says and can be told: fields, reason codes, settings with range, default and meaning.
+    #[command(visible_alias = "settings")]
+    Describe {
+        /// The component.
+        wasm: PathBuf,
+        /// As one JSON document.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare two versions: what they read, say and can be told, and with --cases their verdicts and fuel.
+    Diff(diff::DiffArgs),
     /// Judge leads, and print verdicts, reasons and fuel.
     Run {
         /// The component.
@@ -52,8 +90,9 @@ enum PluginCommand {
     /// Run a plugin's cases/*.json against the built component.
     Test {
         /// The plugin's folder.
+        #[arg(default_value = ".")]
         folder: PathBuf,
-        /// The component; the built one of the folder's name without.
+        /// The component; without, what `build` made of the folder, or the built one of its name.
         #[arg(long, value_name = "FILE")]
         wasm: Option<PathBuf>,
         /// Write what was found into the case files.
@@ -128,6 +167,29 @@ enum PluginCommand {
     },
     /// Try a version on the leads whose outcome is known, beside what answers for the slot today.
     Backtest(Box<backtest::BacktestArgs>),
+    /// Tell what answers for each slot, and since when.
+    Status {
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// List the versions on a server, the newest first.
+    Versions {
+        #[command(flatten)]
+        server: ServerArgs,
+        /// Only those of a rule, by the name that it gives itself.
+        #[arg(long)]
+        name: Option<String>,
+        /// Only those of a team.
+        #[arg(long)]
+        team: Option<String>,
+    },
+    /// Tell why a lead stands where it stands: its latest evaluation, gate by gate, in words.
+    Explain {
+        #[command(flatten)]
+        server: ServerArgs,
+        /// E-mail, the id of another system (crm:4711), UUID, or the API's id.
+        lead: String,
+    },
     /// Go one step back in a slot, or end a CANARY or SHADOW.
     Rollback {
         #[command(flatten)]
@@ -178,7 +240,18 @@ fn basis_points(percent: &str) -> Result<i32, String> {
 
 pub fn plugin(args: PluginArgs) -> Result<ExitCode, CliError> {
     match args.command {
+        PluginCommand::New { name, lang, kind, folder } => {
+            new::new(&name, lang, kind, folder.as_deref().unwrap_or(Path::new(&name)))
+        }
+        PluginCommand::Build { folder, out } => new::build(&folder, out.as_deref()),
         PluginCommand::Check { wasm, cases } => desk::check(&wasm, cases),
+        PluginCommand::Describe { wasm, json } => describe::describe(&wasm, json),
+        PluginCommand::Diff(args) => diff::diff(&args),
+        PluginCommand::Status { server } => ask::status(&server.client()),
+        PluginCommand::Versions { server, name, team } => {
+            ask::versions(&server.client(), name.as_deref(), team.as_deref())
+        }
+        PluginCommand::Explain { server, lead } => ask::explain(&server.client(), &lead),
         PluginCommand::Run { wasm, leads, settings } => desk::run(&wasm, &leads, settings.as_deref()),
         PluginCommand::Test { folder, wasm, update } => desk::test(&folder, wasm, update),
         PluginCommand::Push { server, wasm, team, label, cases } => {

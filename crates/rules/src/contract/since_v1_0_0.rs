@@ -1,14 +1,113 @@
-//! `handfast:rules@1.0.0` as the host sees it: what is lowered into a guest borrows, what is lifted out of it owns.
+//! `handfast:rules@1.0.0`: its shapes, which are the host's own, and how its guests are called.
 //!
-//! The types mirror `schema/wit/`; wasmtime compares them with the guest's at every call.
+//! The types mirror `schema/wit/`; wasmtime compares them with the guest's at every call. What is lowered into a guest
+//! borrows, what is lifted out of it owns.
 
 use handfast_domain::field;
-use wasmtime::component::{ComponentType, Lift, Lower};
+use wasmtime::Store;
+use wasmtime::component::{Component, ComponentExportIndex, ComponentType, Instance, Lift, Lower};
 
-pub const TYPES: &str = "handfast:rules/types@1.0.0";
-pub const META: &str = "handfast:rules/meta@1.0.0";
-pub const QUALIFY: &str = "handfast:rules/qualify@1.0.0";
-pub const ROUTE: &str = "handfast:rules/route@1.0.0";
+use super::{Adapter, Contract, function};
+use crate::guest::Guard;
+use crate::rule::RuleKind;
+
+pub struct V1_0_0;
+
+impl Contract for V1_0_0 {
+    fn version(&self) -> &'static str {
+        "1.0.0"
+    }
+
+    fn adapter(&self, component: &Component, kind: RuleKind) -> Result<Box<dyn Adapter>, String> {
+        Ok(Box::new(Exports::find(component, kind, self.version())?))
+    }
+}
+
+/// The functions of a guest whose shapes are those of 1.0.0, under the names of that version or of a later one that left
+/// them alone.
+pub struct Exports {
+    kind: RuleKind,
+    describe: ComponentExportIndex,
+    check_settings: ComponentExportIndex,
+    decide: ComponentExportIndex,
+}
+
+type CheckSettings<'a> = (&'a str,);
+type Evaluate<'a> = (&'a str, Context, u32, &'a [Column<'a>]);
+type Assign<'a> = (&'a str, Context, &'a [Column<'a>], &'a [Owner<'a>]);
+
+impl Exports {
+    pub fn find(component: &Component, kind: RuleKind, version: &str) -> Result<Exports, String> {
+        let (interface, decide) = match kind {
+            RuleKind::Qualify => ("qualify", "evaluate"),
+            RuleKind::Route => ("route", "assign"),
+        };
+        Ok(Exports {
+            kind,
+            describe: function(component, "meta", version, "describe")?,
+            check_settings: function(component, "meta", version, "check-settings")?,
+            decide: function(component, interface, version, decide)?,
+        })
+    }
+}
+
+impl Adapter for Exports {
+    fn check_shapes(&self, store: &mut Store<Guard>, instance: &Instance) -> wasmtime::Result<()> {
+        instance.get_typed_func::<(), (Descriptor,)>(&mut *store, &self.describe)?;
+        instance
+            .get_typed_func::<CheckSettings, (Vec<SettingsProblem>,)>(&mut *store, &self.check_settings)?;
+        match self.kind {
+            RuleKind::Qualify => {
+                instance.get_typed_func::<Evaluate, (Vec<Verdict>,)>(store, &self.decide).map(drop)
+            }
+            RuleKind::Route => {
+                instance.get_typed_func::<Assign, (Assignment,)>(store, &self.decide).map(drop)
+            }
+        }
+    }
+
+    fn describe(&self, store: &mut Store<Guard>, instance: &Instance) -> wasmtime::Result<Descriptor> {
+        let describe = instance.get_typed_func::<(), (Descriptor,)>(&mut *store, &self.describe)?;
+        describe.call(store, ()).map(|(descriptor,)| descriptor)
+    }
+
+    fn check_settings(
+        &self,
+        store: &mut Store<Guard>,
+        instance: &Instance,
+        settings: &str,
+    ) -> wasmtime::Result<Vec<SettingsProblem>> {
+        let check = instance
+            .get_typed_func::<CheckSettings, (Vec<SettingsProblem>,)>(&mut *store, &self.check_settings)?;
+        check.call(store, (settings,)).map(|(problems,)| problems)
+    }
+
+    fn evaluate(
+        &self,
+        store: &mut Store<Guard>,
+        instance: &Instance,
+        settings: &str,
+        context: Context,
+        leads: u32,
+        columns: &[Column<'_>],
+    ) -> wasmtime::Result<Vec<Verdict>> {
+        let evaluate = instance.get_typed_func::<Evaluate, (Vec<Verdict>,)>(&mut *store, &self.decide)?;
+        evaluate.call(store, (settings, context, leads, columns)).map(|(verdicts,)| verdicts)
+    }
+
+    fn assign(
+        &self,
+        store: &mut Store<Guard>,
+        instance: &Instance,
+        settings: &str,
+        context: Context,
+        columns: &[Column<'_>],
+        owners: &[Owner<'_>],
+    ) -> wasmtime::Result<Assignment> {
+        let assign = instance.get_typed_func::<Assign, (Assignment,)>(&mut *store, &self.decide)?;
+        assign.call(store, (settings, context, columns, owners)).map(|(assignment,)| assignment)
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
 #[component(enum)]
