@@ -80,6 +80,22 @@ pub fn nats() -> Option<(PathBuf, PathBuf)> {
     Some((path, nats))
 }
 
+/// Debian's registry of containers, if it is here.
+pub fn registry() -> Option<PathBuf> {
+    let named = std::env::var_os("HANDFAST_REGISTRY_BIN").map(PathBuf::from);
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let places = std::env::split_paths(&folders).map(|folder| folder.join("docker-registry"));
+    let unpacked = root().join("target/tools/docker-registry/usr/bin/docker-registry");
+    let found = named.into_iter().chain(places).chain([unpacked]).find(|path| path.is_file());
+    if found.is_none() {
+        eprintln!(
+            "skipped: docker-registry is missing; `cargo xtask test --only registry` unpacks Debian's, or install it with \
+             apt-get install docker-registry"
+        );
+    }
+    found
+}
+
 /// A real data set, if it is here.
 pub fn data(path: &str) -> Option<PathBuf> {
     let dir = std::env::var_os("HANDFAST_DATA").map(PathBuf::from)?;

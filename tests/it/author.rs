@@ -61,25 +61,19 @@ fn done(folder: &Path, args: &[&str]) -> String {
     out
 }
 
-/// A new rule, built, tested and checked as it comes.
-fn as_it_comes(place: &Path, lang: &str, kind: &str) -> PathBuf {
+/// A new rule, built and checked with its cases as it comes, or after a change of it.
+fn made(place: &Path, lang: &str, kind: &str, change: impl FnOnce(&Path)) -> PathBuf {
     let name = format!("fleet-{lang}-{kind}");
     done(place, &["new", &name, "--lang", lang, "--kind", kind]);
     let folder = place.join(&name);
+    change(&folder);
     let built = done(&folder, &["build"]);
     let component = folder.join("target").join(format!("{name}.wasm"));
     assert_eq!(Path::new(built.trim()), component.canonicalize().expect("the component"), "{built}");
-    let tested = done(&folder, &["test"]);
-    assert!(tested.contains(&format!("2 of 2 cases of {name} pass")), "{tested}");
-    assert!(tested.contains("fuel a lead"), "{tested}");
-    let wasm = format!("target/{name}.wasm");
-    let checked = done(&folder, &["check", &wasm]);
+    let checked = done(&folder, &["check", &format!("target/{name}.wasm")]);
     let cases = checked.lines().last().unwrap_or_default();
     assert!(cases.starts_with("ok        cases") && cases.contains("fuel a lead, at most"), "{checked}");
-    let page: Value = serde_json::from_str(&done(&folder, &["describe", &wasm, "--json"])).expect("JSON");
-    assert_eq!((&page["name"], &page["version"]), (&json!(name), &json!("0.1.0")));
-    let settings = page["settings"].as_array().expect("settings");
-    assert!(settings.iter().all(|setting| setting["meaning"] != "" && setting["form"] != ""), "{page:#}");
+    assert!(checked.contains(&format!("{kind} of handfast:rules@1.0.0")), "{checked}");
     folder
 }
 
@@ -95,8 +89,22 @@ fn a_new_rule_in_rust_builds_and_passes_natively_and_in_wasm_with_the_same_words
         return eprintln!("no database has a say in it; it ran on SQLite");
     }
     let place = tempfile::tempdir().expect("a directory");
-    as_it_comes(place.path(), "rust", "router");
-    let folder = as_it_comes(place.path(), "rust", "qualifier");
+    let folders = ["router", "qualifier"].map(|kind| {
+        let folder = made(place.path(), "rust", kind, |_| {});
+        let tested = done(&folder, &["test"]);
+        assert!(tested.contains(&format!("2 of 2 cases of fleet-rust-{kind} pass")), "{tested}");
+        assert!(tested.contains("fuel a lead"), "{tested}");
+        let wasm = format!("target/fleet-rust-{kind}.wasm");
+        let page: Value = serde_json::from_str(&done(&folder, &["describe", &wasm, "--json"])).expect("JSON");
+        assert_eq!(
+            (&page["name"], &page["version"]),
+            (&json!(format!("fleet-rust-{kind}")), &json!("0.1.0"))
+        );
+        let settings = page["settings"].as_array().expect("settings");
+        assert!(settings.iter().all(|setting| setting["meaning"] != "" && setting["form"] != ""), "{page:#}");
+        folder
+    });
+    let [_, folder] = folders;
     let native = || {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args(["test", "--quiet"]).current_dir(&folder);
@@ -118,13 +126,16 @@ fn a_new_rule_in_javascript_passes_and_an_exception_is_one_leads_fault() {
         return;
     }
     let place = tempfile::tempdir().expect("a directory");
-    as_it_comes(place.path(), "js", "router");
-    let folder = as_it_comes(place.path(), "js", "qualifier");
-    let judge = "function judge(settings, context, lead) {";
-    let thrown = format!("{judge}\n  if (lead[\"company.industry\"] === \"boom\") lead.nobody.asks;");
-    edit(&folder.join("src/rule.js"), judge, &thrown);
-    done(&folder, &["build"]);
-    faults_alone(&folder, "TypeError");
+    made(place.path(), "js", "router", |_| {});
+    let folder = made(place.path(), "js", "qualifier", |folder| {
+        let judge = "function judge(settings, context, lead) {";
+        let thrown = format!("{judge}\n  if (lead[\"company.industry\"] === \"boom\") lead.nobody.asks;");
+        edit(&folder.join("src/rule.js"), judge, &thrown);
+        boom(folder, "FAULT");
+    });
+    boom(&folder, "OK");
+    let (out, err, code) = said(&handfast(&folder, &["test"]));
+    assert!(code == 6 && err.contains("TypeError"), "the exception's own words: {out}{err}");
     let unflagged = [
         "componentize",
         "rule.js",
@@ -134,6 +145,7 @@ fn a_new_rule_in_javascript_passes_and_an_exception_is_one_leads_fault() {
         "qualifier",
         "--backend",
         "qjs",
+        "--backend-qjs-disable-async",
         "--out",
         "../wasi.wasm",
     ];
@@ -151,15 +163,12 @@ fn a_new_rule_in_python_passes_and_an_exception_is_one_leads_fault() {
         return;
     }
     let place = tempfile::tempdir().expect("a directory");
-    let folder = as_it_comes(place.path(), "python", "qualifier");
-    let judge = "    fresh = settings.get";
-    edit(
-        &folder.join("src/rule.py"),
-        judge,
-        &format!("    if industry == \"boom\":\n        raise KeyError(industry)\n{judge}"),
-    );
-    done(&folder, &["build"]);
-    faults_alone(&folder, "KeyError");
+    let folder = made(place.path(), "python", "qualifier", |folder| {
+        let judge = "    fresh = settings.get";
+        let raised = format!("    if industry == \"boom\":\n        raise KeyError(industry)\n{judge}");
+        edit(&folder.join("src/rule.py"), judge, &raised);
+        boom(folder, "FAULT");
+    });
     let unflagged = ["-d", "wit", "-w", "qualifier", "componentize", "-p", ".", "rule", "-o", "../wasi.wasm"];
     let mut made = Command::new(componentize_py().expect("componentize-py"));
     let made =
@@ -174,27 +183,16 @@ fn a_new_router_in_python_passes() {
     if on_postgres() || componentize_py().is_none() {
         return;
     }
-    as_it_comes(tempfile::tempdir().expect("a directory").path(), "python", "router");
+    made(tempfile::tempdir().expect("a directory").path(), "python", "router", |_| {});
 }
 
-/// Of three leads the one that makes the rule throw is a fault, in the exception's words, and the others are judged.
-fn faults_alone(folder: &Path, words: &str) {
-    let lead = |industry: &str| json!({"fields": {"company.employees": 80, "company.industry": industry}});
-    let leads = [lead("logistics"), lead("boom"), lead("logistics")];
+/// A case of three leads, of which one makes the rule throw: it alone ends with a status.
+fn boom(folder: &Path, status: &str) {
+    let lead = |industry: &str, expect: Value| json!({"fields": {"company.employees": 80, "company.industry": industry}, "expect": expect});
+    let advances = || lead("logistics", json!({"outcome": "ADVANCE"}));
+    let leads = [advances(), lead("boom", json!({"status": status})), advances()];
     let case = json!({"name": "boom", "settingsFile": "../settings/default.json", "asOf": "2026-03-01T09:00:00Z", "leads": leads});
     std::fs::write(folder.join("cases/boom.json"), case.to_string()).expect("it is written");
-    let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
-    let run = done(folder, &["run", &format!("target/{name}.wasm"), "--leads", "cases/boom.json"]);
-    let told: Vec<Value> = run.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    let outcome = |at: usize| told[at]["result"]["outcome"].as_str();
-    assert_eq!((outcome(0), outcome(1), outcome(2)), (Some("ADVANCE"), None, Some("ADVANCE")), "{run}");
-    assert_eq!(told[1]["result"]["status"], "FAULT", "{run}");
-    let expect = json!({"fields": {"company.industry": "boom"}, "expect": {"outcome": "HOLD"}});
-    let case =
-        json!({"name": "boom", "settingsFile": "../settings/default.json", "asOf": 0, "leads": [expect]});
-    std::fs::write(folder.join("cases/boom.json"), case.to_string()).expect("it is written");
-    let (out, err, code) = said(&handfast(folder, &["test"]));
-    assert!(code == 6 && err.contains(words), "{out}{err}");
 }
 
 #[test]

@@ -446,3 +446,45 @@ fn a_server_starts_and_answers_when_the_file_of_one_rule_is_damaged() {
         "{payload}"
     );
 }
+
+/// Changes rows of a stopped server's file; false where Python is missing.
+fn by_hand(dir: &tempfile::TempDir, change: &str) -> bool {
+    let script = format!(
+        "import json, sqlite3, sys\ndb = sqlite3.connect(sys.argv[1])\n\
+         rows = db.execute(\"SELECT id, body FROM decision WHERE slot = 'mql'\").fetchall()\n\
+         for id, text in rows:\n    body = json.loads(text)\n    {change}\n    \
+         db.execute('UPDATE decision SET body = ? WHERE id = ?', (json.dumps(body), id))\n\
+         db.commit()\ndb.close()"
+    );
+    let mut python = std::process::Command::new("python3");
+    python.args(["-c", &script]).arg(dir.path().join("handfast.db"));
+    python.status().is_ok_and(|ended| ended.success())
+}
+
+#[test]
+fn what_ran_on_another_engine_was_changed_or_was_erased_is_told_apart() {
+    // Its file can be changed by hand.
+    if on_postgres() {
+        return;
+    }
+    let (mut dir, token, ..) = stopped(true);
+    if !by_hand(&dir, "pass") {
+        eprintln!("skipped: python3 with sqlite3 is missing");
+        return;
+    }
+    let steps = [
+        ("pass", "IDENTICAL", json!([])),
+        ("body['engine'] = 'wasmtime-1/other'", "SAME_VERDICT_OTHER_ENGINE", json!([])),
+        ("body.update(output='0' * 64, fit=body['fit'] + 1)", "DIFFERENT", json!(["output", "fit"])),
+        ("db.execute('DELETE FROM snapshot')", "ERASED", json!([])),
+    ];
+    for (change, comparison, differences) in steps {
+        assert!(by_hand(&dir, change), "{change}");
+        let server = Server::start_in(dir, Some(token.clone()));
+        let api = server.admin();
+        let again = verify(&api, &decisions(&api, json!({"slot": "mql"}))[0]);
+        let told = (&again["comparison"], &again["differences"]);
+        assert_eq!(told, (&json!(comparison), &differences), "{change}: {again}");
+        dir = server.stop().0;
+    }
+}

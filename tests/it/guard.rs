@@ -182,8 +182,12 @@ impl Guard {
             let found = admin.query("{ greyCases { edges { node { id } } } }", json!({}));
             found["greyCases"]["edges"].get(0).map(|edge| edge["node"]["id"].clone())
         });
+        let public = include_str!("../../crates/domain/src/signature/key.pub");
+        let input = json!({"team": "marketing", "name": "known", "publicKey": public});
+        let key = admin.mutate("registerTeamKey", "RegisterTeamKeyInput", input, "key { id }");
         let known = [
             ("greyCase", grey),
+            ("teamKey", key["key"]["id"].clone()),
             ("LeadRef", json!({"id": lead["id"]})),
             ("number", charter["number"].clone()),
             ("digest", charter["digest"].clone()),
@@ -333,8 +337,7 @@ impl Guard {
         };
         let digest = self.parties.admin.put_blob("import", b"email\nrow@example.test\n");
         let case = self.known["greyCase"].as_str().unwrap_or_default().to_owned();
-        let query = format!("mutation {{ {} }}", mutation.replace("DIGEST", &digest).replace("CASE", &case));
-        let mut mutation = mutation.replace("DIGEST", &digest);
+        let mut mutation = mutation.replace("DIGEST", &digest).replace("CASE", &case);
         if mutation.contains("PLUGIN") {
             mutation = mutation.replace("PLUGIN", &self.parties.server.push("scorecard"));
         }

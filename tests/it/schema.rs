@@ -106,7 +106,10 @@ const SMALL: &[&str] = &[
     "current",
     "cycle",
     "days",
+    "deviationBasisPoints",
     "drift",
+    "dueBasisPoints",
+    "effort",
     "engagement",
     "expectedVersion",
     "failures",
@@ -117,6 +120,7 @@ const SMALL: &[&str] = &[
     "high",
     "highIntent",
     "httpStatus",
+    "largestDeviationBasisPoints",
     "leadVersion",
     "low",
     "maxHoldDays",
@@ -128,15 +132,18 @@ const SMALL: &[&str] = &[
     "ordinal",
     "position",
     "priority",
+    "queueShareBasisPoints",
     "rateBasisPoints",
     "recycleAfterDays",
     "resumedFrom",
     "reviewAfterDays",
     "share",
+    "shareBasisPoints",
     "stageVersion",
     "steps",
     "targetMinutes",
     "to",
+    "tried",
     "urgentTargetMinutes",
     "version",
     "weight",
@@ -146,8 +153,8 @@ const SMALL: &[&str] = &[
     "worth",
 ];
 
-/// At most 500 touches come at a time.
-const BOUNDED: &[&str] = &["RecordTouchpointsPayload.leads"];
+/// At most 500 touches come at a time; how well a field tells leads apart by itself is a share.
+const BOUNDED: &[&str] = &["RecordTouchpointsPayload.leads", "BacktestField.alone"];
 
 #[test]
 fn what_can_grow_is_no_int_and_what_is_money_names_its_currency() {
@@ -407,6 +414,7 @@ const WITHOUT_NODE: &[&str] = &[
     "NamedCalendar",
     "Pool",
     "Precedent",
+    "TeamKey",
     "Territory",
     "Token",
     "Touchpoint",

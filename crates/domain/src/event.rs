@@ -57,6 +57,8 @@ text_enum! {
         Consumer = "CONSUMER",
         /// A webhook.
         Webhook = "WEBHOOK",
+        /// A key by which a team signs its plugins: registered or revoked.
+        TeamKey = "TEAM_KEY",
     }
 }
 

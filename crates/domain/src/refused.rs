@@ -40,6 +40,10 @@ text_enum! {
         PrecedentContradicted = "PRECEDENT_CONTRADICTED",
         /// The plugin or its settings did not pass the checks.
         PluginRejected = "PLUGIN_REJECTED",
+        /// A signature is missing, does not fit, or its key does not count.
+        PluginSignature = "PLUGIN_SIGNATURE",
+        /// The version's signature is older than the newest that was ever LIVE in the slot; say why, or sign it again.
+        PluginDowngrade = "PLUGIN_DOWNGRADE",
         /// The cursor is not one of this server's, or was changed on its way.
         CursorInvalid = "CURSOR_INVALID",
         /// The workspace was restored from a backup after the cursor was made.

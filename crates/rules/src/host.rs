@@ -355,7 +355,11 @@ impl Host {
         report.kind = Some(kind?);
 
         let _one_at_a_time = self.0.compiling.lock().await;
-        if let Some(component) = self.cached(digest).await {
+        let known = match self.remembered(digest) {
+            Some(plugin) => Some(plugin.component()),
+            None => self.cached(digest).await,
+        };
+        if let Some(component) = known {
             report.checks.push(Check::of("compile", Ok("compiled before".into())));
             return Some(component);
         }

@@ -36,6 +36,26 @@ pub fn inspect(bytes: &[u8], limits: &Limits, checks: &mut Vec<Check>) -> Option
     (passed("exports", exports) && passed("resources", seen.resources(limits))).then_some(kind)?
 }
 
+/// What a component exports and imports by name, in its own order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interfaces {
+    pub exports: Vec<String>,
+    pub imports: Vec<String>,
+    /// The world of the contract that it was built for, for example `handfast:rules/qualifier@1.0.0`.
+    pub world: Option<String>,
+}
+
+impl Interfaces {
+    /// Reads the bytes without compiling them; nothing where they are no component.
+    pub fn read(bytes: &[u8]) -> Option<Interfaces> {
+        let seen = Seen::read(bytes).ok().filter(|_| Parser::is_component(bytes))?;
+        let known = contract::recognise(seen.exports.iter().map(String::as_str)).ok();
+        let world =
+            known.map(|known| format!("handfast:rules/{}@{}", known.kind.world(), known.contract.version()));
+        Some(Interfaces { exports: seen.exports, imports: seen.imports, world })
+    }
+}
+
 fn size(bytes: &[u8], limits: &Limits) -> Result<String, (Code, String)> {
     if bytes.len() <= limits.upload {
         return Ok(format!("{} bytes", bytes.len()));

@@ -27,6 +27,7 @@ pub use cases::{Case, CaseLead, CaseProblem, CaseResult};
 pub use compile::compile_child_main;
 pub use config::{Compiler, HostConfig, Limits};
 pub use host::{Host, HostError, LoadError};
+pub use inspect::Interfaces;
 pub use plugin::{Plugin, SettingsProblem};
 pub use report::{Check, CheckReport, Code};
 pub use rule::{CodeInfo, Context, Descriptor, NativeRule, Rule, RuleKind, Settings};

@@ -66,6 +66,11 @@ impl Plugin {
         Ok(Plugin { digest, kind, reads: Reads::new(&descriptor.reads), descriptor, schema, entry })
     }
 
+    /// The compiled code, so that who has the plugin need not compile it again.
+    pub(crate) fn component(&self) -> Component {
+        self.entry.pre.component().clone()
+    }
+
     /// The JSON Schema first, since its words are the better ones; then the plugin's own checks.
     pub(crate) fn check_settings(
         &self,

@@ -293,7 +293,7 @@ mod tests {
                 "b": {"type": "array", "items": {"$ref": "#/$defs/line"}},
                 "c/d": {"type": "integer", "default": 7, "title": "Titled"},
             },
-            "$defs": {"line": {"type": "object", "required": ["x"], "properties": {"x": {"type": "boolean"}, "more": {"$ref": "#/$defs/line"}}}},
+            "$defs": {"line": {"type": "object", "required": ["x"], "properties": {"x": {"type": "boolean"}, "y": {"$ref": "#/$defs/line"}}}},
         });
         let told: Vec<String> = settings(&schema)
             .iter()
@@ -307,7 +307,7 @@ mod tests {
             [
                 "/a object|true||First.",
                 "/a/x true or false|true||",
-                "/a/more object, as /a|false||",
+                "/a/y object, as /a|false||",
                 "/b list of object, as /a|false||",
                 "/c~1d integer|false|7|Titled",
             ]

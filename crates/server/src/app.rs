@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::config::Config;
 use crate::flows::breaker::Breakers;
 use crate::flows::shadow::Shadows;
+use crate::flows::signature::Policy;
 use crate::flows::{Error, setup};
 use crate::outbound::Outbound;
 use crate::workspace::Workspace;
@@ -54,6 +55,8 @@ pub struct Inner {
     pub breakers: Breakers,
     /// What waits for the versions that run beside those that count.
     pub shadows: Shadows,
+    /// Whose versions must be signed.
+    pub signatures: Policy,
     workspace: ArcSwap<Workspace>,
     /// Reloads happen one after the other, so that an older one never overwrites a newer one.
     reloading: tokio::sync::Mutex<()>,
@@ -112,6 +115,7 @@ impl App {
             outbound,
             breakers: Breakers::default(),
             shadows: Shadows::default(),
+            signatures: config.rules.require_signatures.clone(),
             workspace: ArcSwap::from_pointee(workspace),
             reloading: tokio::sync::Mutex::new(()),
         };

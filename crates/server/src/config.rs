@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use handfast_store::PostgresOptions;
 use serde::Deserialize;
 
+use crate::flows::signature::Policy;
 use crate::http::config::EdgeConfig;
 use crate::nats::NatsConfig;
 use crate::oidc::OidcConfig;
@@ -28,6 +29,15 @@ pub struct Config {
     pub webhooks: WebhookConfig,
     #[serde(default)]
     pub nats: NatsConfig,
+    #[serde(default)]
+    pub rules: RulesConfig,
+}
+
+/// What versions of rules must be like.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RulesConfig {
+    pub require_signatures: Policy,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -157,6 +167,7 @@ mod tests {
         assert_eq!(format!("{:?}", config.edge), format!("{:?}", EdgeConfig::default()));
         assert_eq!(format!("{:?}", config.webhooks), format!("{:?}", WebhookConfig::default()));
         assert_eq!(format!("{:?}", config.nats), format!("{:?}", NatsConfig::default()));
+        assert_eq!(format!("{:?}", config.rules), format!("{:?}", RulesConfig::default()));
     }
 
     #[test]

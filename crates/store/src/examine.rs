@@ -83,6 +83,9 @@ const REFERENCES: &[(&str, &str, &str, &str)] = &[
     ("waiver", "precedent", "precedent", "id"),
     ("deployment", "version", "plugin_version", "digest"),
     ("deployment", "settings", "settings", "digest"),
+    ("plugin_signature", "version", "plugin_version", "digest"),
+    ("plugin_signature", "key", "team_key", "id"),
+    ("downgrade", "deployment", "deployment", "id"),
     ("api_token", "user_id", "app_user", "id"),
 ];
 

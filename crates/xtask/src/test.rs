@@ -51,7 +51,13 @@ const STEPS: &[Step] = &[
         needs: &[],
         run: build_with_nats,
     },
-    // After it, so that target/debug/handfast is what `cargo build` makes.
+    Step {
+        name: "registry",
+        about: "Debian's registry of containers, for plugins in it",
+        needs: &[],
+        run: registry,
+    },
+    // After `nats`, so that target/debug/handfast is what `cargo build` makes.
     Step { name: "build", about: "the server and every test", needs: &[], run: build },
     Step {
         name: "languages",
@@ -62,13 +68,13 @@ const STEPS: &[Step] = &[
     Step {
         name: "tests",
         about: "unit, property and black-box tests",
-        needs: &["plugins", "clients", "nats", "build"],
+        needs: &["plugins", "clients", "nats", "registry", "build"],
         run: tests,
     },
     Step {
         name: "postgres",
         about: "what touches the store once more, on a private PostgreSQL",
-        needs: &["plugins", "clients", "nats", "build"],
+        needs: &["plugins", "clients", "nats", "registry", "build"],
         run: postgres,
     },
     Step {
@@ -259,6 +265,9 @@ impl Run<'_> {
         command.env("HANDFAST_PLUGINS", self.workspace.components());
         command.env("HANDFAST_BIN", self.workspace.binary("dev"));
         command.env("HANDFAST_NATS_BIN", self.with_nats());
+        if let Some(program) = tools::registry(&self.workspace.root) {
+            command.env("HANDFAST_REGISTRY_BIN", program);
+        }
         match &self.data {
             Some(data) => command.env("HANDFAST_DATA", data),
             None => command.env_remove("HANDFAST_DATA"),
@@ -356,6 +365,19 @@ fn build_with_nats(run: &Run) -> Result<(), String> {
     let (built, kept) = (run.workspace.binary("dev"), run.with_nats());
     // Cargo replaces its file by the one without the feature: the content must be a file of its own.
     std::fs::copy(&built, &kept).map(drop).map_err(|error| format!("{}: {error}", kept.display()))
+}
+
+/// Unpacked from Debian's package where it is not installed; nothing of the system is changed.
+fn registry(run: &Run) -> Result<(), String> {
+    if tools::registry(&run.workspace.root).is_some() {
+        return Ok(());
+    }
+    if let Err(why) = tools::unpack_registry(&run.workspace.root) {
+        eprintln!(
+            "   left out: docker-registry is missing; install it with apt-get install docker-registry ({why})"
+        );
+    }
+    Ok(())
 }
 
 fn build(run: &Run) -> Result<(), String> {
@@ -477,7 +499,7 @@ mod tests {
     #[test]
     fn a_chosen_step_brings_what_it_needs_and_keeps_the_order() {
         let names = |only: &[&str]| selected(only).iter().map(|step| step.name).collect::<Vec<_>>();
-        assert_eq!(names(&["tests"]), ["plugins", "clients", "nats", "build", "tests"]);
+        assert_eq!(names(&["tests"]), ["plugins", "clients", "nats", "registry", "build", "tests"]);
         assert_eq!(names(&["languages"]), ["build", "languages"]);
         assert_eq!(names(&["docs", "format"]), ["format", "docs"]);
         assert_eq!(names(&[]).len(), STEPS.len());

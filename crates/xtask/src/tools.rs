@@ -1,7 +1,7 @@
 //! What must be installed beside cargo: rustup's components, cargo-nextest, node. Adds what rustup can add, and says in
 //! one line how to get the rest.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::shell;
@@ -26,6 +26,36 @@ pub fn has_nextest() -> bool {
 /// NATS's own server, for the tests of the mirror.
 pub fn has_nats() -> bool {
     answers("nats-server", &["--version"])
+}
+
+/// Debian's registry of containers: installed, or unpacked by [`unpack_registry`].
+pub fn registry(root: &Path) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let installed = std::env::split_paths(&folders).map(|folder| folder.join("docker-registry"));
+    let unpacked = registry_folder(root).join("usr/bin/docker-registry");
+    installed.chain([unpacked]).find(|path| path.is_file())
+}
+
+/// Takes the package from the system's sources and unpacks it into a folder of ours.
+pub fn unpack_registry(root: &Path) -> Result<(), String> {
+    let folder = registry_folder(root);
+    let part = folder.with_extension("part");
+    // What an earlier try left half done.
+    drop(std::fs::remove_dir_all(&part));
+    std::fs::create_dir_all(&part).map_err(|error| format!("{}: {error}", part.display()))?;
+    shell::quiet(Command::new("apt-get").args(["download", "docker-registry"]).current_dir(&part))?;
+    let files = std::fs::read_dir(&part).map_err(|error| error.to_string())?;
+    let package =
+        files.flatten().map(|file| file.path()).find(|path| path.extension() == Some("deb".as_ref()));
+    let package = package.ok_or("apt-get downloaded no package")?;
+    shell::quiet(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(&part))?;
+    drop(std::fs::remove_file(&package));
+    drop(std::fs::remove_dir_all(&folder));
+    std::fs::rename(&part, &folder).map_err(|error| format!("{}: {error}", folder.display()))
+}
+
+fn registry_folder(root: &Path) -> PathBuf {
+    root.join("target/tools/docker-registry")
 }
 
 /// Answers what is wrong with node and npm, and how to mend it.

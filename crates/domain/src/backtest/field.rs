@@ -216,7 +216,7 @@ fn bins(first: &Histogram, last: &Histogram) -> Vec<(u64, u64)> {
     let mut at = None;
     for cell in &numbers {
         let (before, after) = counted(cell);
-        let bin = if all == 0 { 0 } else { seen * BINS / all };
+        let bin = (seen * BINS).checked_div(all).unwrap_or(0);
         seen += before;
         match bins.last_mut().filter(|_| at == Some(bin)) {
             Some(open) => *open = (open.0 + before, open.1 + after),

@@ -41,7 +41,8 @@ impl CliError {
             "NOT_FOUND" => CliError::NotFound(message),
             "UNAUTHENTICATED" | "FORBIDDEN" | "SUPPRESSED" => CliError::Denied(message),
             "VERSION_CONFLICT" | "ALREADY_EXISTS" | "IDEMPOTENCY_KEY_REUSED" => CliError::Conflict(message),
-            "GATE_NOT_MET" | "PLUGIN_REJECTED" | "CHARTER_STATE" => CliError::Gate(message),
+            "GATE_NOT_MET" | "PLUGIN_REJECTED" | "PLUGIN_SIGNATURE" | "PLUGIN_DOWNGRADE"
+            | "CHARTER_STATE" => CliError::Gate(message),
             _ => CliError::Failed(message),
         }
     }

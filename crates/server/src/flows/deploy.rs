@@ -19,7 +19,8 @@ use uuid::Uuid;
 use super::commit::{Ask, Decided, stream_of};
 use super::evaluate::RULE;
 use super::plugin::kind_text;
-use super::{Error, Viewer, backtest, grey_case, scope};
+use super::signature::Allowed;
+use super::{Error, Viewer, backtest, grey_case, scope, signature};
 use crate::app::App;
 use crate::workspace::Workspace;
 
@@ -37,6 +38,8 @@ pub struct Deploy {
     pub guardrails: Option<Guardrails>,
     pub grey_cases_a_day: Option<i32>,
     pub why: Option<String>,
+    /// Why a version may go in that is older than what was LIVE there.
+    pub allow_downgrade: Option<String>,
 }
 
 /// Puts a version into a slot; the next decision is its, if nobody has to agree first. Answers the deployment: the one that
@@ -53,7 +56,7 @@ pub async fn deploy(app: &App, ask: &Ask<'_>, input: Deploy) -> Result<Uuid, Err
     honours_precedents(app, &workspace, slot, input.mode, version.digest, &settings).await?;
     terms.backtest = tried(app, slot, version.digest, settings.digest()).await?;
     let step = Step::of(app, viewer, slot);
-    let (mode, digest) = (input.mode, version.digest);
+    let (mode, digest, allow) = (input.mode, version.digest, input.allow_downgrade);
     decide(app, ask, move |tx| {
         Box::pin(async move {
             let active = step.active(tx).await?;
@@ -63,9 +66,12 @@ pub async fn deploy(app: &App, ask: &Ask<'_>, input: Deploy) -> Result<Uuid, Err
             if let Some(same) = active.iter().find(same) {
                 return Ok(same.id);
             }
+            let older = step.may_deploy(tx, mode, &version, allow.as_deref()).await?;
             plugin::put_settings(tx, settings.digest(), settings.text()).await?;
-            let new = step.new(mode, digest, settings.digest(), terms);
-            step.ask_for(tx, &active, new).await
+            let new = step.drafted(mode, digest, settings.digest(), terms);
+            let id = step.ask_for(tx, &active, new).await?;
+            step.record(tx, id, older).await?;
+            Ok(id)
         })
     })
     .await
@@ -95,12 +101,14 @@ pub async fn promote(
         guardrails: Some(from.terms.guardrails.clone()),
         grey_cases_a_day: Some(i32::try_from(from.terms.grey_cases_a_day).unwrap_or(i32::MAX)),
         why,
+        allow_downgrade: None,
     };
     let mut terms = terms(&workspace, slot, &input)?;
     terms.promoted_from = Some(from.id);
     terms.backtest = tried(app, slot, from.version, from.settings).await?;
     terms.salt = Some(from.salt());
-    deployable(slot, mode, &super::plugin::version(app, from.version).await?)?;
+    let version = super::plugin::version(app, from.version).await?;
+    deployable(slot, mode, &version)?;
     let settings = stored_settings(app, from.settings).await?;
     honours_precedents(app, &workspace, slot, mode, from.version, &settings).await?;
     let step = Step::of(app, viewer, slot);
@@ -126,8 +134,13 @@ pub async fn promote(
                 let message = format!("its promotion waits for approval already: deployment {}", asked.id);
                 return Err(state("input/deployment", message).into());
             }
-            let new = step.new(mode, from.version, from.settings, terms);
-            step.ask_for(tx, &active, new).await
+            // What let an older version in once lets it go on.
+            let allowed = downgrade(tx, id).await?;
+            let older = step.may_deploy(tx, mode, &version, allowed.as_deref()).await?;
+            let new = step.drafted(mode, from.version, from.settings, terms);
+            let id = step.ask_for(tx, &active, new).await?;
+            step.record(tx, id, older).await?;
+            Ok(id)
         })
     })
     .await
@@ -140,7 +153,8 @@ pub async fn approve(app: &App, ask: &Ask<'_>, id: Uuid, comment: Option<String>
     let workspace = app.workspace();
     let pending = known(app, id).await?;
     let slot = slot(&workspace, &pending.slot)?;
-    deployable(slot, pending.mode, &super::plugin::version(app, pending.version).await?)?;
+    let version = super::plugin::version(app, pending.version).await?;
+    deployable(slot, pending.mode, &version)?;
     let settings = stored_settings(app, pending.settings).await?;
     honours_precedents(app, &workspace, slot, pending.mode, pending.version, &settings).await?;
     let step = Step::of(app, ask.viewer, slot);
@@ -154,6 +168,9 @@ pub async fn approve(app: &App, ask: &Ask<'_>, id: Uuid, comment: Option<String>
                 return Err(Refused::new(RefusalCode::Forbidden, message).at("input/deployment").into());
             }
             pending.approvals.push(Approval { user: step.by, side, at: step.app.now(), comment });
+            // A key may have been revoked while it waited.
+            let allowed = downgrade(tx, id).await?;
+            step.may_deploy(tx, pending.mode, &version, allowed.as_deref()).await?;
             let fact = Fact::DeploymentApproved { slot: step.slot.clone(), deployment: id, side };
             let mut facts = vec![fact];
             if pending.still_needed().is_empty() {
@@ -254,8 +271,14 @@ async fn by_itself(
     let running = rows::find(app.store.read(), id).await?.filter(Deployment::is_running);
     let Some(deployment) = running else { return Ok(()) };
     tracing::warn!(slot = deployment.slot, deployment = %id, reason, "a deployment is taken back");
-    let step =
-        Step { app: app.clone(), actor: RULE, by: deployment.started_by, side: None, slot: deployment.slot };
+    let step = Step {
+        app: app.clone(),
+        actor: RULE,
+        by: deployment.started_by,
+        side: None,
+        team: String::new(),
+        slot: deployment.slot,
+    };
     app.store
         .try_write::<_, Error, _>(move |tx| {
             Box::pin(async move {
@@ -477,6 +500,12 @@ pub(super) fn settings_refused(problem: SettingsProblem) -> Refused {
     Refused { path, ..Refused::new(RefusalCode::PluginRejected, message) }.at("input/settings")
 }
 
+/// Why a deployment may have an older version, if it was allowed.
+async fn downgrade(tx: &Tx, id: Uuid) -> Result<Option<String>, Error> {
+    let found = handfast_store::signature::downgrades(tx, &[id]).await?.remove(&id);
+    Ok(found.map(|downgrade| downgrade.reason))
+}
+
 /// One change of one slot.
 struct Step {
     app: App,
@@ -485,19 +514,43 @@ struct Step {
     /// The side for which whoever asks may agree; none for a service and for operations.
     side: Option<Side>,
     slot: String,
+    /// Key of the team that owns the slot.
+    team: String,
 }
 
 impl Step {
     fn of(app: &App, viewer: &Viewer, slot: &RuleSlot) -> Step {
         let side = approver(viewer).ok();
-        Step { app: app.clone(), actor: viewer.actor(), by: viewer.id(), side, slot: slot.key.clone() }
+        let (slot, team) = (slot.key.clone(), slot.team.clone());
+        Step { app: app.clone(), actor: viewer.actor(), by: viewer.id(), side, slot, team }
+    }
+
+    /// Whether signatures let the version in. A SHADOW moves no lead, and needs none.
+    async fn may_deploy(
+        &self,
+        tx: &Tx,
+        mode: DeploymentMode,
+        version: &PluginVersion,
+        allow: Option<&str>,
+    ) -> Result<Option<Allowed>, Error> {
+        if mode == DeploymentMode::Shadow {
+            return Ok(None);
+        }
+        signature::may_deploy(tx, &self.app.signatures, (&self.slot, &self.team), version, allow).await
+    }
+
+    async fn record(&self, tx: &Tx, id: Uuid, older: Option<Allowed>) -> Result<(), Error> {
+        match older {
+            Some(older) => Ok(older.record(tx, id, self.by, self.app.now()).await?),
+            None => Ok(()),
+        }
     }
 
     async fn active(&self, tx: &Tx) -> Result<Vec<Deployment>, Error> {
         Ok(rows::active(tx, std::slice::from_ref(&self.slot)).await?)
     }
 
-    fn new(&self, mode: DeploymentMode, version: Digest, settings: Digest, terms: Terms) -> Deployment {
+    fn drafted(&self, mode: DeploymentMode, version: Digest, settings: Digest, terms: Terms) -> Deployment {
         Deployment {
             id: self.app.id(),
             slot: self.slot.clone(),
@@ -599,7 +652,7 @@ impl Step {
             history.reverse();
             back = deployment::before(&history, old.id).map(|before| {
                 let terms = Terms { why: Some(format!("rolled back: {reason}")), ..before.terms.clone() };
-                let new = self.new(DeploymentMode::Live, before.version, before.settings, terms);
+                let new = self.drafted(DeploymentMode::Live, before.version, before.settings, terms);
                 let (approvals, rollback_of) = (before.approvals.clone(), Some(old.id));
                 Deployment { state: DeploymentState::Running, approvals, rollback_of, ..new }
             });

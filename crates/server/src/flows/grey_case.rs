@@ -210,6 +210,9 @@ pub struct Contradiction {
     pub found: Option<Outcome>,
 }
 
+/// A precedent, and what the rule is shown of its lead.
+type Asked = (Precedent, Arc<Snapshot>);
+
 /// What a version with settings would decide otherwise than both sides did, and what they did not waive.
 pub async fn contradictions(
     app: &App,
@@ -226,7 +229,7 @@ pub async fn contradictions(
         let of_version = waivers.get(id).into_iter().flatten().filter(|(digest, _)| *digest == version);
         is_waived(&of_version.map(|(_, waiver)| waiver.clone()).collect::<Vec<_>>())
     };
-    let mut calls: BTreeMap<(Instant, u32), Vec<(Precedent, Arc<Snapshot>)>> = BTreeMap::new();
+    let mut calls: BTreeMap<(Instant, u32), Vec<Asked>> = BTreeMap::new();
     for (precedent, snapshot) in known.into_iter().filter(|(precedent, _)| !waived(&precedent.id)) {
         let call = calls.entry((precedent.as_of, precedent.charter)).or_default();
         call.push((precedent, Arc::new(snapshot)));

@@ -5,9 +5,10 @@ use std::time::Duration;
 use handfast_domain::digest::Digest;
 use handfast_domain::evaluation::PluginStatus;
 use handfast_domain::refused::{RefusalCode, Refused};
+use handfast_domain::signature::Signed;
 use handfast_rules::{Case, Check, RuleKind};
 use handfast_store::plugin::{self, PluginVersion, VersionFilter};
-use handfast_store::{Tx, blob};
+use handfast_store::{Tx, blob, signature};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
@@ -27,6 +28,8 @@ pub struct Upload {
     pub label: Option<String>,
     /// JSON documents: each one a case, or an array of cases.
     pub cases: Vec<String>,
+    /// Text of a `.minisig` file.
+    pub signature: Option<String>,
 }
 
 /// One check of an upload, as it is kept with the version.
@@ -50,13 +53,13 @@ impl From<&Check> for CheckResult {
 }
 
 /// Takes a version in and begins to check it. The same bytes again are the same version: it is checked once more only if
-/// it had been refused, or had come without cases and brings some now.
+/// it had been refused, or had come without cases and brings some now. A signature that it brings is added in any case.
 pub async fn upload(app: &App, viewer: &Viewer, once: Option<Once>, upload: Upload) -> Result<(), Error> {
     viewer.require(scope::PLUGINS_DEPLOY)?;
     if Once::answered(once.as_ref(), app).await?.is_some() {
         return Ok(());
     }
-    let Upload { digest, team, label, cases } = upload;
+    let Upload { digest, team, label, cases, signature } = upload;
     require_team(&app.workspace(), viewer, &team)?;
     check_label(label.as_deref())?;
     let cases = read_cases(&cases)?;
@@ -79,8 +82,14 @@ pub async fn upload(app: &App, viewer: &Viewer, once: Option<Once>, upload: Uplo
         uploaded_at: app.now(),
     };
     let text = serde_json::to_string(&cases).map_err(|error| Error::fault(error.to_string()))?;
-    let begun =
-        app.store.try_write(move |tx| Box::pin(async move { begin(tx, once, new, &text).await })).await?;
+    let signed = match signature {
+        Some(text) => Some(Brought { signed: sign_known(app, &new, &text).await?, text }),
+        None => None,
+    };
+    let begun = app
+        .store
+        .try_write(move |tx| Box::pin(async move { begin(tx, once, new, text, signed).await }))
+        .await?;
     if begun {
         tokio::spawn(validate(app.clone(), digest));
     }
@@ -193,8 +202,43 @@ fn read_cases(documents: &[String]) -> Result<Vec<Case>, Error> {
     Ok(cases)
 }
 
+/// The signature of an upload.
+struct Brought {
+    text: String,
+    /// None: it is checked together with its version.
+    signed: Option<Signed>,
+}
+
+/// Checks the signature of a version that is known and needs no other check.
+async fn sign_known(app: &App, new: &PluginVersion, text: &str) -> Result<Option<Signed>, Error> {
+    let Some(known) = plugin::version(app.store.read(), new.digest).await? else { return Ok(None) };
+    match PluginStatus::parse(&known.status) {
+        Some(PluginStatus::Validated | PluginStatus::Retired)
+            if known.case_count > 0 || new.case_count == 0 =>
+        {
+            if known.team != new.team {
+                let message =
+                    format!("these bytes are a version of the team {}, which alone signs it", known.team);
+                return Err(Refused::new(RefusalCode::Forbidden, message).at("input/team").into());
+            }
+            super::signature::sign_again(app, &known, text).await.map(Some)
+        }
+        Some(PluginStatus::Validating) => {
+            let message = "the version is being checked; send the signature when that is done";
+            Err(Refused::new(RefusalCode::AlreadyExists, message).at("input/signature").into())
+        }
+        _ => Ok(None),
+    }
+}
+
 /// Answers whether there is something to check.
-async fn begin(tx: &Tx, once: Option<Once>, new: PluginVersion, cases: &str) -> Result<bool, Error> {
+async fn begin(
+    tx: &Tx,
+    once: Option<Once>,
+    new: PluginVersion,
+    cases: String,
+    brought: Option<Brought>,
+) -> Result<bool, Error> {
     if Once::reserve(once.as_ref(), tx, new.uploaded_at).await?.is_some() {
         return Ok(false);
     }
@@ -218,7 +262,12 @@ async fn begin(tx: &Tx, once: Option<Once>, new: PluginVersion, cases: &str) -> 
     let digest = new.digest;
     if begun {
         plugin::put_version(tx, &new).await?;
-        plugin::put_cases(tx, digest, cases).await?;
+        plugin::put_cases(tx, digest, &cases).await?;
+        signature::settle(tx, digest, None).await?;
+    }
+    if let Some(Brought { text, signed }) = brought.filter(|brought| begun || brought.signed.is_some()) {
+        let signed = signed.as_ref();
+        signature::put_signature(tx, digest, &text, signed, new.uploaded_by, new.uploaded_at).await?;
     }
     Once::keep(once.as_ref(), tx, &digest.to_string()).await?;
     Ok(begun)
@@ -252,6 +301,7 @@ struct Judged {
     kind: Option<String>,
     descriptor: Option<String>,
     checks: Vec<CheckResult>,
+    signed: Option<Signed>,
 }
 
 async fn judge(app: &App, digest: Digest) -> Result<Option<Judged>, Error> {
@@ -259,26 +309,34 @@ async fn judge(app: &App, digest: Digest) -> Result<Option<Judged>, Error> {
     let waiting = plugin::version(db, digest)
         .await?
         .filter(|version| version.status == PluginStatus::Validating.as_str());
-    if waiting.is_none() {
-        return Ok(None);
-    }
+    let Some(version) = waiting else { return Ok(None) };
     let cases = plugin::cases(db, digest).await?.unwrap_or_default();
     let cases: Vec<Case> = serde_json::from_str(&cases).map_err(|error| Error::fault(error.to_string()))?;
     let wasm = app.store.blobs().read(digest).await?;
     let report = app.host.check(&wasm, &cases, &app.workspace().trait_kinds()).await;
     let descriptor = report.descriptor.as_ref();
     let text = descriptor.map(serde_json::to_string).transpose();
-    Ok(Some(Judged {
+    let mut judged = Judged {
         name: descriptor.map(|said| said.name.clone()).unwrap_or_default(),
         version: descriptor.map(|said| said.version.clone()).unwrap_or_default(),
         kind: report.kind.map(|kind| kind_text(kind).to_owned()),
         descriptor: text.map_err(|error| Error::fault(error.to_string()))?,
         checks: report.checks.iter().map(CheckResult::from).collect(),
-    }))
+        signed: None,
+    };
+    if report.ok() {
+        let label = if version.label.is_empty() { &judged.version } else { &version.label };
+        let checked = super::signature::check(app, &version, &judged.name, label, &wasm).await?;
+        if let Some((check, signed)) = checked {
+            judged.checks.push(check);
+            judged.signed = signed;
+        }
+    }
+    Ok(Some(judged))
 }
 
 async fn finish(tx: &Tx, digest: Digest, judged: Judged) -> Result<(), handfast_store::StoreError> {
-    let Judged { name, version: said, kind, descriptor, mut checks } = judged;
+    let Judged { name, version: said, kind, descriptor, mut checks, signed } = judged;
     let Some(mut version) = plugin::version(tx, digest).await? else { return Ok(()) };
     if version.label.is_empty() {
         version.label = said;
@@ -294,6 +352,7 @@ async fn finish(tx: &Tx, digest: Digest, judged: Judged) -> Result<(), handfast_
     version.status = if passed { PluginStatus::Validated } else { PluginStatus::Rejected }.to_string();
     version.checks = serde_json::to_string(&checks).unwrap_or_else(|_| "[]".to_owned());
     (version.name, version.kind, version.descriptor) = (name, kind, descriptor);
+    signature::settle(tx, digest, signed.as_ref().filter(|_| passed)).await?;
     plugin::put_version(tx, &version).await
 }
 

@@ -156,6 +156,9 @@ async fn judge(app: &App, budget: &mut Budget, seen: Vec<Seen>) -> Result<(), Er
     Ok(())
 }
 
+/// Place of an evaluation, the decision that counted, and what it was made from.
+type Asked<'d> = (usize, &'d Decision, Arc<Snapshot>);
+
 /// What the shadow says of each evaluation in which its slot decided, beside the decision that counted.
 async fn ask<'s>(
     app: &App,
@@ -163,7 +166,7 @@ async fn ask<'s>(
     shadow: &Shadow,
     seen: &'s [Seen],
 ) -> Vec<(usize, &'s Decision, Decision)> {
-    let mut gates: BTreeMap<(Instant, u32), Vec<(usize, &Decision, Arc<Snapshot>)>> = BTreeMap::new();
+    let mut gates: BTreeMap<(Instant, u32), Vec<Asked<'_>>> = BTreeMap::new();
     let mut answers = vec![];
     for (place, one) in seen.iter().enumerate() {
         let Some(defined) = one.workspace.charter.body.slots.iter().find(|defined| defined.key == slot)

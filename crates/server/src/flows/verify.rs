@@ -6,7 +6,7 @@ use handfast_domain::digest::Digest;
 use handfast_domain::evaluation::Decision;
 use handfast_domain::refused::Refused;
 use handfast_domain::time::Instant;
-use handfast_domain::verdict::{Outcome, Status};
+use handfast_domain::verdict::{Assignment, Outcome, Status, Target, Verdict};
 use handfast_rules::{Context, Judged, Rule, Settings};
 use handfast_store::evaluation::{self, StoredDecision};
 use uuid::Uuid;
@@ -85,8 +85,9 @@ pub async fn stored_decision(app: &App, stored: &StoredDecision) -> Result<Verif
         Some(_) => again(app, &rule, &settings, context, snapshot.into(), decision).await,
         None => {
             let routed = app.host.assign(&rule, &settings, context, snapshot.into()).await;
-            let input = routed.input_digest;
-            Again { status: routed.status, input, output: routed.output_digest, outcome: None }
+            let (status, input, output) = (routed.status, routed.input_digest, routed.output_digest);
+            let parts = routed.assignment.map(|routed| assigned(decision, &routed)).unwrap_or_default();
+            Again { status, input, output, outcome: None, parts }
         }
     };
     if again.status != Status::Ok {
@@ -97,6 +98,7 @@ pub async fn stored_decision(app: &App, stored: &StoredDecision) -> Result<Verif
     }
     if again.output != decision.output {
         differences.push("output".to_owned());
+        differences.extend(again.parts.iter().map(|part| (*part).to_owned()));
     }
     let comparison = match differences.is_empty() {
         false => Comparison::Different,
@@ -111,6 +113,40 @@ struct Again {
     input: Digest,
     output: Option<Digest>,
     outcome: Option<Outcome>,
+    /// Parts of the answer that are not as recorded.
+    parts: Vec<&'static str>,
+}
+
+/// The parts of a verdict that differ from the record.
+fn said(decision: &Decision, verdict: &Verdict) -> Vec<&'static str> {
+    let Verdict {
+        outcome, text, disposition, fit, engagement, confidence, reasons, missing, review_at, ..
+    } = verdict;
+    let parts = [
+        ("outcome", decision.outcome == Some(*outcome)),
+        ("text", decision.text == *text),
+        ("target", decision.target == *disposition),
+        ("fit", decision.fit == *fit),
+        ("engagement", decision.engagement == *engagement),
+        ("confidence", decision.confidence == *confidence),
+        ("reasons", decision.reasons == *reasons),
+        ("missing", decision.missing == *missing),
+        ("reviewAt", decision.review_at == *review_at),
+    ];
+    parts.into_iter().filter(|(_, same)| !same).map(|(part, _)| part).collect()
+}
+
+/// The parts of a routing that differ from the record.
+fn assigned(decision: &Decision, routed: &Assignment) -> Vec<&'static str> {
+    let target = match &routed.target {
+        Target::Owner(owner) => format!("owner:{owner}"),
+        Target::Queue(queue) => format!("queue:{queue}"),
+    };
+    let parts = [
+        ("target", decision.target.as_ref() == Some(&target)),
+        ("reasons", decision.reasons == routed.reasons),
+    ];
+    parts.into_iter().filter(|(_, same)| !same).map(|(part, _)| part).collect()
 }
 
 async fn again(
@@ -123,8 +159,9 @@ async fn again(
 ) -> Again {
     let Judged { status, verdict, input_digest, output_digest, .. } =
         app.host.replay(rule, settings, context, snapshot, decision.batch_size).await;
-    let outcome = verdict.map(|verdict| verdict.outcome);
-    Again { status, input: input_digest, output: output_digest, outcome }
+    let outcome = verdict.as_ref().map(|verdict| verdict.outcome);
+    let parts = verdict.map(|verdict| said(decision, &verdict)).unwrap_or_default();
+    Again { status, input: input_digest, output: output_digest, outcome, parts }
 }
 
 /// What `handfast verify` counts.

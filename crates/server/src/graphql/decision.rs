@@ -193,7 +193,8 @@ pub enum Comparison {
 #[derive(Clone, Debug, SimpleObject)]
 pub struct Verification {
     comparison: Comparison,
-    /// Names of the parts that differ.
+    /// Names of the parts that differ: `snapshot`, `settings`, `version`, `status`, `input`, `output`, and of the output
+    /// `outcome`, `fit`, `engagement`, `confidence`, `reasons`, `missing`, `text`, `target`, `reviewAt`.
     differences: Vec<String>,
     /// The outcome of the new run, where there is one.
     outcome: Option<Outcome>,

@@ -12,12 +12,14 @@ use handfast_domain::stage::Side;
 use handfast_domain::time::Instant;
 use handfast_store::deployment as store;
 use handfast_store::plugin as versions;
+use handfast_store::signature;
 
 use super::backtest::BacktestRun;
 use super::directory::User;
 use super::plugin::{PluginVersion, version};
 use super::problem::{UserError, failure, payload};
 use super::scalar::{Long, Uuid, global, local};
+use super::signature::Downgrade;
 use super::{app, ask, read_viewer};
 use crate::app::App;
 use crate::flows::deploy::{self, Deploy};
@@ -69,8 +71,9 @@ pub struct Deployment {
 /// What the look-ahead saw below deployments, read for all of them at once; none where it saw nothing.
 #[derive(Clone, Default)]
 struct Loaded {
-    versions: Option<Arc<BTreeMap<Digest, versions::PluginVersion>>>,
+    versions: Option<Arc<BTreeMap<Digest, PluginVersion>>>,
     settings: Option<Arc<BTreeMap<Digest, String>>>,
+    downgrades: Option<Arc<BTreeMap<uuid::Uuid, signature::Downgrade>>>,
     tallies: Option<Arc<BTreeMap<uuid::Uuid, store::Tally>>>,
 }
 
@@ -111,14 +114,20 @@ impl Deployment {
         let mut loaded = Loaded::default();
         if asked("version") {
             let digests: BTreeSet<Digest> = ran.iter().map(|one| one.version).collect();
-            loaded.versions = Some(Arc::new(versions::versions_of(db, &digests).await.map_err(fault)?));
+            let found = versions::versions_of(db, &digests).await.map_err(fault)?.into_values().collect();
+            let below: Vec<Lookahead<'_>> = looks.iter().map(|look| look.field("version")).collect();
+            let found = PluginVersion::wrap_all(app, found, &below).await?;
+            loaded.versions = Some(Arc::new(found.into_iter().map(|one| (one.digest, one)).collect()));
         }
         if asked("settings") {
             let digests: BTreeSet<Digest> = ran.iter().map(|one| one.settings).collect();
             loaded.settings = Some(Arc::new(versions::settings_of(db, &digests).await.map_err(fault)?));
         }
+        let ids: Vec<uuid::Uuid> = ran.iter().map(|one| one.id).collect();
+        if asked("downgrade") {
+            loaded.downgrades = Some(Arc::new(signature::downgrades(db, &ids).await.map_err(fault)?));
+        }
         if asked("tally") {
-            let ids: Vec<uuid::Uuid> = ran.iter().map(|one| one.id).collect();
             loaded.tallies = Some(Arc::new(store::tallies(db, &ids).await.map_err(fault)?));
         }
         let wrap = |ran| Deployment { loaded: loaded.clone(), ..Deployment::wrap(ran) };
@@ -164,7 +173,7 @@ impl Deployment {
 impl Deployment {
     async fn version(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<PluginVersion>> {
         match &self.loaded.versions {
-            Some(versions) => Ok(versions.get(&self.version_digest).cloned().map(PluginVersion::wrap)),
+            Some(versions) => Ok(versions.get(&self.version_digest).cloned()),
             None => version(app(ctx)?, self.version_digest).await,
         }
     }
@@ -188,6 +197,16 @@ impl Deployment {
 
     async fn started_by(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<User>> {
         Ok(app(ctx)?.workspace().directory.user(self.ran.started_by).map(User::wrap))
+    }
+
+    /// Why it took a version that is older than what was LIVE before; null where it did not.
+    async fn downgrade(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Downgrade>> {
+        let id = self.ran.id;
+        if let Some(found) = &self.loaded.downgrades {
+            return Ok(found.get(&id).cloned().map(Downgrade::wrap));
+        }
+        let found = signature::downgrades(app(ctx)?.store.read(), &[id]).await;
+        Ok(found.map_err(|error| failure(error.into()))?.remove(&id).map(Downgrade::wrap))
     }
 
     /// Who agreed, in order.
@@ -270,6 +289,9 @@ pub struct DeployPluginInput {
     grey_cases_a_day: Option<i32>,
     /// Why, for the other teams; up to 500 characters.
     why: Option<String>,
+    /// Why a version may go in whose signature is older than the newest that was ever LIVE in the slot, in 1 to 500
+    /// characters; it is recorded, and the other teams read it.
+    allow_downgrade: Option<String>,
     /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
     /// Decide, and write nothing.
@@ -353,10 +375,24 @@ impl DeploymentMutation {
         let DeployPluginInput { slot, digest, settings, mode, share, breaker, guardrails, .. } =
             input.clone();
         let (grey_cases_a_day, why) = (input.grey_cases_a_day, input.why.clone());
-        let asked = (&slot, digest, &settings, mode, share, breaker, &guardrails, grey_cases_a_day, &why);
+        let allow_downgrade = input.allow_downgrade.clone();
+        let asked = (
+            (&slot, digest, &settings, mode, share, breaker, &guardrails),
+            (grey_cases_a_day, &why, &allow_downgrade),
+        );
         let ask = ask(ctx, "deployPlugin", input.idempotency_key, input.dry_run, &asked)?;
-        let wanted =
-            Deploy { slot, digest, settings, mode, share, breaker, guardrails, grey_cases_a_day, why };
+        let wanted = Deploy {
+            slot,
+            digest,
+            settings,
+            mode,
+            share,
+            breaker,
+            guardrails,
+            grey_cases_a_day,
+            why,
+            allow_downgrade,
+        };
         answer(ctx, deploy::deploy(app(ctx)?, &ask, wanted).await).await
     }
 

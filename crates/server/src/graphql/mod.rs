@@ -9,6 +9,7 @@ pub mod decision;
 pub mod deployment;
 pub mod directory;
 pub mod event;
+pub mod fairness;
 pub mod filter;
 pub mod funnel;
 pub mod grey_case;
@@ -18,14 +19,17 @@ pub mod intake;
 pub mod lead;
 pub mod ledger;
 pub mod node;
+pub mod overlap;
 pub mod page;
 pub mod plugin;
 pub mod problem;
 pub mod rate;
 pub mod results;
 pub mod scalar;
+pub mod signature;
 pub mod token;
 pub mod webhook;
+pub mod whynot;
 pub mod work;
 
 #[cfg(test)]
@@ -49,10 +53,14 @@ pub struct Query(
     campaign::CampaignQuery,
     charter::CharterQuery,
     decision::DecisionQuery,
+    whynot::WhyNotQuery,
+    overlap::OverlapQuery,
+    fairness::FairnessQuery,
     plugin::PluginQuery,
     deployment::DeploymentQuery,
     grey_case::GreyCaseQuery,
     backtest::BacktestQuery,
+    signature::SignatureQuery,
     directory::DirectoryQuery,
     token::TokenQuery,
     import::ImportQuery,
@@ -73,6 +81,7 @@ pub struct Mutation(
     deployment::DeploymentMutation,
     grey_case::GreyCaseMutation,
     backtest::BacktestMutation,
+    signature::SignatureMutation,
     directory::DirectoryMutation,
     token::TokenMutation,
     import::ImportMutation,
@@ -101,14 +110,17 @@ pub fn schemas(app: App) -> Schemas<HandfastSchema> {
 const WEIGHTS: &[Weight] = &[
     ("consumer", None, 50),
     ("eventConsumers", None, 200),
+    ("fairness", None, 1_000),
     ("leads", Some("filter"), 200),
     ("leads", Some("order"), 200),
     ("ledger", None, 200),
     ("ledgerNow", None, 500),
     ("readings", None, 500),
     ("tally", None, 100),
+    ("overlap", None, 1_000),
     ("unattended", None, 500),
     ("verifyDecision", None, 50),
+    ("whyNot", None, 1_000),
 ];
 
 fn build() -> async_graphql::SchemaBuilder<Query, Mutation, Subscription> {

@@ -24,7 +24,7 @@ pub enum Node {
     Campaign(Campaign),
     Decision(Decision),
     Deployment(Deployment),
-    BacktestRun(BacktestRun),
+    BacktestRun(Box<BacktestRun>),
     ImportRun(ImportRun),
     User(User),
     Team(Team),
@@ -83,7 +83,7 @@ async fn find(app: &App, id: &ID) -> async_graphql::Result<Option<Node>> {
         }
         "BacktestRun" => {
             let found = handfast_store::backtest::get(db, uuid).await.map_err(fault)?;
-            found.map(|run| Node::BacktestRun(BacktestRun::wrap(run)))
+            found.map(|run| Node::BacktestRun(Box::new(BacktestRun::wrap(run))))
         }
         "ImportRun" => {
             let found = handfast_store::import::get(db, uuid).await.map_err(fault)?;

@@ -10,11 +10,13 @@ use handfast_domain::time::Instant;
 use handfast_rules::Descriptor;
 use handfast_store::deployment;
 use handfast_store::plugin::{self as store, PluginVersion as Version, VersionFilter};
+use handfast_store::signature;
 
 use super::deployment::Deployment;
 use super::directory::User;
 use super::problem::{UserError, failure, payload};
 use super::scalar::Long;
+use super::signature::PluginSignature;
 use super::{app, once, read_viewer, viewer};
 use crate::app::App;
 use crate::flows::plugin::{self, CheckResult, Upload};
@@ -23,7 +25,7 @@ use crate::flows::plugin::{self, CheckResult, Upload};
 #[derive(Clone, SimpleObject)]
 #[graphql(complex)]
 pub struct PluginVersion {
-    digest: Digest,
+    pub digest: Digest,
     /// As the plugin says; empty until it was asked.
     name: String,
     /// A label that never moves to other bytes.
@@ -42,6 +44,9 @@ pub struct PluginVersion {
     uploaded_at: Instant,
     #[graphql(skip)]
     version: Version,
+    /// Read with its page, where the look-ahead saw them.
+    #[graphql(skip)]
+    signatures: Option<Vec<PluginSignature>>,
 }
 
 /// One check of an upload.
@@ -105,7 +110,27 @@ impl PluginVersion {
             size: Long(version.size),
             uploaded_at: version.uploaded_at,
             version,
+            signatures: None,
         }
+    }
+
+    /// Wraps any number of versions; their signatures are read together.
+    pub async fn wrap_all(
+        app: &App,
+        versions: Vec<Version>,
+        looks: &[Lookahead<'_>],
+    ) -> async_graphql::Result<Vec<PluginVersion>> {
+        let mut wrapped: Vec<PluginVersion> = versions.into_iter().map(PluginVersion::wrap).collect();
+        if !wrapped.is_empty() && looks.iter().any(|look| look.field("signatures").exists()) {
+            let digests: Vec<Digest> = wrapped.iter().map(|one| one.digest).collect();
+            let found = signature::of(app.store.read(), &digests).await;
+            let found = found.map_err(|error| failure(error.into()))?;
+            for one in &mut wrapped {
+                let mine = found.iter().filter(|signed| signed.version == one.digest).cloned();
+                one.signatures = Some(mine.map(PluginSignature::wrap).collect());
+            }
+        }
+        Ok(wrapped)
     }
 }
 
@@ -126,6 +151,15 @@ impl PluginVersion {
                 .collect(),
             reads: reads.into_iter().map(|(path, kind)| DeclaredField { path, kind }).collect(),
         })
+    }
+
+    /// Signatures that counted when they came in, the newest serial first.
+    async fn signatures(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<PluginSignature>> {
+        if let Some(signatures) = &self.signatures {
+            return Ok(signatures.clone());
+        }
+        let found = signature::of(app(ctx)?.store.read(), &[self.digest]).await;
+        Ok(found.map_err(|error| failure(error.into()))?.into_iter().map(PluginSignature::wrap).collect())
     }
 
     /// Who uploaded it.
@@ -215,8 +249,10 @@ impl PluginQuery {
         read_viewer(ctx)?;
         let first = super::bounded("first", first, 200)?;
         let filter = VersionFilter { name, team, status: status.map(|status| status.to_string()) };
-        let found = store::versions(app(ctx)?.store.read(), &filter, first).await;
-        Ok(found.map_err(|error| failure(error.into()))?.into_iter().map(PluginVersion::wrap).collect())
+        let app = app(ctx)?;
+        let found = store::versions(app.store.read(), &filter, first).await;
+        let found = found.map_err(|error| failure(error.into()))?;
+        PluginVersion::wrap_all(app, found, &[ctx.look_ahead()]).await
     }
 
     /// The slots of the charter in force.
@@ -257,6 +293,8 @@ pub struct UploadPluginVersionInput {
     label: Option<String>,
     /// JSON documents, each one a case or an array of cases; `handfast plugin push` reads them from `cases/*.json`.
     cases: Vec<String>,
+    /// The text of a `.minisig` file: a signature by a key of the team, about this name and version.
+    signature: Option<String>,
     /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
 }
@@ -280,11 +318,12 @@ impl PluginMutation {
         ctx: &Context<'_>,
         input: UploadPluginVersionInput,
     ) -> async_graphql::Result<PluginVersionPayload> {
-        let UploadPluginVersionInput { digest, team, label, cases, idempotency_key } = input;
-        let once = once(ctx, "uploadPluginVersion", idempotency_key, &(digest, &team, &label, &cases))?;
+        let UploadPluginVersionInput { digest, team, label, cases, signature, idempotency_key } = input;
+        let asked = (digest, &team, &label, &cases, &signature);
+        let once = once(ctx, "uploadPluginVersion", idempotency_key, &asked)?;
         let app = app(ctx)?;
-        let (done, errors) =
-            payload(plugin::upload(app, viewer(ctx)?, once, Upload { digest, team, label, cases }).await)?;
+        let upload = Upload { digest, team, label, cases, signature };
+        let (done, errors) = payload(plugin::upload(app, viewer(ctx)?, once, upload).await)?;
         let version = match done {
             Some(()) => version(app, digest).await?,
             None => None,

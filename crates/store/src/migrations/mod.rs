@@ -10,6 +10,7 @@ mod m0006_webhook;
 mod m0007_consumer;
 mod m0008_deployment;
 mod m0009_backtest;
+mod m0010_signature;
 mod m0011_precedent;
 
 use crate::{
@@ -32,6 +33,7 @@ const ALL: &[SqlMigration] = &[
     m0007_consumer::MIGRATION,
     m0008_deployment::MIGRATION,
     m0009_backtest::MIGRATION,
+    m0010_signature::MIGRATION,
     m0011_precedent::MIGRATION,
 ];
 

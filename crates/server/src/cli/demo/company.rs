@@ -159,7 +159,7 @@ pub fn rules(demo: &Demo, scorecard: &str, fair_share: &str) -> Result<(), CliEr
     {
         let wasm = demo.args.plugins.join(format!("{name}.wasm"));
         let cases = demo.args.sources.join(name).join("cases");
-        let digest = plugin::push(&ops, &wasm, team, None, Some(&cases))?;
+        let digest = plugin::push(&ops, &wasm, team, None, Some(&cases), None)?;
         plugin::deploy(&ops, &digest, slot, settings)?;
     }
     Ok(())

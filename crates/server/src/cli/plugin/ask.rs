@@ -3,8 +3,6 @@
 
 use std::process::ExitCode;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::describe::table;
@@ -85,11 +83,9 @@ pub fn explain(client: &Client, lead: &str) -> Result<ExitCode, CliError> {
 
 /// By e-mail, by the id of another system (`crm:4711`), by UUID or by the API's id.
 fn reference(lead: &str) -> Value {
-    let is_uuid = uuid::Uuid::parse_str(lead).is_ok();
     match lead.split_once(':') {
         _ if lead.contains('@') => json!({"email": lead}),
         Some((system, id)) => json!({"external": {"system": system, "id": id}}),
-        None if is_uuid => json!({"id": STANDARD.encode(format!("Lead:{}", lead.to_lowercase()))}),
         None => json!({"id": lead}),
     }
 }
@@ -224,10 +220,7 @@ mod tests {
             ("ada@example.test", json!({"email": "ada@example.test"})),
             ("crm:4711", json!({"external": {"system": "crm", "id": "4711"}})),
             ("TGVhZDox", json!({"id": "TGVhZDox"})),
-            (
-                "00000000-0000-7000-8000-000000000001",
-                json!({"id": STANDARD.encode("Lead:00000000-0000-7000-8000-000000000001")}),
-            ),
+            ("00000000-0000-7000-8000-000000000001", json!({"id": "00000000-0000-7000-8000-000000000001"})),
         ] {
             assert_eq!(reference(typed), by, "{typed}");
         }

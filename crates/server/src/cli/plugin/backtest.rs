@@ -148,7 +148,7 @@ fn candidate(client: &Client, args: &BacktestArgs) -> Result<String, CliError> {
     }
     let team = args.team.as_deref();
     let team = team.ok_or_else(|| CliError::Usage("--team says who owns the component".to_owned()))?;
-    push(client, path, team, None, args.cases.as_deref())
+    push(client, path, team, None, args.cases.as_deref(), None)
 }
 
 fn watch(client: &Client, id: &Value) -> Result<(), CliError> {

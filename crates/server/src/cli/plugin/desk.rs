@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use handfast_domain::field::TraitKinds;
-use handfast_rules::{Case, CaseResult, CheckReport, Compiler, Host, HostConfig, Plugin};
+use handfast_rules::{Case, CaseResult, CheckReport, Compiler, Descriptor, Host, HostConfig, Plugin};
 use serde_json::json;
 
 use super::{bytes, cases, read};
@@ -47,6 +47,24 @@ pub fn check(wasm: &Path, folder: Option<PathBuf>) -> Result<ExitCode, CliError>
         println!("{word:<10}{:<11}{}{code}", check.name, check.message);
     }
     if report.ok() { Ok(ExitCode::SUCCESS) } else { Ok(ExitCode::from(6)) }
+}
+
+/// What a component says of itself, if it passes every check.
+pub fn described(bytes: &[u8], cases: &[Case]) -> Result<Descriptor, CliError> {
+    let host = host()?;
+    let report = runtime()?.block_on(async {
+        let first = host.check(bytes, cases, &TraitKinds::new()).await;
+        let traits = traits(&first);
+        match first.ok() || traits.is_empty() {
+            true => first,
+            false => host.check(bytes, cases, &traits).await,
+        }
+    });
+    if let Some(failed) = report.refusal() {
+        let code = failed.code.map(|code| format!(" ({})", code.as_str())).unwrap_or_default();
+        return Err(CliError::Gate(format!("{}: {}{code}", failed.name, failed.message)));
+    }
+    report.descriptor.ok_or_else(|| CliError::Gate("the component does not describe itself".to_owned()))
 }
 
 /// Loads the component; a refusal is the author's to mend.

@@ -7,7 +7,9 @@ mod describe;
 mod desk;
 mod diff;
 mod new;
+mod registry;
 mod remote;
+mod signature;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -23,7 +25,8 @@ pub use remote::{deploy, push};
 
 /// What these commands ask a server.
 pub fn documents() -> impl Iterator<Item = &'static str> {
-    remote::DOCUMENTS.into_iter().chain(backtest::DOCUMENTS).chain(ask::DOCUMENTS).chain(diff::DOCUMENTS)
+    let own = remote::DOCUMENTS.into_iter().chain(backtest::DOCUMENTS).chain(ask::DOCUMENTS);
+    own.chain(diff::DOCUMENTS).chain(signature::DOCUMENTS)
 }
 
 #[derive(Args)]
@@ -108,12 +111,15 @@ enum PluginCommand {
         /// Key of the team that owns it.
         #[arg(long)]
         team: String,
-        /// What you call it; what the plugin says of itself without.
+        /// What you call it; what its signature says without, else what the plugin says of itself.
         #[arg(long)]
         label: Option<String>,
         /// Folder of its cases.
         #[arg(long, value_name = "DIR")]
         cases: Option<PathBuf>,
+        /// Its signature; the file beside it that ends in .minisig, if there is one, without.
+        #[arg(long, value_name = "FILE")]
+        signature: Option<PathBuf>,
     },
     /// Put a version with settings into a slot: beside what counts, for a share of the leads, or for all of them.
     Deploy {
@@ -132,6 +138,9 @@ enum PluginCommand {
         /// Why, for the other teams.
         #[arg(long)]
         why: Option<String>,
+        /// Why a version may go in that is older than what was LIVE there; it is recorded.
+        #[arg(long, value_name = "REASON")]
+        allow_downgrade: Option<String>,
     },
     /// Let a SHADOW or CANARY judge more leads.
     Promote {
@@ -204,6 +213,20 @@ enum PluginCommand {
         #[arg(long)]
         reason: String,
     },
+    /// Pass a component on through a registry of containers, with its cases, settings and signature.
+    Publish(registry::PublishArgs),
+    /// Take a component from a registry of containers, and check it against its digest.
+    Pull(registry::PullArgs),
+    /// Make a key that signs plugins, in the format of minisign.
+    Keygen(signature::KeygenArgs),
+    /// Sign a component: its bytes, name, version and a serial number that only rises.
+    Sign(signature::SignArgs),
+    /// Let a key sign for a team.
+    RegisterKey(signature::RegisterKeyArgs),
+    /// Take a key's word away. What is live goes on.
+    RevokeKey(signature::RevokeKeyArgs),
+    /// List the keys of teams.
+    Keys(signature::KeysArgs),
 }
 
 /// Whose leads a version judges.
@@ -254,16 +277,20 @@ pub fn plugin(args: PluginArgs) -> Result<ExitCode, CliError> {
         PluginCommand::Explain { server, lead } => ask::explain(&server.client(), &lead),
         PluginCommand::Run { wasm, leads, settings } => desk::run(&wasm, &leads, settings.as_deref()),
         PluginCommand::Test { folder, wasm, update } => desk::test(&folder, wasm, update),
-        PluginCommand::Push { server, wasm, team, label, cases } => {
-            let digest = push(&server.client(), &wasm, &team, label.as_deref(), cases.as_deref())?;
+        PluginCommand::Push { server, wasm, team, label, cases, signature } => {
+            let signed = registry::signature(&wasm, signature.as_deref())?;
+            let label = label.or_else(|| signed.as_ref().map(|signed| signed.statement.version.clone()));
+            let signature = signed.map(|signed| signed.text);
+            let digest = push(&server.client(), &wasm, &team, label.as_deref(), cases.as_deref(), signature)?;
             println!("{digest}");
             eprintln!("Next: handfast plugin deploy {digest} --slot <slot> --settings <file>");
             Ok(ExitCode::SUCCESS)
         }
-        PluginCommand::Deploy { server, digest, slot, settings, mode, why } => {
+        PluginCommand::Deploy { server, digest, slot, settings, mode, why, allow_downgrade } => {
             let settings = read(&settings)?;
             let (mode, share) = mode.read();
-            let input = json!({"slot": slot, "digest": digest, "settings": settings, "mode": mode, "share": share, "why": why});
+            let input = json!({"slot": slot, "digest": digest, "settings": settings, "mode": mode, "share": share, "why": why,
+                "allowDowngrade": allow_downgrade});
             remote::tell(&remote::deploy_as(&server.client(), input)?)
         }
         PluginCommand::Backtest(args) => backtest::backtest(*args),
@@ -280,6 +307,13 @@ pub fn plugin(args: PluginArgs) -> Result<ExitCode, CliError> {
         PluginCommand::Rollback { server, slot, deployment, reason } => {
             remote::rollback(&server.client(), &slot, deployment, &reason)
         }
+        PluginCommand::Publish(args) => registry::publish(args),
+        PluginCommand::Pull(args) => registry::pull(args),
+        PluginCommand::Keygen(args) => signature::keygen(args),
+        PluginCommand::Sign(args) => signature::sign(args),
+        PluginCommand::RegisterKey(args) => signature::register(args),
+        PluginCommand::RevokeKey(args) => signature::revoke(args),
+        PluginCommand::Keys(args) => signature::keys(args),
     }
 }
 

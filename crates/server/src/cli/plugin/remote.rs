@@ -31,6 +31,7 @@ pub fn push(
     team: &str,
     label: Option<&str>,
     folder: Option<&Path>,
+    signature: Option<String>,
 ) -> Result<String, CliError> {
     let bytes = bytes(wasm)?;
     let digest = client.put_blob("plugin", bytes.len() as u64, bytes.as_slice())?;
@@ -39,7 +40,8 @@ pub fn push(
             .map_err(|error| CliError::Failed(format!("{}: {error}", path.display())))
     });
     let cases: Vec<String> = cases.collect::<Result<_, _>>()?;
-    let input = json!({"digest": digest, "team": team, "label": label, "cases": cases});
+    let input =
+        json!({"digest": digest, "team": team, "label": label, "cases": cases, "signature": signature});
     client.mutate("uploadPluginVersion", UPLOAD, json!({"input": input}))?;
     loop {
         let version = client.query(VERSION, json!({"digest": digest}))?["pluginVersion"].clone();

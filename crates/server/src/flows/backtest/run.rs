@@ -24,7 +24,7 @@ use crate::http::aside::Aside;
 use crate::workspace::Workspace;
 
 /// Looks of a page.
-const PAGE: i64 = 1_000;
+const PAGE: i64 = 500;
 /// Leads on which it is tried what the candidate rests on.
 const SAMPLE: usize = 256;
 /// How often progress is written, and a cancelled run noticed.
