@@ -28,12 +28,16 @@ fn migrate(dir: &Path, of: &Path) -> std::process::Child {
 
 #[test]
 fn a_kill_in_the_middle_of_the_migrations_leaves_a_schema_that_the_next_start_completes() {
-    let whole = folder();
-    secret(whole.path());
-    let begun = Instant::now();
-    let ended = migrate(whole.path(), whole.path()).wait().expect("it ends");
-    assert!(ended.success());
-    let took = begun.elapsed();
+    let once = || {
+        let whole = folder();
+        secret(whole.path());
+        let begun = Instant::now();
+        let ended = migrate(whole.path(), whole.path()).wait().expect("it ends");
+        assert!(ended.success());
+        begun.elapsed()
+    };
+    // The quickest of three: on a busy machine one alone may take so long that every kill comes too late.
+    let took = [once(), once(), once()].into_iter().min().unwrap_or_default();
     let seed = std::process::id();
     eprintln!("seed {seed}; a migration takes {took:?}");
     let mut killed = 0;
