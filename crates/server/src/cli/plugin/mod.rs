@@ -51,7 +51,7 @@ enum PluginCommand {
         #[arg(long, value_name = "DIR")]
         folder: Option<PathBuf>,
     },
-    /// Make the component of a folder, target/<name>.wasm, and print its path.
+    /// Make the component of a folder, `target/NAME.wasm`, and print its path.
     Build {
         /// The rule's folder.
         #[arg(default_value = ".")]
