@@ -130,14 +130,29 @@ impl PrecedentRow {
     }
 }
 
+/// One precedent.
+pub async fn precedent(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Precedent>> {
+    Ok(select(db, None, Some(id), 1).await?.pop().map(|(precedent, _)| precedent))
+}
+
 /// The newest precedents of a slot, or of all, each with what the rule could read.
 pub async fn precedents(
     db: &impl ConnectionTrait,
     slot: Option<&str>,
     limit: i64,
 ) -> Result<Vec<(Precedent, Snapshot)>> {
+    select(db, slot, None, limit).await
+}
+
+async fn select(
+    db: &impl ConnectionTrait,
+    slot: Option<&str>,
+    id: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<(Precedent, Snapshot)>> {
     let mut where_ = Where::new(db);
     where_.equals("slot", slot.map(str::to_owned));
+    where_.equals("id", id);
     let limit = where_.value(limit);
     let (conditions, values) = where_.finish();
     let sql = format!(

@@ -189,8 +189,7 @@ pub async fn waive(
     let waiver = Waiver { user: ask.viewer.id(), side, reason, at: app.now() };
     let decided = app.decide(ask.once.as_ref(), ask.dry_run, move |tx| {
         Box::pin(async move {
-            let known = rows::precedents(tx, None, i64::MAX).await?;
-            if !known.iter().any(|(one, _)| one.id == precedent) {
+            if rows::precedent(tx, precedent).await?.is_none() {
                 return Err(Refused::not_found("precedent").at("input/precedent").into());
             }
             rows::put_waiver(tx, precedent, version, &waiver).await?;

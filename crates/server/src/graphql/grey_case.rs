@@ -142,6 +142,42 @@ impl GreyCase {
     }
 }
 
+impl Precedent {
+    /// Wraps any number of precedents; their waivers are read together.
+    async fn wrap_all(app: &App, found: Vec<Decided>) -> async_graphql::Result<Vec<Precedent>> {
+        let ids: BTreeSet<uuid::Uuid> = found.iter().map(|one| one.id).collect();
+        let mut waivers: BTreeMap<uuid::Uuid, Vec<(Digest, Waiver)>> = match ids.is_empty() {
+            true => BTreeMap::new(),
+            false => store::waivers(app.store.read(), &ids).await.map_err(|error| failure(error.into()))?,
+        };
+        let workspace = app.workspace();
+        let wrap = |one: Decided| {
+            let waived = waivers.remove(&one.id).unwrap_or_default().into_iter();
+            let waived = waived.map(|(digest, waiver)| PrecedentWaiver {
+                digest,
+                user: person(&workspace, waiver.user),
+                side: waiver.side,
+                reason: waiver.reason,
+                at: waiver.at,
+            });
+            Precedent {
+                id: global("Precedent", one.id),
+                uuid: Uuid(one.id),
+                slot: one.slot,
+                grey_case: global("GreyCase", one.case),
+                lead_id: global("Lead", one.lead),
+                as_of: one.as_of,
+                charter: super::small(one.charter),
+                expected: one.expected,
+                rationale: one.rationale,
+                created_at: one.created_at,
+                waivers: waived.collect(),
+            }
+        };
+        Ok(found.into_iter().map(wrap).collect())
+    }
+}
+
 #[ComplexObject]
 impl GreyCase {
     /// The lead that it is about.
@@ -197,50 +233,11 @@ impl GreyCaseQuery {
     ) -> async_graphql::Result<Vec<Precedent>> {
         read_viewer(ctx)?;
         let first = super::bounded("first", first, 200)?;
-        precedents(app(ctx)?, slot.as_deref(), first, None).await
+        let app = app(ctx)?;
+        let found = store::precedents(app.store.read(), slot.as_deref(), first).await;
+        let found = found.map_err(|error| failure(error.into()))?;
+        Precedent::wrap_all(app, found.into_iter().map(|(one, _)| one).collect()).await
     }
-}
-
-async fn precedents(
-    app: &App,
-    slot: Option<&str>,
-    limit: i64,
-    only: Option<uuid::Uuid>,
-) -> async_graphql::Result<Vec<Precedent>> {
-    let (db, fault) = (app.store.read(), |error: handfast_store::StoreError| failure(error.into()));
-    let found = store::precedents(db, slot, limit).await.map_err(fault)?;
-    let found: Vec<Decided> =
-        found.into_iter().map(|(one, _)| one).filter(|one| only.is_none_or(|id| one.id == id)).collect();
-    let ids: BTreeSet<uuid::Uuid> = found.iter().map(|one| one.id).collect();
-    let mut waivers: BTreeMap<uuid::Uuid, Vec<(Digest, Waiver)>> = match ids.is_empty() {
-        true => BTreeMap::new(),
-        false => store::waivers(db, &ids).await.map_err(fault)?,
-    };
-    let workspace = app.workspace();
-    let wrap = |one: Decided| {
-        let waived = waivers.remove(&one.id).unwrap_or_default().into_iter();
-        let waived = waived.map(|(digest, waiver)| PrecedentWaiver {
-            digest,
-            user: person(&workspace, waiver.user),
-            side: waiver.side,
-            reason: waiver.reason,
-            at: waiver.at,
-        });
-        Precedent {
-            id: global("Precedent", one.id),
-            uuid: Uuid(one.id),
-            slot: one.slot,
-            grey_case: global("GreyCase", one.case),
-            lead_id: global("Lead", one.lead),
-            as_of: one.as_of,
-            charter: super::small(one.charter),
-            expected: one.expected,
-            rationale: one.rationale,
-            created_at: one.created_at,
-            waivers: waived.collect(),
-        }
-    };
-    Ok(found.into_iter().map(wrap).collect())
 }
 
 #[derive(Clone, Debug, InputObject)]
@@ -344,10 +341,9 @@ impl GreyCaseMutation {
         let id = read("Precedent", &precedent, "input/precedent")?;
         let app = app(ctx)?;
         let (id, errors) = payload(grey_case::waive(app, &ask, id, digest, &reason).await)?;
-        let precedent = match id {
-            Some(id) => precedents(app, None, i64::MAX, Some(id)).await?.pop(),
-            None => None,
-        };
+        let Some(id) = id else { return Ok(PrecedentPayload { precedent: None, errors }) };
+        let found = store::precedent(app.store.read(), id).await.map_err(|error| failure(error.into()))?;
+        let precedent = Precedent::wrap_all(app, found.into_iter().collect()).await?.pop();
         Ok(PrecedentPayload { precedent, errors })
     }
 }
