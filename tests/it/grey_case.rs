@@ -100,6 +100,12 @@ fn both_sides_decide_a_grey_case_and_the_lead_goes_where_they_said() {
 fn a_version_that_contradicts_a_precedent_waits_until_both_sides_waive_it() {
     let parties = Parties::start();
     let digest = parties.server.deploy("scorecard", "mql", &card(1_000));
+    let input = json!({"slot": "mql", "digest": digest, "settings": card(900).to_string(), "mode": "LIVE",
+        "idempotencyKey": "before"});
+    let earlier =
+        || parties.marketing.attempt("deployPlugin", "DeployPluginInput", input.clone(), "deployment { id }");
+    let first = earlier();
+    assert_eq!(first["errors"], json!([]), "{first}");
     let (_, case) = disagreed(&parties, &digest);
     opine(&parties.marketing, &case, "ADVANCE");
     opine(&parties.sales, &case, "ADVANCE");
@@ -114,6 +120,7 @@ fn a_version_that_contradicts_a_precedent_waits_until_both_sides_waive_it() {
         "{precedents}"
     );
 
+    assert_eq!(earlier(), first, "a repetition is answered as before, whatever was decided since");
     for mode in ["LIVE", "CANARY"] {
         let refused = deploy(&parties.marketing, &digest, 500, mode);
         let error = &refused["errors"][0];

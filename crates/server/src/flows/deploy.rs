@@ -16,7 +16,7 @@ use handfast_store::plugin::{self, PluginVersion};
 use handfast_store::{Tx, change, deployment as rows};
 use uuid::Uuid;
 
-use super::commit::{Ask, Decided, stream_of};
+use super::commit::{Ask, Decided, Once, stream_of};
 use super::evaluate::RULE;
 use super::plugin::kind_text;
 use super::signature::Allowed;
@@ -47,6 +47,9 @@ pub struct Deploy {
 pub async fn deploy(app: &App, ask: &Ask<'_>, input: Deploy) -> Result<Uuid, Error> {
     let viewer = ask.viewer;
     viewer.require(scope::PLUGINS_DEPLOY)?;
+    if let Some(id) = answered(app, ask).await? {
+        return Ok(id);
+    }
     let workspace = app.workspace();
     let slot = owned_slot(&workspace, viewer, &input.slot)?;
     let mut terms = terms(&workspace, slot, &input)?;
@@ -88,6 +91,9 @@ pub async fn promote(
 ) -> Result<Uuid, Error> {
     let viewer = ask.viewer;
     viewer.require(scope::PLUGINS_DEPLOY)?;
+    if let Some(id) = answered(app, ask).await? {
+        return Ok(id);
+    }
     let workspace = app.workspace();
     let from = known(app, id).await?;
     let slot = owned_slot(&workspace, viewer, &from.slot)?;
@@ -149,6 +155,9 @@ pub async fn promote(
 /// Agrees for the viewer's side. With the last agreement that was missing it begins to judge.
 pub async fn approve(app: &App, ask: &Ask<'_>, id: Uuid, comment: Option<String>) -> Result<Uuid, Error> {
     let side = approver(ask.viewer)?;
+    if let Some(id) = answered(app, ask).await? {
+        return Ok(id);
+    }
     let comment = comment.map(|text| words("input/comment", &text)).transpose()?;
     let workspace = app.workspace();
     let pending = known(app, id).await?;
@@ -318,10 +327,18 @@ where
             }
             Ok(id)
         }
-        Decided::Before(answer) => {
-            Uuid::try_parse(&answer).map_err(|_| Error::fault(format!("{answer:?} is no deployment")))
-        }
+        Decided::Before(answer) => read(&answer),
     }
+}
+
+/// What the same request was answered before: checks that came in between must not refuse a repetition.
+async fn answered(app: &App, ask: &Ask<'_>) -> Result<Option<Uuid>, Error> {
+    let answer = Once::answered(ask.once.as_ref(), app).await?;
+    answer.as_deref().map(read).transpose()
+}
+
+fn read(answer: &str) -> Result<Uuid, Error> {
+    Uuid::try_parse(answer).map_err(|_| Error::fault(format!("{answer:?} is no deployment")))
 }
 
 async fn known(app: &App, id: Uuid) -> Result<Deployment, Error> {
