@@ -412,6 +412,57 @@ fn a_dry_run_deploys_nothing_and_a_repetition_deploys_once() {
     assert_eq!(promoted["id"], repeated["id"], "no step is taken twice");
 }
 
+#[test]
+fn the_command_line_takes_a_version_from_shadow_to_live_and_back_and_tells_where_it_stands() {
+    let server = Server::start();
+    let digest = server.deploy("scorecard", "mql", &card(10));
+    let settings = server.dir.path().join("stricter.json");
+    std::fs::write(&settings, card(1_000).to_string()).expect("it is written");
+    let settings = settings.to_string_lossy().into_owned();
+    let run = |args: &[&str]| {
+        let output = server.cli(args);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        (text(&output.stdout), text(&output.stderr), output.status.code().unwrap_or(-1))
+    };
+    let deploy = ["plugin", "deploy", &digest, "--slot", "mql", "--settings", &settings];
+    let (shadow, next, code) = run(&[&deploy[..], &["--shadow", "--why", "too many poor ones"]].concat());
+    assert!(code == 0 && next.contains(&format!("plugin promote {shadow} --canary 10")), "{next}");
+    let (canary, _, code) = run(&["plugin", "promote", &shadow, "--canary", "12.5"]);
+    assert_eq!(code, 0);
+    let (status, _, _) = run(&["plugin", "status"]);
+    let line = status.lines().find(|line| line.contains(&canary)).unwrap_or_default();
+    assert!(line.contains("CANARY 12.5 %") && line.contains("scorecard"), "{status}");
+    assert!(!status.contains(&shadow) && status.contains("LIVE"), "{status}");
+    let (live, _, code) = run(&["plugin", "promote", &canary, "--live"]);
+    assert_eq!(code, 0);
+    let (_, _, code) = run(&["plugin", "promote", &canary, "--live"]);
+    assert_eq!(code, 5, "it no longer runs");
+    let back = ["plugin", "rollback", "--slot", "mql", "--reason", "the old card did better"];
+    let (before, _, code) = run(&[&back[..], &["--deployment", &live]].concat());
+    assert_eq!((before, code), (digest.clone(), 0));
+    for (args, expected) in [
+        ([&deploy[..], &["--shadow", "--live"]].concat(), 2),
+        ([&deploy[..], &["--canary", "100"]].concat(), 2),
+        (vec!["plugin", "promote", "00000000-0000-7000-8000-000000000001", "--live"], 3),
+        (vec!["plugin", "approve", &live], 4),
+    ] {
+        let (out, err, code) = run(&args);
+        assert!(code == expected && !err.is_empty(), "{args:?}: {code} {out}{err}");
+    }
+}
+
+#[test]
+fn a_command_waits_until_its_budget_has_filled() {
+    let server = Server::configured(&[
+        ("HANDFAST__EDGE__RATE__TOKEN_PER_SECOND", "1000"),
+        ("HANDFAST__EDGE__RATE__TOKEN_BURST", "1000"),
+    ]);
+    for _ in 0..4 {
+        let output = server.cli(&["plugin", "status"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
 /// Two teams guard one gate. Each step of each team is asked for while the server is killed, and asked for again with its key.
 /// HANDFAST_DEPLOY_ROUNDS=50 kills it 500 times.
 #[test]

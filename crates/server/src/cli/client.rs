@@ -40,8 +40,14 @@ impl CliError {
         match code {
             "NOT_FOUND" => CliError::NotFound(message),
             "UNAUTHENTICATED" | "FORBIDDEN" | "SUPPRESSED" => CliError::Denied(message),
-            "VERSION_CONFLICT" | "ALREADY_EXISTS" | "IDEMPOTENCY_KEY_REUSED" => CliError::Conflict(message),
-            "GATE_NOT_MET" | "PLUGIN_REJECTED" | "PLUGIN_SIGNATURE" | "PLUGIN_DOWNGRADE"
+            "VERSION_CONFLICT" | "ALREADY_EXISTS" | "IDEMPOTENCY_KEY_REUSED" | "DEPLOYMENT_STATE" => {
+                CliError::Conflict(message)
+            }
+            "GATE_NOT_MET"
+            | "PLUGIN_REJECTED"
+            | "PLUGIN_SIGNATURE"
+            | "PLUGIN_DOWNGRADE"
+            | "PRECEDENT_CONTRADICTED"
             | "CHARTER_STATE" => CliError::Gate(message),
             _ => CliError::Failed(message),
         }
@@ -51,6 +57,17 @@ impl CliError {
     pub fn is_passing(&self) -> bool {
         matches!(self, CliError::Failed(_))
     }
+}
+
+/// How often a command waits for its budget to fill.
+const PATIENCE: usize = 10;
+/// It waits no longer than so many seconds at a time.
+const LONGEST: u64 = 10;
+
+fn told_to_wait(response: &ureq::http::Response<ureq::Body>) -> Option<Duration> {
+    let seconds = response.headers().get("retry-after").filter(|_| response.status() == 429)?;
+    let seconds: u64 = seconds.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds.min(LONGEST)))
 }
 
 /// A server and a token for it.
@@ -78,12 +95,20 @@ impl Client {
     /// Runs an operation and answers its `data`. An error of the answer is an error here.
     pub fn query(&self, document: &str, variables: Value) -> Result<Value, CliError> {
         let body = json!({"query": document, "variables": variables});
-        let response = self
-            .agent
-            .post(format!("{}/graphql", self.url))
-            .header("authorization", format!("Bearer {}", self.token))
-            .header("accept", "application/graphql-response+json, application/json")
-            .send_json(body);
+        let ask = || {
+            self.agent
+                .post(format!("{}/graphql", self.url))
+                .header("authorization", format!("Bearer {}", self.token))
+                .header("accept", "application/graphql-response+json, application/json")
+                .send_json(&body)
+        };
+        let mut response = ask();
+        // Whoever has spent a budget is told how long to wait.
+        for _ in 0..PATIENCE {
+            let Some(wait) = response.as_ref().ok().and_then(told_to_wait) else { break };
+            std::thread::sleep(wait);
+            response = ask();
+        }
         let answer = self.read(response)?;
         match answer["errors"].as_array().and_then(|errors| errors.first()) {
             Some(error) => {

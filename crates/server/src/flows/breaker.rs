@@ -18,8 +18,8 @@ pub fn note(app: &App, rule: &LiveRule, status: Status) {
     let Some(deployment) = rule.deployment.filter(|_| status != Status::Busy) else { return };
     let mut recent = app.breakers.0.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(seen) = recent.note(deployment, status != Status::Ok, rule.breaker) else { return };
-    let rules = app.workspace().rules.clone();
-    recent.retain(|id| rules.values().any(|slot| slot.is_running(id)));
+    let workspace = app.workspace();
+    recent.retain(|id| workspace.rules.values().any(|slot| slot.is_running(id)));
     drop(recent);
     let app = app.clone();
     tokio::spawn(async move {

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use handfast_domain::change::{Draft, Record};
-use handfast_domain::deployment::DeploymentState;
 use handfast_domain::evaluation::{Decision, Evaluation};
 use handfast_domain::event::GreyTrigger;
 use handfast_domain::snapshot::Snapshot;
@@ -235,9 +234,6 @@ struct Budget(BTreeMap<Uuid, (i32, i64)>);
 impl Budget {
     async fn allows(&mut self, app: &App, shadow: &Shadow) -> Result<bool, Error> {
         let deployment = &shadow.deployment;
-        if deployment.state != DeploymentState::Running {
-            return Ok(false);
-        }
         let workspace = app.workspace();
         let today = workspace.day(app.now());
         if self.0.get(&deployment.id).is_none_or(|(day, _)| *day != today) {

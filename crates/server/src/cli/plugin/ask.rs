@@ -9,7 +9,9 @@ use super::describe::table;
 use crate::cli::client::{CliError, Client};
 
 const STATUS: &str = "query { ruleSlots { key kind team gate pool position \
-    live { startedAt startedBy { name } versionDigest settingsDigest version { name label } } } }";
+    live { ...ran } canary { ...ran } shadows { ...ran } pending { ...ran } } } \
+    fragment ran on Deployment { uuid mode share stillNeeded startedAt startedBy { name } versionDigest settingsDigest \
+    version { name label } }";
 const VERSIONS: &str = "query($name: String, $team: String) { pluginVersions(first: 100, name: $name, team: $team) \
     { digest name label team kind status caseCount size uploadedAt } }";
 const EXPLAIN: &str = "query($by: LeadRef!) { lead(by: $by) { id stage outcome fit engagement nextEvaluationAt greySlots \
@@ -20,27 +22,42 @@ const EXPLAIN: &str = "query($by: LeadRef!) { lead(by: $by) { id stage outcome f
 
 pub const DOCUMENTS: [&str; 3] = [STATUS, VERSIONS, EXPLAIN];
 
-/// What answers for each slot.
+/// What answers for each slot, what runs beside it, and what waits for approval.
 pub fn status(client: &Client) -> Result<ExitCode, CliError> {
     let answer = client.query(STATUS, json!({}))?;
-    let mut lines = table(&["slot", "asks", "team", "rule", "since", "by", "sha256"]);
+    let mut lines = table(&["slot", "asks", "team", "mode", "rule", "since", "by", "sha256", "deployment"]);
     for slot in list(&answer["ruleSlots"]) {
-        let live = &slot["live"];
         let asks = match slot["gate"].as_str() {
             Some(gate) => format!("{gate}?"),
             None => format!("who in {}?", text(&slot["pool"])),
         };
-        let rule = match live["version"]["name"].as_str() {
-            Some(name) => format!("{name} {}", text(&live["version"]["label"])),
-            None if live.is_null() => "built in: holds every lead".into(),
-            None => "a version that is gone".into(),
-        };
-        let (since, by) = (text(&live["startedAt"]), text(&live["startedBy"]["name"]));
-        let digest = short(&live["versionDigest"]);
-        lines.add_row([text(&slot["key"]), asks, text(&slot["team"]), rule, since, by, digest]);
+        let beside = Some(&slot["canary"]).filter(|canary| !canary.is_null()).into_iter();
+        let beside = beside.chain(list(&slot["shadows"])).chain(list(&slot["pending"]));
+        for ran in std::iter::once(&slot["live"]).chain(beside) {
+            let rule = match ran["version"]["name"].as_str() {
+                Some(name) => format!("{name} {}", text(&ran["version"]["label"])),
+                None if ran.is_null() => "built in: holds every lead".into(),
+                None => "a version that is gone".into(),
+            };
+            let (since, by) = (text(&ran["startedAt"]), text(&ran["startedBy"]["name"]));
+            let (key, team) = (text(&slot["key"]), text(&slot["team"]));
+            let digest = short(&ran["versionDigest"]);
+            lines.add_row([key, asks.clone(), team, mode(ran), rule, since, by, digest, text(&ran["uuid"])]);
+        }
     }
+    // Deployments are copied from here, so they are not broken.
+    lines.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
     print(&lines);
     Ok(ExitCode::SUCCESS)
+}
+
+fn mode(ran: &Value) -> String {
+    let needed: Vec<String> = list(&ran["stillNeeded"]).iter().map(text).collect();
+    let mode = match ran["share"].as_f64().filter(|_| ran["mode"] == "CANARY") {
+        Some(share) => format!("CANARY {} %", share / 100.0),
+        None => text(&ran["mode"]),
+    };
+    if needed.is_empty() { mode } else { format!("{mode}, waits for {}", needed.join(" and ")) }
 }
 
 /// Every version that was uploaded, the newest first.
