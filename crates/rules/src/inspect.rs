@@ -90,7 +90,14 @@ fn valid(bytes: &[u8]) -> Result<String, (Code, String)> {
     match Validator::new_with_features(features).validate_all(bytes) {
         Ok(_) => Ok("valid wasm".into()),
         Err(error) => {
-            let message = format!("{} at byte {:#x}", error.message(), error.offset());
+            // What jco makes unless it is told otherwise.
+            let mend = match error.message().contains("async") {
+                true => {
+                    "; a rule answers at once: jco componentize … --backend-qjs-disable-async, as `handfast plugin build` does"
+                }
+                false => "",
+            };
+            let message = format!("{} at byte {:#x}{mend}", error.message(), error.offset());
             Err((Code::PluginMalformed, message))
         }
     }

@@ -139,6 +139,14 @@ async fn features_that_would_break_replay_are_malformed() {
 }
 
 #[tokio::test]
+async fn an_asynchronous_component_is_refused_with_the_flag_that_makes_another() {
+    let wasm = wat::parse_str("(component (core func (canon task.cancel)))").expect("the text form");
+    let (name, code, message) = refusal(&wasm).await;
+    assert_eq!((name, code), ("valid", Code::PluginMalformed), "{message}");
+    assert!(message.contains("--backend-qjs-disable-async"), "{message}");
+}
+
+#[tokio::test]
 async fn an_unknown_field_is_refused_with_the_nearest_name() {
     let (name, code, message) =
         refusal(&patched(&guest("bombs"), "company.employees", "company.employeez")).await;
