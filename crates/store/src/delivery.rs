@@ -273,16 +273,8 @@ pub async fn page(
     let mut where_ = Where::new(db);
     where_.equals("d.webhook", Some(webhook));
     where_.texts("d.state", states.iter().map(|state| state.as_str()));
-    let (before, order) = if backward { (">", "ASC") } else { ("<", "DESC") };
-    if let Some((at, id)) = from {
-        let (a, b) = (where_.value(at), where_.value(id));
-        where_.and(format!("(d.created_at, d.id) {before} ({a}, {b})"));
-    }
-    let limit = where_.value(limit);
-    let (conditions, values) = where_.finish();
-    let sql = format!(
-        "SELECT {D} FROM webhook_delivery d{conditions} ORDER BY d.created_at {order}, d.id {order} LIMIT {limit}"
-    );
+    let (rest, values) = where_.page(("d.created_at", "d.id"), from, backward, limit);
+    let sql = format!("SELECT {D} FROM webhook_delivery d{rest}");
     let rows: Vec<Row> = fetch_all(db, &sql, values).await?;
     let mut rows = rows.into_iter().map(Row::decode).collect::<Result<Vec<_>>>()?;
     if backward {

@@ -78,13 +78,8 @@ pub async fn decisions(
     let mut where_ = Where::new(db);
     where_.equals("d.slot", slot.map(str::to_owned));
     where_.equals("d.lead", lead);
-    if let Some((at, id)) = from {
-        let (a, b) = (where_.value(at), where_.value(id));
-        where_.and(format!("(d.at, d.id) < ({a}, {b})"));
-    }
-    let limit = where_.value(limit);
-    let (conditions, values) = where_.finish();
-    let sql = format!("{DECISION}{conditions} ORDER BY d.at DESC, d.id DESC LIMIT {limit}");
+    let (rest, values) = where_.page(("d.at", "d.id"), from, false, limit);
+    let sql = format!("{DECISION}{rest}");
     let rows: Vec<DecisionRow> = fetch_all(db, &sql, values).await?;
     rows.into_iter().map(DecisionRow::decode).collect()
 }

@@ -78,13 +78,8 @@ pub async fn page(
         Some(GreyState::Resolved) => where_.and("resolution IS NOT NULL".to_owned()),
         None => {}
     }
-    if let Some((at, id)) = from {
-        let (a, b) = (where_.value(at), where_.value(id));
-        where_.and(format!("(opened_at, id) < ({a}, {b})"));
-    }
-    let limit = where_.value(limit);
-    let (conditions, values) = where_.finish();
-    let sql = format!("{CASE}{conditions} ORDER BY opened_at DESC, id DESC LIMIT {limit}");
+    let (rest, values) = where_.page(("opened_at", "id"), from, false, limit);
+    let sql = format!("{CASE}{rest}");
     let rows: Vec<Row> = fetch_all(db, &sql, values).await?;
     rows.into_iter().map(Row::decode).collect()
 }

@@ -228,17 +228,9 @@ pub async fn page(
     backward: bool,
     limit: i64,
 ) -> Result<Vec<ImportRun>> {
-    let mut where_ = Where::new(db);
-    let (before, order) = if backward { (">", "ASC") } else { ("<", "DESC") };
-    if let Some((at, id)) = from {
-        let (a, b) = (where_.value(at), where_.value(id));
-        where_.and(format!("(r.started_at, r.id) {before} ({a}, {b})"));
-    }
-    let limit = where_.value(limit);
-    let (conditions, values) = where_.finish();
-    let sql = format!(
-        "SELECT {RUN} FROM import_run r{conditions} ORDER BY r.started_at {order}, r.id {order} LIMIT {limit}"
-    );
+    let where_ = Where::new(db);
+    let (rest, values) = where_.page(("r.started_at", "r.id"), from, backward, limit);
+    let sql = format!("SELECT {RUN} FROM import_run r{rest}");
     let rows: Vec<Row> = fetch_all(db, &sql, values).await?;
     let mut runs = rows.into_iter().map(Row::decode).collect::<Result<Vec<_>>>()?;
     if backward {

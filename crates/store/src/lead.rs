@@ -396,6 +396,25 @@ impl Where {
         }
     }
 
+    /// The end of a statement that reads a page of a list whose order is (`at`, `id`), the newest first: what lies beyond
+    /// `from`, toward the newer ones if `backward`. Those come the oldest first.
+    pub(crate) fn page(
+        mut self,
+        (at, id): (&str, &str),
+        from: Option<(i64, Uuid)>,
+        backward: bool,
+        limit: i64,
+    ) -> (String, Vec<sea_orm::Value>) {
+        let (before, order) = if backward { (">", "ASC") } else { ("<", "DESC") };
+        if let Some((from_at, from_id)) = from {
+            let (a, b) = (self.value(from_at), self.value(from_id));
+            self.and(format!("({at}, {id}) {before} ({a}, {b})"));
+        }
+        let limit = self.value(limit);
+        let (conditions, values) = self.finish();
+        (format!("{conditions} ORDER BY {at} {order}, {id} {order} LIMIT {limit}"), values)
+    }
+
     pub(crate) fn finish(self) -> (String, Vec<sea_orm::Value>) {
         let text = if self.conditions.is_empty() {
             String::new()

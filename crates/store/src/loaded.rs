@@ -121,14 +121,7 @@ pub async fn page(db: &impl ConnectionTrait, page: &LeadPage, want: &Want) -> Re
     where_.equals("l.campaign", filter.campaign);
     where_.equals("l.source", filter.source.clone());
     where_.equals("l.persona", filter.persona.clone());
-    let (before, order) = if page.backward { (">", "ASC") } else { ("<", "DESC") };
-    if let Some((at, id)) = page.from {
-        let (a, b) = (where_.value(at), where_.value(id));
-        where_.and(format!("({column}, l.id) {before} ({a}, {b})"));
-    }
-    let limit = where_.value(page.limit);
-    let (conditions, values) = where_.finish();
-    let rest = format!("{conditions} ORDER BY {column} {order}, l.id {order} LIMIT {limit}");
+    let (rest, values) = where_.page((column, "l.id"), page.from, page.backward, page.limit);
     let mut leads = read(db, want, &rest, values).await?;
     if page.backward {
         leads.reverse();

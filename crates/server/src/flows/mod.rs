@@ -35,6 +35,7 @@ pub mod timers;
 pub mod token;
 pub mod told;
 pub mod touch;
+pub mod turn;
 pub mod verify;
 pub mod webhook;
 pub mod whynot;

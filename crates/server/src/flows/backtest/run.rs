@@ -16,8 +16,8 @@ use handfast_store::StoreError;
 use handfast_store::backtest::{self as store, BacktestRun, Look, NEWEST};
 use tokio::time::Instant as Stopwatch;
 
-use super::super::Error;
 use super::super::evaluate::live_rule;
+use super::super::{Error, turn};
 use super::judge::{Job, Page, Seen, Tried};
 use crate::app::App;
 use crate::http::aside::Aside;
@@ -29,29 +29,20 @@ const PAGE: i64 = 500;
 const SAMPLE: usize = 256;
 /// How often progress is written, and a cancelled run noticed.
 const REPORT: Duration = Duration::from_millis(300);
-/// How often a node looks for runs that were begun on another one.
-const LOOK: Duration = Duration::from_secs(1);
 /// After a failure that another attempt may not meet.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Carries out runs in the order in which they were started. What an earlier process left unfinished starts again.
 pub async fn run(app: App) {
-    loop {
-        app.store.lead().await;
-        let next = store::unfinished(app.store.read()).await.map(|runs| runs.into_iter().next());
-        match next {
-            Ok(Some(run)) => one(&app, run).await,
-            Ok(None) if app.store.is_shared() => {
-                // Another node's runs wake nobody here.
-                let _ = tokio::time::timeout(LOOK, app.backtests.notified()).await;
-            }
-            Ok(None) => app.backtests.notified().await,
-            Err(error) => {
-                tracing::warn!(%error, "backtests cannot be read; trying again");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        }
-    }
+    let unfinished = |app: App| async move { store::unfinished(app.store.read()).await };
+    turn::take(
+        app,
+        "backtests",
+        |app| &app.backtests,
+        unfinished,
+        |app, run| async move { one(&app, run).await },
+    )
+    .await;
 }
 
 async fn one(app: &App, run: BacktestRun) {

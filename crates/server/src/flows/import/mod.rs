@@ -27,7 +27,7 @@ use self::acts::{Acts, Reading};
 use self::mapping::Mapping;
 use self::rows::Rows;
 use super::commit::Once;
-use super::{Error, Viewer, scope};
+use super::{Error, Viewer, scope, turn};
 use crate::app::App;
 
 /// What is to be imported, and how.
@@ -125,22 +125,15 @@ pub async fn cancel(app: &App, viewer: &Viewer, id: Uuid) -> Result<(), Error> {
 /// Carries out imports one after the other, in the order in which they were started: the second may tell how the first
 /// one's leads ended. What an earlier process left unfinished comes first.
 pub async fn run(app: App) {
-    loop {
-        app.store.lead().await;
-        let next = store::unfinished(app.store.read()).await.map(|runs| runs.into_iter().next());
-        match next {
-            Ok(Some(run)) => one(&app, run).await,
-            Ok(None) if app.store.is_shared() => {
-                // Another node's runs wake nobody here.
-                let _ = tokio::time::timeout(LOOK, app.imports.notified()).await;
-            }
-            Ok(None) => app.imports.notified().await,
-            Err(error) => {
-                tracing::warn!(%error, "imports cannot be read; trying again");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        }
-    }
+    let unfinished = |app: App| async move { store::unfinished(app.store.read()).await };
+    turn::take(
+        app,
+        "imports",
+        |app| &app.imports,
+        unfinished,
+        |app, run| async move { one(&app, run).await },
+    )
+    .await;
 }
 
 fn read_id(answer: &str) -> Result<Uuid, Error> {
@@ -174,8 +167,6 @@ async fn one(app: &App, run: ImportRun) {
     }
 }
 
-/// How often a node looks for imports that were begun on another one.
-const LOOK: Duration = Duration::from_secs(1);
 /// After a failure that another attempt may not meet.
 const PATIENCE: std::time::Duration = Duration::from_secs(5);
 
