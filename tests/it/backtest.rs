@@ -372,7 +372,7 @@ fn progress_is_told_until_the_report_is_there() {
 }
 
 /// Everything that a subscription tells over server-sent events until it ends by itself.
-fn subscribe(server: &Server, document: &str, variables: Value) -> Vec<Value> {
+pub fn subscribe(server: &Server, document: &str, variables: Value) -> Vec<Value> {
     let body = json!({"query": document, "variables": variables});
     let mut response = ureq::post(format!("{}/graphql/stream", server.url))
         .header("authorization", format!("Bearer {}", server.token))

@@ -26,6 +26,7 @@ mod nodes;
 mod oidc;
 mod overlap;
 mod plugin;
+mod reevaluation;
 mod registry;
 mod schema;
 mod signature;

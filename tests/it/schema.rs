@@ -313,7 +313,7 @@ fn everything_that_does_not_explain_itself_is_described() {
 }
 
 /// Mutations that take something else than one `input`: a repetition of these changes nothing.
-const WITHOUT_INPUT: &[&str] = &["announceSignal", "cancelBacktest", "cancelImport"];
+const WITHOUT_INPUT: &[&str] = &["announceSignal", "cancelBacktest", "cancelReevaluation", "cancelImport"];
 
 /// Mutations that cannot be tried without their effect.
 const WITHOUT_DRY_RUN: &[&str] = &["recordTouchpoints", "startBacktest", "uploadPluginVersion"];
@@ -448,6 +448,8 @@ fn every_kind_of_node_is_found_by_its_id() {
         json!({"system": "crm", "id": "email", "occurredAt": at, "lead": {"email": "email"}}).to_string();
     let import = json!({"digest": digest, "name": "rows", "mapping": mapping});
     let run = api.attempt("startImport", "StartImportInput", import, "run { id }");
+    let input = json!({"dryRun": false});
+    let pass = api.mutate("startReevaluation", "StartReevaluationInput", input, "reevaluation { id }");
     let found = api.query(
         "{ viewer { id } teams { id } ruleSlots { live { id } } pools { id } tokens { id } }",
         json!({}),
@@ -460,6 +462,7 @@ fn every_kind_of_node_is_found_by_its_id() {
         ("Deployment", &found["ruleSlots"][0]["live"]["id"]),
         ("BacktestRun", &backtest["run"]["id"]),
         ("ImportRun", &run["run"]["id"]),
+        ("Reevaluation", &pass["reevaluation"]["id"]),
         ("User", &found["viewer"]["id"]),
         ("Team", &found["teams"][0]["id"]),
         ("Queue", &lead["queue"]["id"]),

@@ -44,8 +44,14 @@ pub async fn run(
     let accept =
         |lead| load::post("/graphql", &tokens.sales, &json!({"query": ACCEPT, "variables": {"id": lead}}));
     let shots: Vec<Shot> = ours.iter().map(accept).collect();
+    let before = accepted(address, &tokens.ops)?;
     let with = timed(&server, address, shots, connections).await?;
+    let moved = accepted(address, &tokens.ops)? - before;
     server.stop();
+    // A refusal is an answer, too, and a quick one.
+    if moved != changes as i64 {
+        return Err(Failed(format!("{moved} of {changes} hand-offs were accepted over GraphQL")));
+    }
 
     let server = opponent("flows", database, dir)?;
     let address = server.address()?;
@@ -69,6 +75,16 @@ pub async fn run(
     Ok(())
 }
 
+/// Cycles that have entered SAL.
+fn accepted(address: SocketAddr, token: &str) -> Result<i64, Failed> {
+    let answer = query(address, token, "{ funnel { stages { stage entered } } }", json!({}))?;
+    let stages = answer["funnel"]["stages"].as_array().cloned().unwrap_or_default();
+    let entered = stages.iter().find(|stage| stage["stage"] == "SAL").map(|stage| &stage["entered"]);
+    entered
+        .and_then(|entered| entered.as_str()?.parse().ok())
+        .ok_or_else(|| Failed(format!("no count of SAL in {answer}")))
+}
+
 async fn timed(
     server: &Server,
     to: SocketAddr,
@@ -81,7 +97,8 @@ async fn timed(
     Ok((round.per_second(), cpu, round.p99.as_secs_f64() * 1e3))
 }
 
-/// Captures leads under a card that lets everybody pass, so that each waits in a queue of sales.
+/// Captures leads under a card that lets everybody pass and without a router, so that each waits in a queue of sales, whatever
+/// the hour: a router would give them to whoever works just then.
 fn offer(
     handfast: &Path,
     plugins: &Path,
@@ -97,6 +114,14 @@ fn offer(
         "mutation($input: DeployPluginInput!) { deployPlugin(input: $input) { errors { message } } }";
     let answer = mutate(deploy, json!({"input": input}))?;
     if answer["deployPlugin"]["errors"] != json!([]) {
+        return Err(Failed(answer.to_string()));
+    }
+    let input = json!({"slot": "routing", "reason": "the benchmark accepts from queues"});
+    let back = "mutation($input: RollbackInput!) { rollback(input: $input) { errors { path message } } }";
+    let answer = mutate(back, json!({"input": input}))?;
+    // In a database that is used again it went back before.
+    let errors = answer["rollback"]["errors"].as_array().cloned().unwrap_or_default();
+    if errors.iter().any(|error| error["path"] != json!(["input", "slot"])) {
         return Err(Failed(answer.to_string()));
     }
     let run = std::process::id();

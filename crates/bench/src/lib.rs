@@ -7,6 +7,7 @@ pub mod advance;
 pub mod attacks;
 pub mod counts;
 pub mod fanout;
+pub mod feed;
 pub mod import;
 pub mod inserts;
 pub mod load;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use handfast_bench::server::Database;
-use handfast_bench::{Failed, attacks, fanout, import, reads, root, rules};
+use handfast_bench::{Failed, attacks, fanout, feed, import, reads, root, rules};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 /// Counts what is allocated; servers that are timed are processes of their own, with the product's own allocator.
@@ -36,6 +36,8 @@ enum Part {
     Import(import::ImportArgs),
     /// Six operations over a million leads, beside the same rows without GraphQL, on both databases.
     Reads(reads::ReadArgs),
+    /// Events that are numbered by the sequencer, beside the same rows in a plain table, on both databases.
+    Feed(feed::FeedArgs),
     /// Stage changes to 1, 100, 1,000 and 5,000 subscribers, with the memory of each.
     Fanout(fanout::FanoutArgs),
     /// Attacks of many kinds while ordinary users ask, on SQLite: what refusals cost, and what the users feel.
@@ -79,6 +81,12 @@ async fn run(cli: Cli) -> Result<(), Failed> {
         Part::Reads(args) => {
             for database in &databases {
                 reads::run(&cli.handfast, &plugins, database, &args).await?;
+            }
+            Ok(())
+        }
+        Part::Feed(args) => {
+            for database in &databases {
+                feed::run(database, &args).await?;
             }
             Ok(())
         }

@@ -17,7 +17,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::stage::{CycleOutcome, StageKind};
-use crate::text::text_enum;
 use crate::time::Instant;
 use crate::verdict::Outcome;
 
@@ -30,29 +29,6 @@ pub use report::{
 pub use statistics::{Lift, Share};
 
 use field::Histogram;
-
-text_enum! {
-    /// Where a backtest stands.
-    pub enum BacktestStatus {
-        /// It waits for its turn.
-        Queued = "QUEUED",
-        /// Leads are being judged.
-        Running = "RUNNING",
-        /// The report is there.
-        Finished = "FINISHED",
-        /// Something stopped it; the message says what.
-        Failed = "FAILED",
-        /// A person stopped it.
-        Cancelled = "CANCELLED",
-    }
-}
-
-impl BacktestStatus {
-    /// Whether it stays as it is.
-    pub fn is_over(self) -> bool {
-        !matches!(self, BacktestStatus::Queued | BacktestStatus::Running)
-    }
-}
 
 /// Which of the leads with a known outcome are judged again. All given conditions hold together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -49,6 +49,8 @@ pub struct Inner {
     pub imports: tokio::sync::Notify,
     /// Wakes whoever carries out backtests.
     pub backtests: tokio::sync::Notify,
+    /// Wakes whoever carries out re-evaluations.
+    pub reevaluations: tokio::sync::Notify,
     /// Sends to webhooks.
     pub outbound: Outbound,
     /// How the newest calls of rules ended.
@@ -112,6 +114,7 @@ impl App {
             followed_from,
             imports: tokio::sync::Notify::new(),
             backtests: tokio::sync::Notify::new(),
+            reevaluations: tokio::sync::Notify::new(),
             outbound,
             breakers: Breakers::default(),
             shadows: Shadows::default(),

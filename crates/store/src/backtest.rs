@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use handfast_domain::backtest::{BacktestStatus, Flip, Report, Scope, Told, Vote};
+use handfast_domain::backtest::{Flip, Report, Scope, Told, Vote};
 use handfast_domain::digest::Digest;
 use handfast_domain::event::{Body, Fact};
+use handfast_domain::run::RunStatus;
 use handfast_domain::snapshot::Snapshot;
 use handfast_domain::stage::{Cause, CycleOutcome, StageKind};
 use handfast_domain::time::Instant;
@@ -31,7 +32,7 @@ pub struct BacktestRun {
     /// Version and settings; none is the built-in rule.
     pub baseline: Option<(Digest, Digest)>,
     pub scope: Scope,
-    pub status: BacktestStatus,
+    pub status: RunStatus,
     /// Looks that were read.
     pub done: i64,
     /// Looks in all; 0 until it runs.
@@ -93,7 +94,7 @@ impl Row {
             settings: digest("settings", &self.settings)?,
             baseline,
             scope: decode::json(at("scope"), &self.scope)?,
-            status: closed(at("status"), &self.status, BacktestStatus::parse)?,
+            status: closed(at("status"), &self.status, RunStatus::parse)?,
             slot: self.slot,
             done: self.done,
             total: self.total,
@@ -246,7 +247,7 @@ pub async fn finish(
 }
 
 /// Ends a run without a report; answers whether it was not over yet.
-pub async fn end(tx: &Tx, run: Uuid, status: BacktestStatus, message: &str, at: Instant) -> Result<bool> {
+pub async fn end(tx: &Tx, run: Uuid, status: RunStatus, message: &str, at: Instant) -> Result<bool> {
     let sql = format!(
         "UPDATE backtest_run SET status = $2, message = $3, finished_at = $4 WHERE id = $1 AND {OPEN}"
     );

@@ -37,6 +37,7 @@ pub mod person;
 pub mod plugin;
 pub mod profile;
 pub mod rebuild;
+pub mod reevaluation;
 pub mod rows;
 pub mod secret;
 pub mod signature;

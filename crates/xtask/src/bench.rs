@@ -17,6 +17,8 @@ Parts, all of them without:
   import    100,000 synthetic leads with a decision and a snapshot each [--rows N]
   reads     Six operations over a million leads, beside the same rows without GraphQL
             [--leads N] [--seconds N] [--rounds N] [--connections N] [--keep DIR]
+  feed      Events that are numbered by the sequencer, beside the same rows in a plain table
+            [--seconds N] [--rounds N] [--callers N]
   fanout    Stage changes to 1, 100, 1,000 and 5,000 subscribers, with the memory of each [--deliveries N]
   attacks   Attacks of thirteen families while ordinary users ask, with and without the budget of an address
             [--seconds N] [--rounds N] [--rate N] [--budget with|without] [--only FAMILY] [--short]
@@ -27,7 +29,7 @@ Options:
 The parts with a database run on SQLite and on a private PostgreSQL, which does not wait for the disk. All of it takes
 about an hour on two cores, and the first build in release ten minutes more.";
 
-const PARTS: &[&str] = &["rules", "import", "reads", "fanout", "attacks"];
+const PARTS: &[&str] = &["rules", "import", "reads", "feed", "fanout", "attacks"];
 
 pub fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode, Failure> {
     if shell::wants_help(args) {

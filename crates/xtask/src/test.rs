@@ -413,6 +413,7 @@ fn bench(run: &Run) -> Result<(), String> {
     for part in [
         "rules --seconds 0.05",
         "reads --leads 300 --season 60 --seconds 0.1 --rounds 1 --changes 20",
+        "feed --seconds 0.2 --rounds 1 --callers 4",
         "import --rows 500",
         "fanout --subscribers 3 --deliveries 300",
         "attacks --short",

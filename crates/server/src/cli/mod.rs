@@ -7,6 +7,7 @@ mod export;
 mod import;
 mod offline;
 mod plugin;
+mod reevaluate;
 pub mod serve;
 
 use std::path::PathBuf;
@@ -39,6 +40,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Export the log of a running server.
     Export(export::ExportArgs),
+    /// Look again at the leads that wait for a rule, after a new version or charter.
+    Reevaluate(reevaluate::ReevaluateArgs),
     /// Make, check, run, test, upload and deploy rules.
     Plugin(plugin::PluginArgs),
     /// Bring the database of a stopped server to this version.
@@ -64,8 +67,8 @@ enum Command {
 
 /// What the command line asks a server: it is trusted whatever other documents are.
 pub fn documents() -> Vec<String> {
-    let export = &export::DOCUMENTS;
-    let own = import::DOCUMENTS.iter().chain(export).copied();
+    let (export, reevaluate) = (&export::DOCUMENTS, &reevaluate::DOCUMENTS);
+    let own = import::DOCUMENTS.iter().chain(export).chain(reevaluate).copied();
     own.chain(plugin::documents()).map(str::to_owned).collect()
 }
 
@@ -117,6 +120,7 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Demo(args) => demo::demo(config, args),
         Command::Import(args) => import::import(args),
         Command::Export(args) => export::export(args),
+        Command::Reevaluate(args) => reevaluate::reevaluate(args),
         Command::Plugin(args) => plugin::plugin(args),
         Command::Backup(args) => backup::backup(config, args),
         Command::Restore(args) => backup::restore(config, args),

@@ -77,6 +77,7 @@ pub struct Running {
     timers: tokio::task::JoinHandle<()>,
     imports: tokio::task::JoinHandle<()>,
     backtests: tokio::task::JoinHandle<()>,
+    reevaluations: tokio::task::JoinHandle<()>,
     follower: tokio::task::JoinHandle<()>,
     shadows: tokio::task::JoinHandle<()>,
     deliveries: tokio::task::JoinHandle<()>,
@@ -106,6 +107,7 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
     let timers = tokio::spawn(async move { flows::timers::run(timed, &often).await });
     let imports = tokio::spawn(flows::import::run(app.clone()));
     let backtests = tokio::spawn(flows::backtest::run(app.clone()));
+    let reevaluations = tokio::spawn(flows::reevaluation::run(app.clone()));
     let follower = tokio::spawn(flows::follow::run(app.clone()));
     let shadows = tokio::spawn(flows::shadow::run(app.clone()));
     let deliveries = tokio::spawn(flows::deliver::run(app.clone(), config.server.timer_interval_ms));
@@ -121,6 +123,7 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
         timers,
         imports,
         backtests,
+        reevaluations,
         follower,
         shadows,
         deliveries,
@@ -167,6 +170,7 @@ impl Running {
         self.timers.abort();
         self.imports.abort();
         self.backtests.abort();
+        self.reevaluations.abort();
         self.follower.abort();
         self.shadows.abort();
         if let Some(mirror) = self.mirror {

@@ -26,7 +26,7 @@ pub use check::{
 
 use super::commit::{Committed, Once, Plan};
 use super::evaluate::{self, Subject};
-use super::{Error, Viewer, lead, scope};
+use super::{Error, Viewer, lead, reevaluation, scope};
 use crate::app::App;
 use crate::workspace::Workspace;
 
@@ -411,6 +411,17 @@ pub async fn plan(
         } else if !draft.is_empty() {
             plan.changes.push(draft.finish());
         }
+    }
+    if scene.live {
+        // Whoever comes again without anything new that the rules read is left alone.
+        let same = drafts.iter().zip(&subjects).filter(|((place, draft), subject)| {
+            people[*place].known && draft.is_empty() && !subject.high_intent
+        });
+        let unchanged = reevaluation::unchanged(app, workspace, same.map(|(_, subject)| subject)).await?;
+        let changed = |(subject, _): &(Subject, _)| !unchanged.contains(&subject.journey.lead.id);
+        (subjects, drafts) = subjects.into_iter().zip(drafts).filter(changed).unzip();
+        let older = plan.accounts.iter().filter(|account| account.created_at < scene.now.ms());
+        plan.reevaluations = reevaluation::of_accounts(app, workspace, older);
     }
     let cause = scene.cause;
     let judged = evaluate::judge(app, workspace, cause, &subjects).await;

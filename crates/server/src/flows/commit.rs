@@ -7,6 +7,7 @@ use handfast_domain::change::Change;
 use handfast_domain::digest::Digest;
 use handfast_domain::event::{Actor, Body, Event, Fact, SetupNoun, StreamKind};
 use handfast_domain::grey_case::{GreyCase, Precedent};
+use handfast_domain::reevaluation::Reevaluation;
 use handfast_domain::snapshot::Snapshot;
 use handfast_domain::stage::Cause;
 use handfast_domain::time::Instant;
@@ -15,7 +16,7 @@ use handfast_store::idempotency::{self, IdempotencyKey, Reservation};
 use handfast_store::import::{self, ImportProgress};
 use handfast_store::person::{Account, ExternalRef, Person, Trait};
 use handfast_store::touchpoint::Touchpoint;
-use handfast_store::{StoreError, Tx, change, grey_case, person, touchpoint};
+use handfast_store::{StoreError, Tx, change, grey_case, person, reevaluation, touchpoint};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -42,6 +43,8 @@ pub struct Plan {
     pub facts: Vec<Event>,
     /// A grey case that both sides decided, and the precedent that it makes.
     pub resolved: Option<(GreyCase, Option<(Precedent, Snapshot)>)>,
+    /// Passes over other leads, which this plan asks for.
+    pub reevaluations: Vec<Reevaluation>,
     /// How far an import is with this plan.
     pub progress: Option<ImportProgress>,
 }
@@ -152,6 +155,7 @@ impl App {
     pub async fn commit(&self, plan: Plan, once: Option<&Once>, answer: String) -> Result<Committed, Error> {
         let (once, now) = (once.cloned(), self.now());
         let seen = shadow::seen(&self.workspace(), &plan);
+        let looks = !plan.reevaluations.is_empty();
         let written = self.store.try_write_beside(move |tx| {
             Box::pin(async move {
                 if let Some(once) = &once {
@@ -171,6 +175,9 @@ impl App {
             Ok(committed) => {
                 if matches!(committed, Committed::Done) {
                     self.shadows.offer(seen);
+                    if looks {
+                        self.reevaluations.notify_one();
+                    }
                 }
                 Ok(committed)
             }
@@ -331,6 +338,7 @@ async fn write(tx: &Tx, plan: Plan) -> Result<(), Stop> {
         answers,
         facts,
         resolved,
+        reevaluations,
         progress,
     } = plan;
     let told = touches.iter().filter_map(|touch| touch.lead).chain(adopted.iter().map(|(_, lead)| *lead));
@@ -358,6 +366,7 @@ async fn write(tx: &Tx, plan: Plan) -> Result<(), Stop> {
     for fact in facts {
         change::append_fact(tx, fact).await?;
     }
+    reevaluation::insert(tx, &reevaluations).await?;
     if let Some(progress) = progress {
         import::advance(tx, &progress).await?;
     }

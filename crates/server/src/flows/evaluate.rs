@@ -14,6 +14,7 @@ use handfast_domain::lead::Journey;
 use handfast_domain::persona::PersonaMatch;
 use handfast_domain::profile::Profile;
 use handfast_domain::qualify::Judgement;
+use handfast_domain::reevaluation::Looked;
 use handfast_domain::refused::Refused;
 use handfast_domain::snapshot::Snapshot;
 use handfast_domain::stage::{Cause, CycleOpenedBy, CycleOutcome, StageKind};
@@ -26,10 +27,10 @@ use uuid::Uuid;
 
 use super::commit::{Committed, Once, Plan};
 use super::route::{self, Pools};
-use super::{Error, breaker, lead, scope};
+use super::{Error, breaker, lead, reevaluation, scope};
 use crate::app::App;
 use crate::telemetry;
-use crate::workspace::{LiveRule, Workspace};
+use crate::workspace::{Canary, LiveRule, Workspace};
 
 /// Calls of one rule that are under way for one batch.
 const CALLS: usize = 4;
@@ -115,10 +116,9 @@ async fn ask(
 ) {
     let live = live_rule(workspace, slot);
     let Some(canary) = workspace.rules.get(&slot.key).and_then(|rules| rules.canary.as_ref()) else {
-        return ask_rule(app, workspace, (slot, gate), &live, subjects, asked, judged).await;
+        return ask_rule(app, workspace, (slot, gate), live, subjects, asked, judged).await;
     };
-    let (salt, share) = (canary.deployment.salt(), canary.deployment.terms.share);
-    let drawn = |place: &&usize| is_canary(salt, subjects[**place].journey.lead.id, share);
+    let drawn = |place: &&usize| draws(canary, subjects[**place].journey.lead.id);
     let (few, mut rest): (Vec<usize>, Vec<usize>) = asked.iter().partition(drawn);
     ask_rule(app, workspace, (slot, gate), &canary.rule, subjects, &few, judged).await;
     let failed = |place: &usize| {
@@ -126,7 +126,12 @@ async fn ask(
         last.is_none_or(|decision| !decision.counts())
     };
     rest.extend(few.into_iter().filter(failed));
-    ask_rule(app, workspace, (slot, gate), &live, subjects, &rest, judged).await;
+    ask_rule(app, workspace, (slot, gate), live, subjects, &rest, judged).await;
+}
+
+/// Whether a lead is one of the CANARY's share.
+pub fn draws(canary: &Canary, lead: Uuid) -> bool {
+    is_canary(canary.deployment.salt(), lead, canary.deployment.terms.share)
 }
 
 /// Asks one rule. Leads of one call share the instant, since it is an input.
@@ -207,19 +212,13 @@ pub fn decision(
 }
 
 /// The rule that answers for a slot: the live one, or the built-in rule that holds every lead.
-pub fn live_rule(workspace: &Workspace, slot: &RuleSlot) -> LiveRule {
-    let live = workspace.rules.get(&slot.key).and_then(|rules| rules.live.clone());
-    live.unwrap_or_else(|| LiveRule {
-        deployment: None,
-        mode: DeploymentMode::Live,
-        rule: HOLD.clone(),
-        settings: Settings::from(serde_json::json!({})),
-        breaker: Breaker::default(),
-    })
+pub fn live_rule<'w>(workspace: &'w Workspace, slot: &RuleSlot) -> &'w LiveRule {
+    let live = workspace.rules.get(&slot.key).and_then(|rules| rules.live.as_ref());
+    live.unwrap_or(&HOLD)
 }
 
 /// The built-in rule of a slot without a deployment: nothing passes a gate that nobody guards.
-static HOLD: LazyLock<Rule> = LazyLock::new(|| {
+static HOLD: LazyLock<LiveRule> = LazyLock::new(|| {
     let descriptor = Descriptor {
         name: "built-in/hold".into(),
         version: "1".into(),
@@ -240,8 +239,25 @@ static HOLD: LazyLock<Rule> = LazyLock::new(|| {
         review_at: None,
         trace: vec![],
     };
-    Rule::Native(Arc::new(NativeRule::qualifier(descriptor, hold)))
+    LiveRule {
+        deployment: None,
+        mode: DeploymentMode::Live,
+        rule: Rule::Native(Arc::new(NativeRule::qualifier(descriptor, hold))),
+        settings: Settings::from(serde_json::json!({})),
+        breaker: Breaker::default(),
+    }
 });
+
+/// Which of the leads that are named a look is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Those of which something changed that their rules read.
+    Changed,
+    /// All of them: time has passed, or somebody asks.
+    All,
+    /// All of them, and closed ones come back: they showed high intent.
+    HighIntent,
+}
 
 /// From judgments to changes: what the domain makes of each, and a route for those that reached MQL. `prepare` does to
 /// each draft what belongs before the evaluation: a capture, an activity, nothing.
@@ -289,9 +305,9 @@ pub async fn evaluate(
     actor: Actor,
     cause: Cause,
     leads: &[Uuid],
-    high_intent: bool,
-) -> Result<usize, Error> {
-    evaluate_once(app, actor, cause, leads, high_intent, None, None).await
+    look: Look,
+) -> Result<Looked, Error> {
+    evaluate_once(app, actor, cause, leads, look, None, None).await
 }
 
 /// The mutation: one lead, by a person.
@@ -313,7 +329,7 @@ pub async fn by_hand(app: &App, target: &lead::Target<'_>) -> Result<(), Error> 
     }
     let actor = target.viewer.actor();
     let (once, expected) = (target.once.as_ref(), target.expected_version);
-    evaluate_once(app, actor, Cause::Evaluation, &[target.lead], false, once, expected).await?;
+    evaluate_once(app, actor, Cause::Evaluation, &[target.lead], Look::All, once, expected).await?;
     Ok(())
 }
 
@@ -322,10 +338,11 @@ async fn evaluate_once(
     actor: Actor,
     cause: Cause,
     leads: &[Uuid],
-    high_intent: bool,
+    look: Look,
     once: Option<&Once>,
     expected: Option<i64>,
-) -> Result<usize, Error> {
+) -> Result<Looked, Error> {
+    let high_intent = look == Look::HighIntent;
     let mut conflict = None;
     let mut tries = lead::Tries::default();
     while tries.again() {
@@ -353,17 +370,26 @@ async fn evaluate_once(
                 drafts.push(draft);
             }
         }
+        let all = subjects.len();
+        if look == Look::Changed {
+            let unchanged = reevaluation::unchanged(app, &workspace, subjects.iter()).await?;
+            (subjects, drafts) = subjects
+                .into_iter()
+                .zip(drafts)
+                .filter(|(subject, _)| !unchanged.contains(&subject.journey.lead.id))
+                .unzip();
+        }
         let judged = judge(app, &workspace, cause, &subjects).await;
         let changes = changes(app, &workspace, scene, subjects, judged, drafts).await?;
         let changes: Vec<Change> = changes.into_iter().collect::<Result<_, _>>()?;
-        let count = changes.len();
-        if count == 0 {
-            return Ok(0);
+        let looked = looked(all, &changes);
+        if changes.is_empty() {
+            return Ok(looked);
         }
         let plan = Plan { changes, ..Plan::default() };
         let answer = leads.first().map(Uuid::to_string).unwrap_or_default();
         match app.commit(plan, once, answer).await? {
-            Committed::Done | Committed::Before(_) => return Ok(count),
+            Committed::Done | Committed::Before(_) => return Ok(looked),
             Committed::Overtaken(with) => {
                 tries.overtaken(&with);
                 conflict = Some(with);
@@ -371,6 +397,20 @@ async fn evaluate_once(
         }
     }
     Err(conflict.as_ref().map_or_else(|| Refused::version(0), lead::conflict).into())
+}
+
+fn looked(leads: usize, changes: &[Change]) -> Looked {
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    let moved = |change: &&Change| {
+        let (before, after) = (&change.before.lead, &change.after.lead);
+        (before.stage, before.outcome) != (after.stage, after.outcome)
+    };
+    Looked {
+        leads: count(leads),
+        unchanged: count(leads - changes.len()),
+        judged: count(changes.len()),
+        moved: count(changes.iter().filter(moved).count()),
+    }
 }
 
 /// A closed lead that shows high intent opens its next cycle, in the same change in which the rules judge it; whoever

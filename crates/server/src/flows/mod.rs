@@ -26,6 +26,7 @@ pub mod ledger;
 pub mod overlap;
 pub mod plugin;
 pub mod qualify;
+pub mod reevaluation;
 pub mod route;
 pub mod setup;
 pub mod shadow;

@@ -5,6 +5,7 @@ use handfast_domain::refused::Refused;
 use handfast_domain::stage::{Cause, CycleOpenedBy, Side};
 use uuid::Uuid;
 
+use super::evaluate::{self, Look};
 use super::{Error, Viewer, lead, scope};
 use crate::app::App;
 
@@ -38,6 +39,6 @@ pub async fn announce(app: &App, viewer: &Viewer, signal: &str) -> Result<u32, E
                 Err(other) => return Err(other),
             }
         }
-        super::evaluate::evaluate(app, super::evaluate::RULE, Cause::Evaluation, &page, false).await?;
+        evaluate::evaluate(app, evaluate::RULE, Cause::Evaluation, &page, Look::All).await?;
     }
 }

@@ -13,6 +13,7 @@ use handfast_store::StoreError;
 use uuid::Uuid;
 
 use super::commit::{Committed, Plan};
+use super::evaluate::Look;
 use super::{Error, evaluate, forget, guardrail, lead};
 use crate::app::App;
 use crate::config::ServerConfig;
@@ -33,7 +34,7 @@ pub async fn run_due(app: &App) -> Result<usize, Error> {
         return Ok(due.clocks.len());
     }
     for ids in due.evaluations.chunks(CHUNK) {
-        evaluate::evaluate(app, evaluate::RULE, Cause::Evaluation, ids, false).await?;
+        evaluate::evaluate(app, evaluate::RULE, Cause::Evaluation, ids, Look::All).await?;
     }
     Ok(due.clocks.len() + due.evaluations.len())
 }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::capture::{check_external, check_text};
 use super::commit::{Committed, Once, Plan};
+use super::evaluate::Look;
 use super::lead::LeadKey;
 use super::{Error, Viewer, evaluate, lead, scope};
 use crate::app::App;
@@ -44,7 +45,7 @@ pub struct Recorded {
 
 /// Records the touches, then evaluates the leads that showed high intent; recycled and lost ones come back in the same
 /// change.
-/// The others wait for their next evaluation, which a touch brings forward to now.
+/// The others are judged if one of their rules reads what a touch changes.
 pub async fn record(
     app: &App,
     viewer: &Viewer,
@@ -137,9 +138,9 @@ pub async fn record(
         }
     }
     let high: Vec<Uuid> = high.into_iter().collect();
-    evaluate::evaluate(app, viewer.actor(), Cause::Evaluation, &high, true).await?;
+    evaluate::evaluate(app, viewer.actor(), Cause::Evaluation, &high, Look::HighIntent).await?;
     let rest: Vec<Uuid> = leads.into_iter().filter(|id| !high.contains(id)).collect();
-    evaluate::evaluate(app, evaluate::RULE, Cause::Evaluation, &rest, false).await?;
+    evaluate::evaluate(app, evaluate::RULE, Cause::Evaluation, &rest, Look::Changed).await?;
     Ok(recorded)
 }
 

@@ -1,13 +1,13 @@
 //! Backtests: started for a slot, watched while they run, kept with what they found.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use async_graphql::{ComplexObject, Context, ID, InputObject, Object, SimpleObject, Subscription};
-use futures_util::Stream;
-use handfast_domain::backtest::{BacktestStatus, Flip, Report, Scope};
+use futures_util::{Stream, StreamExt};
+use handfast_domain::backtest::{Flip, Report, Scope};
 use handfast_domain::digest::Digest;
 use handfast_domain::refused::Refused;
+use handfast_domain::run::RunStatus;
 use handfast_domain::stage::StageKind;
 use handfast_domain::time::Instant;
 use handfast_domain::verdict::Outcome;
@@ -17,6 +17,7 @@ use super::directory::User;
 use super::lead::{Lead, leads_by, want};
 use super::page::{Page, PageArgs};
 use super::problem::{UserError, failure, payload};
+use super::progress::progress;
 use super::scalar::{Long, Uuid, global, local};
 use super::{app, once, read_viewer, viewer};
 use crate::app::App;
@@ -52,7 +53,7 @@ pub struct BacktestRun {
     campaign: Option<String>,
     /// Source of the leads.
     source: Option<String>,
-    status: BacktestStatus,
+    status: RunStatus,
     /// Looks at leads that were read.
     done: Long,
     /// Looks at leads in all; 0 until it runs.
@@ -164,8 +165,11 @@ impl BacktestFlip {
 }
 
 pub async fn found(app: &App, id: uuid::Uuid) -> async_graphql::Result<Option<BacktestRun>> {
-    let run = store::get(app.store.read(), id).await.map_err(|error| failure(error.into()))?;
-    Ok(run.map(BacktestRun::wrap))
+    Ok(run_of(app, id).await?.map(BacktestRun::wrap))
+}
+
+async fn run_of(app: &App, id: uuid::Uuid) -> async_graphql::Result<Option<Run>> {
+    store::get(app.store.read(), id).await.map_err(|error| failure(error.into()))
 }
 
 fn id_of(id: &ID, path: &str) -> Result<uuid::Uuid, Refused> {
@@ -293,9 +297,6 @@ async fn answer(
 #[derive(Default)]
 pub struct BacktestSubscription;
 
-/// How often the run is looked at: any node may be carrying it out.
-const LOOK: Duration = Duration::from_millis(250);
-
 #[Subscription]
 impl BacktestSubscription {
     /// A backtest as it stands now, and whenever it got further, until it is over; the last one has the report.
@@ -307,26 +308,11 @@ impl BacktestSubscription {
         read_viewer(ctx)?;
         let app = app(ctx)?.clone();
         let id = id_of(&id, "id").map_err(|refused| failure(refused.into()))?;
-        let first = found(&app, id).await?.ok_or_else(|| super::not_found("backtest"))?;
-        let next = move |state: Option<(App, Option<Run>, Option<BacktestRun>)>| async move {
-            let (app, told, mut first) = state?;
-            loop {
-                let run = match first.take() {
-                    Some(run) => run,
-                    None => {
-                        tokio::time::sleep(LOOK).await;
-                        match found(&app, id).await {
-                            Ok(run) => run?,
-                            Err(error) => return Some((Err(error), None)),
-                        }
-                    }
-                };
-                if told.as_ref() != Some(&run.run) {
-                    let (told, over) = (run.run.clone(), run.status.is_over());
-                    return Some((Ok(run), (!over).then_some((app, Some(told), None))));
-                }
-            }
+        let first = run_of(&app, id).await?.ok_or_else(|| super::not_found("backtest"))?;
+        let look = move || {
+            let app = app.clone();
+            async move { run_of(&app, id).await }
         };
-        Ok(futures_util::stream::unfold(Some((app, None, Some(first))), next))
+        Ok(progress(first, look, |run| run.status.is_over()).map(|run| run.map(BacktestRun::wrap)))
     }
 }

@@ -23,7 +23,9 @@ pub mod overlap;
 pub mod page;
 pub mod plugin;
 pub mod problem;
+pub mod progress;
 pub mod rate;
+pub mod reevaluation;
 pub mod results;
 pub mod scalar;
 pub mod signature;
@@ -60,6 +62,7 @@ pub struct Query(
     deployment::DeploymentQuery,
     grey_case::GreyCaseQuery,
     backtest::BacktestQuery,
+    reevaluation::ReevaluationQuery,
     signature::SignatureQuery,
     directory::DirectoryQuery,
     token::TokenQuery,
@@ -81,6 +84,7 @@ pub struct Mutation(
     deployment::DeploymentMutation,
     grey_case::GreyCaseMutation,
     backtest::BacktestMutation,
+    reevaluation::ReevaluationMutation,
     signature::SignatureMutation,
     directory::DirectoryMutation,
     token::TokenMutation,
@@ -90,7 +94,11 @@ pub struct Mutation(
 );
 
 #[derive(MergedSubscription, Default)]
-pub struct Subscription(event::EventSubscription, backtest::BacktestSubscription);
+pub struct Subscription(
+    event::EventSubscription,
+    backtest::BacktestSubscription,
+    reevaluation::ReevaluationSubscription,
+);
 
 pub type HandfastSchema = Schema<Query, Mutation, Subscription>;
 

@@ -10,6 +10,7 @@ use super::directory::{Queue, Team, User};
 use super::import::ImportRun;
 use super::lead::{Account, Lead};
 use super::problem::{coded, failure};
+use super::reevaluation::Reevaluation;
 use super::scalar::read_global;
 use super::{app, read_viewer};
 use crate::app::App;
@@ -26,6 +27,7 @@ pub enum Node {
     Deployment(Deployment),
     BacktestRun(Box<BacktestRun>),
     ImportRun(ImportRun),
+    Reevaluation(Reevaluation),
     User(User),
     Team(Team),
     Queue(Queue),
@@ -88,6 +90,10 @@ async fn find(app: &App, id: &ID) -> async_graphql::Result<Option<Node>> {
         "ImportRun" => {
             let found = handfast_store::import::get(db, uuid).await.map_err(fault)?;
             found.map(|run| Node::ImportRun(ImportRun::wrap(run)))
+        }
+        "Reevaluation" => {
+            let found = handfast_store::reevaluation::get(db, uuid).await.map_err(fault)?;
+            found.map(|run| Node::Reevaluation(Reevaluation::wrap(run)))
         }
         "User" => workspace.directory.user(uuid).map(|user| Node::User(User::wrap(user))),
         "Team" => {

@@ -12,6 +12,7 @@ mod m0008_deployment;
 mod m0009_backtest;
 mod m0010_signature;
 mod m0011_precedent;
+mod m0012_reevaluation;
 
 use crate::{
     dialect::Dialect,
@@ -35,6 +36,7 @@ const ALL: &[SqlMigration] = &[
     m0009_backtest::MIGRATION,
     m0010_signature::MIGRATION,
     m0011_precedent::MIGRATION,
+    m0012_reevaluation::MIGRATION,
 ];
 
 #[derive(Clone, Copy)]

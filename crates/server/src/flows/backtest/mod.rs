@@ -4,11 +4,12 @@
 mod judge;
 mod run;
 
-use handfast_domain::backtest::{BacktestStatus, Scope};
+use handfast_domain::backtest::Scope;
 use handfast_domain::charter::{RuleSlot, SlotKind};
 use handfast_domain::digest::Digest;
 use handfast_domain::evaluation::PluginStatus;
 use handfast_domain::refused::{RefusalCode, Refused};
+use handfast_domain::run::RunStatus;
 use handfast_domain::stage::StageKind;
 use handfast_domain::time::Instant;
 use handfast_rules::Settings;
@@ -70,7 +71,7 @@ pub async fn start(app: &App, viewer: &Viewer, once: Option<Once>, input: Start)
         settings: settings.digest(),
         baseline: live.map(|live| (live.rule.digest(), live.settings.digest())),
         scope,
-        status: BacktestStatus::Queued,
+        status: RunStatus::Queued,
         done: 0,
         total: 0,
         report: None,
@@ -100,9 +101,7 @@ pub async fn cancel(app: &App, viewer: &Viewer, id: Uuid) -> Result<(), Error> {
     viewer.require(scope::PLUGINS_DEPLOY)?;
     let now = app.now();
     let cancelled = app.store.write(move |tx| {
-        Box::pin(
-            async move { store::end(tx, id, BacktestStatus::Cancelled, "cancelled by a person", now).await },
-        )
+        Box::pin(async move { store::end(tx, id, RunStatus::Cancelled, "cancelled by a person", now).await })
     });
     if !cancelled.await? && store::get(app.store.read(), id).await?.is_none() {
         return Err(Refused::not_found("backtest").at("input/id").into());

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
-use handfast_domain::backtest::{BacktestStatus, Board, Desk, Probed, Report, Tally};
+use handfast_domain::backtest::{Board, Desk, Probed, Report, Tally};
 use handfast_domain::clock::ClockKind;
 use handfast_domain::digest::Digest;
+use handfast_domain::run::RunStatus;
 use handfast_domain::time::Instant;
 use handfast_rules::Settings;
 use handfast_store::StoreError;
@@ -62,9 +63,9 @@ async fn one(app: &App, run: BacktestRun) {
         }
     };
     let now = app.now();
-    let ended = app.store.write(move |tx| {
-        Box::pin(async move { store::end(tx, id, BacktestStatus::Failed, &message, now).await })
-    });
+    let ended = app
+        .store
+        .write(move |tx| Box::pin(async move { store::end(tx, id, RunStatus::Failed, &message, now).await }));
     if let Err(error) = ended.await {
         tracing::error!(backtest = %id, %error, "the end of a backtest could not be recorded; it starts again soon");
         tokio::time::sleep(PATIENCE).await;
@@ -247,7 +248,7 @@ fn built_in(workspace: &Workspace, slot: &str) -> Result<Tried, Error> {
     let mut empty = Workspace::clone(workspace);
     empty.rules.clear();
     let rule = live_rule(&empty, defined);
-    Ok(Tried { rule: rule.rule, settings: rule.settings })
+    Ok(Tried { rule: rule.rule.clone(), settings: rule.settings.clone() })
 }
 
 async fn load(app: &App, workspace: &Workspace, version: Digest, settings: Digest) -> Result<Tried, Error> {
