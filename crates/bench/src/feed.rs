@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use handfast::app::RandomIds;
 use handfast_domain::event::{Actor, ActorKind, Fact, StreamKind};
+use handfast_domain::time::Ids;
 use handfast_store::StoreError;
 use handfast_store::change::append_fact;
 use sea_orm::{ConnectOptions, ConnectionTrait, Database as Orm, Statement, TransactionTrait, Value};
@@ -146,10 +148,12 @@ async fn inserted(database: &Database, dir: &Path, callers: usize, time: Duratio
         "SELECT coalesce(max(version), 0) AS last FROM {table} WHERE stream_kind = $1 AND stream_id = $2"
     );
     let insert = format!("INSERT INTO {table} VALUES ($1, $2, $3, $4, 0, $5, 1, $6, $7, $7)");
-    let streams: Arc<[Uuid]> = (0..callers).map(|_| Uuid::now_v7()).collect();
+    let ids = Arc::new(RandomIds::default());
+    let streams: Arc<[Uuid]> = (0..callers).map(|_| ids.next()).collect();
     let (own, backend) = (db.clone(), db.get_database_backend());
     let rate = per_second(callers, time, move |caller| {
-        let (db, stream, read, insert) = (own.clone(), streams[caller], read.clone(), insert.clone());
+        let (db, ids, stream) = (own.clone(), ids.clone(), streams[caller]);
+        let (read, insert) = (read.clone(), insert.clone());
         async move {
             let tx = db.begin().await?;
             let values: Vec<Value> = vec!["campaign".into(), stream.into()];
@@ -159,7 +163,7 @@ async fn inserted(database: &Database, dir: &Path, callers: usize, time: Duratio
                 r#"{{"actor":{{"kind":"RULE"}},"cause":"SETUP","charter":0,"fact":{{"kind":"campaignChanged","campaign":"{stream}"}}}}"#
             );
             let values: Vec<Value> = vec![
-                Uuid::now_v7().into(),
+                ids.next().into(),
                 "campaign".into(),
                 stream.into(),
                 version.into(),
