@@ -94,21 +94,21 @@ impl Search<'_> {
             answer.note = "it says ADVANCE already".to_owned();
             return Ok(answer);
         }
-        let changes = self.candidates(slot, &live).await?;
+        let changes = self.candidates(slot, live).await?;
         let fields = changes.iter().map(|change| &change.field).collect::<BTreeSet<_>>().len();
         let mut singles = changes;
         singles.sort_by_key(FieldChange::cost);
         let cut = singles.len() > SINGLES;
         singles.truncate(SINGLES);
         let singles: Vec<Vec<FieldChange>> = singles.into_iter().map(|change| vec![change]).collect();
-        let tried = self.ask(&live, singles).await;
+        let tried = self.ask(live, singles).await;
         answer.tried += tried.len();
         let mut good: Vec<Tried> = vec![];
         // Of each field the best value is enough; where it is a number, the nearest that is.
         for found in sorted(tried.iter().filter(|tried| tried.passes())) {
             if good.len() < ANSWERS && !good.iter().any(|one| one.changes[0].field == found.changes[0].field)
             {
-                let (nearest, asked) = self.nearest(&live, found).await;
+                let (nearest, asked) = self.nearest(live, found).await;
                 answer.tried += asked;
                 good.push(nearest);
             }
@@ -117,7 +117,7 @@ impl Search<'_> {
         if good.is_empty() {
             let both = self.pairs(&tried);
             pairs = both.len();
-            let tried = self.ask(&live, both).await;
+            let tried = self.ask(live, both).await;
             answer.tried += tried.len();
             good = sorted(tried.iter().filter(|tried| tried.passes()))
                 .into_iter()
@@ -279,7 +279,7 @@ impl Search<'_> {
             let live = live_rule(self.workspace, slot);
             let judged =
                 self.app.host.evaluate(&live.rule, &live.settings, context, vec![snapshot.clone()]).await;
-            decisions.extend(judged.into_iter().map(|judged| self.supposed(slot, &live, &snapshot, judged)));
+            decisions.extend(judged.into_iter().map(|judged| self.supposed(slot, live, &snapshot, judged)));
         }
         let result = judge_gate(body, self.stage, &snapshot, &decisions);
         (result.result, result.missing)
