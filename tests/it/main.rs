@@ -4,6 +4,7 @@ mod author;
 mod backtest;
 mod backup;
 mod campaign;
+mod capability;
 mod catalogue;
 mod charter;
 mod consumer;

@@ -26,6 +26,8 @@ Environment:
 /// wasmtime a second time for them. It is tested in a run of its own.
 const SERVER_CRATES: &[&str] = &["--workspace", "--exclude", "xtask"];
 const THIS_CRATE: &[&str] = &["--package", "xtask"];
+/// Those with tests that touch a database.
+const POSTGRES_CRATES: [&str; 3] = ["handfast-store", "handfast", "handfast-tests"];
 
 struct Step {
     name: &'static str,
@@ -400,8 +402,16 @@ fn tests(run: &Run) -> Result<(), String> {
 /// The same tests as on SQLite: those of the store, of the server's flows, and the black-box tests.
 fn postgres(run: &Run) -> Result<(), String> {
     let cluster = Cluster::start()?;
-    let mut command = test_command(run, tools::has_nextest());
-    command.args(["-p", "handfast-store", "-p", "handfast", "-p", "handfast-tests"]);
+    let nextest = tools::has_nextest();
+    let mut command = test_command(run, nextest);
+    if nextest {
+        // Chosen of what the step before has built: another choice of packages has other features, and is compiled anew.
+        command
+            .args(SERVER_CRATES)
+            .args(["-E", &POSTGRES_CRATES.map(|name| format!("package({name})")).join(" | ")]);
+    } else {
+        command.args(POSTGRES_CRATES.iter().flat_map(|name| ["--package", name]));
+    }
     run.with_product(command.env("HANDFAST_TEST_POSTGRES", &cluster.url));
     shell::run(&mut command)
 }
