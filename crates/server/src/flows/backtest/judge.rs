@@ -2,18 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use handfast_domain::backtest::{Cell, Desk, Judged, Population, Scope, Tally, Vote, known_outcome};
+use handfast_domain::backtest::{
+    Cell, Desk, Judged as Counted, Population, Scope, Tally, Vote, known_outcome,
+};
 use handfast_domain::digest::Digest;
 use handfast_domain::snapshot::Snapshot;
 use handfast_domain::stage::{Cause, StageKind};
 use handfast_domain::time::Instant;
-use handfast_domain::verdict::{Outcome, Verdict};
-use handfast_rules::{Context, Rule, Settings};
+use handfast_domain::verdict::{Outcome, Status, Verdict};
+use handfast_rules::{Context, Judged, Rule, Settings};
 use handfast_store::StoreError;
 use handfast_store::backtest::{self as store, Look};
 use uuid::Uuid;
 
+use super::super::Error;
 use crate::app::App;
 
 /// A rule that is tried.
@@ -65,12 +69,12 @@ struct Wanted<'l> {
 
 impl Job {
     /// Judges the newest `most` of these looks that have an outcome.
-    pub async fn page(&self, looks: &[Look], most: u32) -> Result<Page, StoreError> {
+    pub async fn page(&self, looks: &[Look], most: u32) -> Result<Page, Error> {
         let mut population = Population { looks: count(looks.len()).into(), ..Population::default() };
         let mut wanted = self.wanted(looks, &mut population).await?;
         wanted.truncate(most as usize);
         population.judged = count(wanted.len()).into();
-        self.judge(&mut wanted);
+        self.judge(&mut wanted).await?;
         let late = self.late(&wanted).await?;
         let desks = self.desks(&wanted).await?;
         let mut tally = Tally::new(wanted.len());
@@ -82,7 +86,7 @@ impl Job {
             let group = |path| snapshot.text(path).map(str::to_owned);
             let desk = desks.get(&(look.lead, look.cycle)).cloned().unwrap_or(Desk::Nobody);
             let unknown = |place: &usize| snapshot.get(&self.paths[*place]).is_none();
-            tally.add(Judged {
+            tally.add(Counted {
                 lead: look.lead,
                 at: look.at,
                 good,
@@ -146,7 +150,7 @@ impl Job {
     }
 
     /// Leads of one instant are one call, since the instant is an input.
-    fn judge(&self, wanted: &mut [Wanted<'_>]) {
+    async fn judge(&self, wanted: &mut [Wanted<'_>]) -> Result<(), Overload> {
         let mut calls: BTreeMap<(Instant, u32), Vec<usize>> = BTreeMap::new();
         for (place, one) in wanted.iter().enumerate() {
             calls.entry((one.look.at, one.look.charter)).or_default().push(place);
@@ -156,20 +160,30 @@ impl Job {
             let leads: Vec<Arc<Snapshot>> =
                 places.iter().map(|place| wanted[*place].snapshot.clone()).collect();
             let context = context(wanted[places[0]].look);
-            let judge =
-                |tried: &Tried| self.app.host.judge_here(&tried.rule, &tried.settings, context, &leads);
-            for (place, judged) in places.iter().zip(judge(&self.candidate)) {
+            for (place, judged) in places.iter().zip(self.ask(&self.candidate, context, &leads).await?) {
                 let one = &mut wanted[*place];
                 one.candidate = judged.verdict.map(|verdict| verdict.outcome);
                 one.fuel = judged.fuel;
                 one.baseline = one.candidate;
             }
             if !same {
-                for (place, judged) in places.iter().zip(judge(&self.baseline)) {
+                for (place, judged) in places.iter().zip(self.ask(&self.baseline, context, &leads).await?) {
                     wanted[*place].baseline = judged.verdict.map(|verdict| verdict.outcome);
                 }
             }
         }
+        Ok(())
+    }
+
+    /// What a rule says of these leads, once the host has room for the call.
+    async fn ask(
+        &self,
+        tried: &Tried,
+        context: Context,
+        leads: &[Arc<Snapshot>],
+    ) -> Result<Vec<Judged>, Overload> {
+        let judge = || self.app.host.judge_here(&tried.rule, &tried.settings, context, leads);
+        patiently(FIRST_WAIT, judge).await
     }
 
     /// Declared traits, by their places, that were observed after the look.
@@ -209,11 +223,10 @@ impl Job {
     }
 
     /// Of how many of these leads the candidate says something else once it does not know the field.
-    pub fn changed_without(&self, path: &str, seen: &[Seen]) -> u32 {
-        let judge = |context: Context, lead: Arc<Snapshot>| {
-            let Tried { rule, settings } = &self.candidate;
-            let judged = self.app.host.judge_here(rule, settings, context, &[lead]).pop();
-            judged.and_then(|judged| judged.verdict).map(essence)
+    pub async fn changed_without(&self, path: &str, seen: &[Seen]) -> Result<u32, Overload> {
+        let judge = async |context: Context, lead: Arc<Snapshot>| {
+            let judged = self.ask(&self.candidate, context, &[lead]).await?.pop();
+            Ok(judged.and_then(|judged| judged.verdict).map(essence))
         };
         let mut changed = 0;
         for (context, snapshot) in seen {
@@ -222,10 +235,40 @@ impl Job {
             }
             let mut without = Snapshot::clone(snapshot);
             without.fields.remove(path);
-            changed += u32::from(judge(*context, snapshot.clone()) != judge(*context, Arc::new(without)));
+            let with = judge(*context, snapshot.clone()).await?;
+            changed += u32::from(with != judge(*context, Arc::new(without)).await?);
         }
-        changed
+        Ok(changed)
     }
+}
+
+/// The host had no room for a call for as long as it was waited for.
+#[derive(Debug)]
+pub struct Overload;
+
+impl From<Overload> for Error {
+    fn from(_: Overload) -> Error {
+        StoreError::Busy("the rules host was at capacity (RULES_BUSY)".to_owned()).into()
+    }
+}
+
+/// The first wait for the host; each one after it is twice as long, up to fifty times.
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+/// How often a call waits for the host: half a minute in all.
+const WAITS: u32 = 36;
+
+/// Asks again while the host has no room: that a lead was not judged for want of it says nothing about the rule.
+async fn patiently(first: Duration, mut judge: impl FnMut() -> Vec<Judged>) -> Result<Vec<Judged>, Overload> {
+    let (mut pause, longest) = (first, first * 50);
+    for _ in 0..WAITS {
+        let judged = judge();
+        if judged.iter().all(|one| one.status != Status::Busy) {
+            return Ok(judged);
+        }
+        tokio::time::sleep(pause).await;
+        pause = longest.min(pause * 2);
+    }
+    Err(Overload)
 }
 
 fn essence(verdict: Verdict) -> (Outcome, i32, i32) {
@@ -238,4 +281,35 @@ fn context(look: &Look) -> Context {
 
 fn count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: Status) -> Vec<Judged> {
+        let judged = |status| Judged {
+            status,
+            verdict: None,
+            input_digest: Digest::of_bytes(b"input"),
+            output_digest: None,
+            fuel: 1,
+            batch_size: 2,
+            message: None,
+        };
+        vec![judged(Status::Fault), judged(status)]
+    }
+
+    #[tokio::test]
+    async fn an_overload_that_passes_costs_time_and_no_verdict() {
+        let soon = Duration::from_micros(10);
+        let mut calls = 0;
+        let judged = patiently(soon, || {
+            calls += 1;
+            answer(if calls < 8 { Status::Busy } else { Status::Trapped })
+        });
+        assert_eq!(judged.await.unwrap(), answer(Status::Trapped), "a failure of the rule is its answer");
+        assert_eq!(calls, 8);
+        assert!(patiently(soon, || answer(Status::Busy)).await.is_err(), "one that lasts is told");
+    }
 }

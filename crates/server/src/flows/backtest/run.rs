@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use handfast_domain::backtest::{Board, Desk, Probed, Report, Tally};
 use handfast_domain::clock::ClockKind;
 use handfast_domain::digest::Digest;
@@ -32,6 +32,8 @@ const SAMPLE: usize = 256;
 const REPORT: Duration = Duration::from_millis(300);
 /// After a failure that another attempt may not meet.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a page is tried that meets an overload; and how often the run is, afterwards.
+const TRIES: u32 = 4;
 
 /// Carries out runs in the order in which they were started. What an earlier process left unfinished starts again.
 pub async fn run(app: App) {
@@ -50,7 +52,8 @@ async fn one(app: &App, run: BacktestRun) {
     let id = run.id;
     tracing::info!(backtest = %id, slot = run.slot, version = %run.version, "a backtest begins");
     // A bug in a page must not end the task that carries out all of them.
-    let done = AssertUnwindSafe(carry_out(app.clone(), run)).catch_unwind().await;
+    let work = patiently(|| carry_out(app.clone(), run.clone()));
+    let done = AssertUnwindSafe(work).catch_unwind().await;
     let done =
         done.unwrap_or_else(|_| Err(Error::fault("the server failed while it judged; its log says more")));
     let message = match done {
@@ -95,9 +98,12 @@ async fn on_threads(app: App, run: BacktestRun, aside: Aside, threads: usize) ->
         let (job, aside) = (job.clone(), aside.clone());
         async move {
             let looks = looks?;
-            let (again, job) = (looks.clone(), job.clone());
-            let page = aside.run("backtest", async move { job.page(&looks, u32::MAX).await }).await?;
-            Ok::<_, StoreError>((again, page))
+            let page = patiently(|| {
+                let (job, looks) = (job.clone(), looks.clone());
+                aside.run("backtest", async move { job.page(&looks, u32::MAX).await })
+            })
+            .await?;
+            Ok::<_, Error>((looks, page))
         }
     });
     let mut judged = std::pin::pin!(judged.buffered(2 * threads));
@@ -126,7 +132,7 @@ async fn on_threads(app: App, run: BacktestRun, aside: Aside, threads: usize) ->
             so_far.told = Stopwatch::now();
         }
     }
-    let probed = probe(&job, &aside, threads, so_far.sample.clone()).await;
+    let probed = probe(&job, &aside, threads, so_far.sample.clone()).await?;
     let report = report(&app, &workspace, so_far.tally(), &probed).await?;
     let (now, done, tally) = (app.now(), so_far.done, so_far.tally);
     app.store
@@ -262,17 +268,37 @@ async fn load(app: &App, workspace: &Workspace, version: Digest, settings: Diges
 }
 
 /// Which declared fields the candidate rests on, by taking each away.
-async fn probe(job: &Arc<Job>, aside: &Aside, threads: usize, sample: Vec<Seen>) -> Vec<Probed> {
+async fn probe(
+    job: &Arc<Job>,
+    aside: &Aside,
+    threads: usize,
+    sample: Vec<Seen>,
+) -> Result<Vec<Probed>, Error> {
     let sample: Arc<[Seen]> = sample.into();
     let probes = job.paths.iter().cloned().map(|path| {
         let (job, sample) = (job.clone(), sample.clone());
         aside.run("backtest", async move {
-            let changed = job.changed_without(&path, &sample);
-            Probed { path, changed, sample: u32::try_from(sample.len()).unwrap_or(u32::MAX) }
+            let changed = job.changed_without(&path, &sample).await?;
+            Ok(Probed { path, changed, sample: u32::try_from(sample.len()).unwrap_or(u32::MAX) })
         })
     });
     let probes: Vec<_> = probes.collect();
-    stream::iter(probes).buffered(2 * threads).collect().await
+    stream::iter(probes).buffered(2 * threads).try_collect().await
+}
+
+/// Does work again after a moment while it fails for what passes: a queue that is full, a connection that is not free.
+async fn patiently<T, F: Future<Output = Result<T, Error>>>(mut work: impl FnMut() -> F) -> Result<T, Error> {
+    let mut left = TRIES;
+    loop {
+        match work().await {
+            Err(Error::Store(error)) if error.retryable() && left > 1 => {
+                tracing::warn!(%error, "a backtest waits");
+                left -= 1;
+                tokio::time::sleep(PATIENCE).await;
+            }
+            done => return done,
+        }
+    }
 }
 
 async fn report(app: &App, workspace: &Workspace, tally: &Tally, probed: &[Probed]) -> Result<Report, Error> {
