@@ -13,7 +13,7 @@ use crate::time::Instant;
 
 mod guardrail;
 
-pub use guardrail::{Guardrail, GuardrailLimit, GuardrailReading, Guardrails, Observed, readings};
+pub use guardrail::{Guardrail, GuardrailLimit, GuardrailReading, Guardrails, Observed, Passed, readings};
 
 text_enum! {
     /// Whether a deployment's verdicts count.

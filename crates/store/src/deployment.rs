@@ -335,16 +335,65 @@ pub async fn advanced_before(
     db: &impl ConnectionTrait,
     slot: &str,
     before: Uuid,
-    limit: i64,
+    limit: u64,
 ) -> Result<Share> {
+    let sql = format!(
+        "{ADVANCED_OF} (SELECT outcome FROM decision WHERE slot = $1 AND id < $2 AND status = 'OK' \
+         AND deployment IS NOT NULL AND agrees IS NULL ORDER BY at DESC, id DESC LIMIT $3) newest"
+    );
+    share(db, &sql, vec![slot.into(), before.into(), count(limit).into()]).await
+}
+
+/// Which of some verdicts are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    Newest,
+    Oldest,
+}
+
+/// Of the verdicts of a CANARY and of what is LIVE that were made from `since` on: how many of the newest, or of the oldest,
+/// let the lead pass.
+pub async fn advanced_since(
+    db: &impl ConnectionTrait,
+    (canary, live): (Uuid, Option<Uuid>),
+    since: Uuid,
+    ends: Ends,
+    limit: u64,
+) -> Result<Share> {
+    let order = match ends {
+        Ends::Newest => "DESC",
+        Ends::Oldest => "ASC",
+    };
+    // Each by its own index, however many there are.
+    let of = |deployment: &str| {
+        format!(
+            "SELECT * FROM (SELECT id, outcome FROM decision WHERE deployment = {deployment} AND id >= $3 \
+             AND status = 'OK' AND agrees IS NULL ORDER BY id {order} LIMIT $4) of_{}",
+            deployment.trim_start_matches('$')
+        )
+    };
+    let sql = format!(
+        "{ADVANCED_OF} (SELECT id, outcome FROM ({} UNION ALL {}) both_of_them ORDER BY id {order} LIMIT $4) looked_at",
+        of("$1"),
+        of("$2")
+    );
+    let live = live.unwrap_or(Uuid::nil());
+    share(db, &sql, vec![canary.into(), live.into(), since.into(), count(limit).into()]).await
+}
+
+const ADVANCED_OF: &str = "SELECT CAST(coalesce(sum(CASE WHEN outcome = 'ADVANCE' THEN 1 ELSE 0 END), 0) AS bigint) \
+    AS advanced, count(*) AS judged FROM";
+
+async fn share(db: &impl ConnectionTrait, sql: &str, values: Vec<sea_orm::Value>) -> Result<Share> {
     #[derive(FromQueryResult)]
     struct Row {
         advanced: i64,
         judged: i64,
     }
-    let sql = "SELECT CAST(coalesce(sum(CASE WHEN outcome = 'ADVANCE' THEN 1 ELSE 0 END), 0) AS bigint) AS advanced, \
-               count(*) AS judged FROM (SELECT outcome FROM decision WHERE slot = $1 AND id < $2 AND status = 'OK' \
-               AND deployment IS NOT NULL AND agrees IS NULL ORDER BY at DESC, id DESC LIMIT $3) newest";
-    let row: Option<Row> = fetch_one(db, sql, vec![slot.into(), before.into(), limit.into()]).await?;
+    let row: Option<Row> = fetch_one(db, sql, values).await?;
     Ok(row.map_or(Share::default(), |row| Share::of(row.advanced.unsigned_abs(), row.judged.unsigned_abs())))
+}
+
+fn count(limit: u64) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
 }

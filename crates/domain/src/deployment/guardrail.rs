@@ -23,8 +23,9 @@ text_enum! {
         Fuel = "FUEL",
         /// Share of judged leads that met the gate, above or below the live version's.
         AdvanceShift = "ADVANCE_SHIFT",
-        /// Share of judged leads that met the gate, above or below what it was before the canary began, whoever judged: the
-        /// leads that come in have changed, and what was found out about the version no longer holds.
+        /// Share of the newest 2,000 judged leads that met the gate, above or below what it was before the canary began, or
+        /// in its beginning where nothing was judged before, whoever judged: the leads that come in have changed, and what
+        /// was found out about the version no longer holds.
         Drift = "DRIFT",
     }
 }
@@ -136,18 +137,23 @@ pub struct GuardrailReading {
     pub text: String,
 }
 
+/// Verdicts that let the lead pass, of those of the canary and the live version together, and of what was usual.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    pub now: Share,
+    pub before: Share,
+}
+
 /// Reads every guardrail. One is breached when the sample is large enough, the difference is above the limit, and the 95 %
 /// interval of the difference leaves no doubt that there is one.
 pub fn readings(
     guardrails: &Guardrails,
     canary: &Observed,
     live: &Observed,
-    before: &Observed,
+    passed: Passed,
 ) -> Vec<GuardrailReading> {
     let read = |limit: &GuardrailLimit| {
         let nothing = |of: Share| Share { count: 0, of: of.of.max(1) * 1_000_000 };
-        let now =
-            Share::of(canary.advanced.count + live.advanced.count, canary.advanced.of + live.advanced.of);
         let (of_canary, baseline, both_ways) = match limit.metric {
             Guardrail::RejectRate => (canary.rejected, live.rejected, false),
             Guardrail::NoContextRate => (canary.no_context, live.no_context, false),
@@ -156,7 +162,7 @@ pub fn readings(
             Guardrail::FailureRate => (canary.failed, nothing(canary.failed), false),
             Guardrail::Fuel => return fuel(guardrails, limit, canary, live),
             Guardrail::AdvanceShift => (canary.advanced, live.advanced, true),
-            Guardrail::Drift => (now, before.advanced, true),
+            Guardrail::Drift => (passed.now, passed.before, true),
         };
         share(guardrails, limit, of_canary, baseline, both_ways)
     };
@@ -264,7 +270,8 @@ mod tests {
         ];
         let live = observed(|_| {});
         for (case, canary, expected) in cases {
-            let found = readings(&Guardrails::default(), &canary, &live, &live);
+            let usual = Passed { now: live.advanced, before: live.advanced };
+            let found = readings(&Guardrails::default(), &canary, &live, usual);
             let breached: Vec<Guardrail> =
                 found.iter().filter(|reading| reading.breached).map(|reading| reading.metric).collect();
             assert_eq!(breached, expected.into_iter().collect::<Vec<_>>(), "{case}: {found:#?}");
@@ -273,9 +280,9 @@ mod tests {
 
     #[test]
     fn other_leads_than_before_are_a_drift_whoever_judges_them() {
-        let now = observed(|o| o.advanced = Share::of(80, 100));
-        let before = observed(|o| o.advanced = Share::of(300, 1_000));
-        let found = readings(&Guardrails::default(), &now, &now, &before);
+        let same = observed(|_| {});
+        let passed = Passed { now: Share::of(160, 200), before: Share::of(300, 1_000) };
+        let found = readings(&Guardrails::default(), &same, &same, passed);
         let breached: Vec<&GuardrailReading> = found.iter().filter(|reading| reading.breached).collect();
         assert_eq!(breached.len(), 1);
         assert_eq!(breached[0].metric, Guardrail::Drift);

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use handfast_domain::deployment::{Deployment, DeploymentMode, GuardrailReading, Observed, readings};
+use handfast_domain::deployment::{Deployment, DeploymentMode, GuardrailReading, Observed, Passed, readings};
 use handfast_domain::share::Share;
-use handfast_store::deployment::{self as rows, Load};
+use handfast_store::deployment::{self as rows, Ends, Load};
 use uuid::Uuid;
 
 use super::{Error, deploy};
@@ -13,8 +13,9 @@ use crate::app::App;
 
 /// How often canaries are looked at.
 const PAUSE: Duration = Duration::from_secs(2);
-/// Verdicts from before the canary that tell what was usual.
-const BEFORE: i64 = 2_000;
+/// Verdicts that tell what is usual, and those that tell what comes in now: so many of a canary's weeks hide no change of
+/// yesterday.
+const WINDOW: u64 = 2_000;
 
 /// Looks at all canaries now and then, on the node that works the timers.
 #[derive(Default)]
@@ -48,7 +49,6 @@ pub async fn read(app: &App, canary: &Deployment) -> Result<Vec<GuardrailReading
     if canary.mode != DeploymentMode::Canary || canary.terms.guardrails.limits.is_empty() {
         return Ok(vec![]);
     }
-    let db = app.store.read();
     let workspace = app.workspace();
     let began = rows::first_id(canary.started_at);
     let live = workspace.rules.get(&canary.slot).and_then(|rules| rules.live.as_ref()?.deployment);
@@ -57,9 +57,23 @@ pub async fn read(app: &App, canary: &Deployment) -> Result<Vec<GuardrailReading
         Some(live) => observed(app, live, Some(began)).await?,
         None => Observed::default(),
     };
-    let advanced = rows::advanced_before(db, &canary.slot, began, BEFORE).await?;
-    let before = Observed { advanced, ..Observed::default() };
-    Ok(readings(&canary.terms.guardrails, &mine, &theirs, &before))
+    let passed = passed(app, canary, live, mine.advanced.of + theirs.advanced.of).await?;
+    Ok(readings(&canary.terms.guardrails, &mine, &theirs, passed))
+}
+
+/// Who was let pass lately, and before. `judged` are all verdicts since the canary began.
+async fn passed(app: &App, canary: &Deployment, live: Option<Uuid>, judged: u64) -> Result<Passed, Error> {
+    let db = app.store.read();
+    let (began, both) = (rows::first_id(canary.started_at), (canary.id, live));
+    let before = rows::advanced_before(db, &canary.slot, began, WINDOW).await?;
+    if before.of >= u64::from(canary.terms.guardrails.min_sample) {
+        let now = rows::advanced_since(db, both, began, Ends::Newest, WINDOW).await?;
+        return Ok(Passed { now, before });
+    }
+    // A canary from the first day on: what came first was usual.
+    let window = WINDOW.min(judged / 2);
+    let before = rows::advanced_since(db, both, began, Ends::Oldest, window).await?;
+    Ok(Passed { now: rows::advanced_since(db, both, began, Ends::Newest, window).await?, before })
 }
 
 async fn observed(app: &App, deployment: Uuid, since: Option<Uuid>) -> Result<Observed, Error> {
