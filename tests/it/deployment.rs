@@ -7,6 +7,7 @@ use handfast_tests::{Api, Server, card, eventually};
 use serde_json::{Value, json};
 
 use crate::charter::Parties;
+use crate::subscribe::follow;
 use crate::work::{World, done, look};
 
 const DEPLOYMENT: &str = "deployment { id uuid slot mode state share versionDigest settingsDigest stillNeeded endReason \
@@ -461,6 +462,84 @@ fn a_command_waits_until_its_budget_has_filled() {
         let output = server.cli(&["plugin", "status"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+const FOLLOWED: &str = "subscription($after: FeedCursor, $slot: String) { deploymentEvents(after: $after, slot: $slot) { \
+    cursor change slot deploymentId versionDigest mode state needs side actor user { key } deployment { state } } }";
+
+#[test]
+fn what_happens_to_deployments_is_told_to_whoever_follows_each_with_where_to_go_on() {
+    let parties = Parties::start();
+    let (server, mara) = (&parties.server, &parties.marketing);
+    let digest = server.push("scorecard");
+    parties.enforce(&parties.body(|body| body["slots"][0]["approval"] = json!("OTHER_SIDE")));
+    let head = parties.sales.query("{ feedHead }", json!({}))["feedHead"].clone();
+    let mut asked = json!({});
+    let told = follow(server, "ws", FOLLOWED, json!({"after": head, "slot": "mql"}), 6, || {
+        server.deploy("fair-share", "routing", &handfast_tests::fair_share());
+        asked = deploy(mara, wanted(&digest, 10, "LIVE", json!({})));
+        let approve = json!({"deployment": asked["id"], "comment": "go on"});
+        parties.sales.mutate("approveDeployment", "ApproveDeploymentInput", approve, "deployment { id }");
+        let shadow = deploy(mara, wanted(&digest, 20, "SHADOW", json!({})));
+        assert_eq!(end(mara, &shadow, "seen enough")["errors"], json!([]));
+        let declined = deploy(mara, wanted(&digest, 30, "LIVE", json!({})));
+        let decline = json!({"deployment": declined["id"], "reason": "too strict"});
+        parties.sales.mutate("declineDeployment", "DeclineDeploymentInput", decline, "deployment { id }");
+    });
+    let Some(told) = told else { return };
+    // The seventh, the decline, comes after the six that were asked for.
+    let told = [
+        told,
+        follow(server, "sse", FOLLOWED, json!({"after": head, "slot": "mql"}), 7, || {})
+            .expect("the clients are there")
+            .split_off(6),
+    ]
+    .concat();
+    let lines: Vec<String> = told
+        .iter()
+        .map(|event| {
+            let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+            let word = |name: &str| text(&event[name]);
+            let who = text(&event["user"]["key"]);
+            format!(
+                "{} {} {} {} {who} {}",
+                word("change"),
+                word("mode"),
+                word("state"),
+                word("side"),
+                event["needs"]
+            )
+        })
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "REQUESTED LIVE PENDING_APPROVAL - mara [\"SALES\"]",
+            "APPROVED - PENDING_APPROVAL SALES saul []",
+            "STARTED LIVE RUNNING - saul []",
+            "STARTED SHADOW RUNNING - mara []",
+            "ENDED - ROLLED_BACK - mara []",
+            "REQUESTED LIVE PENDING_APPROVAL - mara [\"SALES\"]",
+            "DECLINED - DECLINED - saul []",
+        ]
+    );
+    assert!(told.iter().all(|event| event["slot"] == "mql" && event["actor"] == "USER"), "{told:?}");
+    assert_eq!((&told[0]["deploymentId"], &told[0]["versionDigest"]), (&asked["id"], &json!(digest)));
+    assert_eq!(told[2]["deployment"], json!({"state": "RUNNING"}));
+    for (mode, from) in [("ws", 0), ("sse", 4)] {
+        let after = json!({"after": told[from]["cursor"], "slot": "mql"});
+        let rest = follow(server, mode, FOLLOWED, after, 6 - from, || {}).expect("the clients are there");
+        let cursors =
+            |events: &[Value]| events.iter().map(|event| event["cursor"].clone()).collect::<Vec<_>>();
+        assert_eq!(cursors(&rest), cursors(&told[from + 1..]), "{mode} goes on right after {from}");
+    }
+    let all =
+        follow(server, "ws", FOLLOWED, json!({"after": head}), 8, || {}).expect("the clients are there");
+    assert_eq!(
+        all.iter().filter(|event| event["slot"] == "routing").count(),
+        1,
+        "without a slot, of all slots"
+    );
 }
 
 /// Two teams guard one gate. Each step of each team is asked for while the server is killed, and asked for again with its key.

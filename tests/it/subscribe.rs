@@ -73,6 +73,34 @@ fn run_client(mode: &str, writers: usize, leads: usize) {
     check(&events, expected);
 }
 
+/// Events that an official client sees by a subscription from a cursor on, which `acts` bring about meanwhile.
+pub fn follow(
+    server: &Server,
+    mode: &str,
+    document: &str,
+    variables: Value,
+    count: usize,
+    acts: impl FnOnce(),
+) -> Option<Vec<Value>> {
+    let child = Command::new("node")
+        .current_dir(clients()?)
+        .args(["subscribe.mjs", &server.url, &server.token, "--document", document, "--mode", mode])
+        .args(["--count", &count.to_string(), "--variables", &variables.to_string(), "--idle", "30"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("node runs");
+    acts();
+    let output = child.wait_with_output().expect("the client ends");
+    assert!(output.status.success(), "{mode}: the client saw {count} events");
+    let lines = String::from_utf8(output.stdout).expect("text");
+    let event = |line: &str| serde_json::from_str::<Value>(line).expect("JSON");
+    let of = |event: Value| {
+        let data = if event["data"].is_object() { event["data"].clone() } else { event };
+        data.as_object().and_then(|data| data.values().next().cloned()).expect("a root field")
+    };
+    Some(lines.lines().map(event).map(of).collect())
+}
+
 #[test]
 fn graphql_ws_cut_off_at_random_sees_each_change_once_and_in_order() {
     run_client("ws", 16, 6);

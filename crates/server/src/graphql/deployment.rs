@@ -25,6 +25,10 @@ use crate::app::App;
 use crate::flows::deploy::{self, Deploy};
 use crate::flows::{self, guardrail};
 
+mod event;
+
+pub use event::DeploymentSubscription;
+
 /// A version with settings in a slot, and how that ended.
 #[derive(Clone, SimpleObject)]
 #[graphql(complex)]

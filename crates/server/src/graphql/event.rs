@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_graphql::{Context, ID, Object, SimpleObject, Subscription};
 use futures_util::{Stream, StreamExt};
-use handfast_domain::event::{ActorKind, Fact, StreamKind};
+use handfast_domain::event::{ActorKind, Body, Fact, StreamKind};
 use handfast_domain::filter::{EventFilter, STAGE_CHANGED};
 use handfast_domain::refused::Refused;
 use handfast_domain::stage::{Cause, StageKind};
@@ -282,6 +282,31 @@ impl EventSubscription {
     }
 }
 
+/// Follows what passes a filter after a place, or from now on. Each event becomes an item by `wrap`; what that leaves out is
+/// not told.
+pub(super) async fn facts<T, F>(
+    ctx: &Context<'_>,
+    after: Option<FeedCursor>,
+    filter: EventFilter,
+    wrap: F,
+) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Inline<T>>> + use<T, F>>
+where
+    T: Send + 'static,
+    F: Fn(&App, &Told, &Body) -> Option<T> + Send + 'static,
+{
+    let (app, viewer) = (app(ctx)?.clone(), read_viewer(ctx)?);
+    let asked = resumed(ctx, asked(after, None, Ok(filter))?);
+    let reading = feed::reading(&app, viewer, asked, FeedEdge::Now).await.map_err(failure)?;
+    let rows = follow(ctx, app.clone(), reading);
+    Ok(rows.filter_map(move |row| {
+        let item = row.and_then(|row| {
+            let body = row.body().map_err(|error| failure(error.into()))?;
+            Ok(wrap(&app, &row, &body))
+        });
+        std::future::ready(item.map(|item| item.map(Inline)).transpose())
+    }))
+}
+
 /// Events of one page of a subscriber.
 const PAGE: usize = 200;
 /// From how many positions on a subscriber is far behind. Its pages are its own, and stay in memory for as long as it does not
@@ -342,7 +367,7 @@ fn resumed(ctx: &Context<'_>, asked: Asked) -> Asked {
     Asked { resumed: ctx.data_opt::<LastEventId>().map(|last| last.0.clone()), ..asked }
 }
 
-fn cursor(app: &App, row: &Told) -> FeedCursor {
+pub(super) fn cursor(app: &App, row: &Told) -> FeedCursor {
     FeedCursor(row.cursor(app.store.cursors()).to_string())
 }
 

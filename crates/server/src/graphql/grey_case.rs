@@ -23,6 +23,10 @@ use crate::app::App;
 use crate::flows::grey_case::{self, Decide};
 use crate::workspace::Workspace;
 
+mod event;
+
+pub use event::GreyCaseSubscription;
+
 /// A lead that a rule could not judge, or that two versions judged differently. Both sides say what should come out; where they
 /// agree it is decided, and becomes a precedent.
 #[derive(Clone, SimpleObject)]

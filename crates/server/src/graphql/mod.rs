@@ -98,6 +98,8 @@ pub struct Subscription(
     event::EventSubscription,
     backtest::BacktestSubscription,
     reevaluation::ReevaluationSubscription,
+    grey_case::GreyCaseSubscription,
+    deployment::DeploymentSubscription,
 );
 
 pub type HandfastSchema = Schema<Query, Mutation, Subscription>;
