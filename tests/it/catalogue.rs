@@ -29,6 +29,7 @@ pub const CODES: &[&str] = &[
     "BODY_TIMEOUT",
     "BUSY",
     "CHARTER_STATE",
+    "DECISION_STATE",
     "DEPLOYMENT_STATE",
     "CURRENCY_MISMATCH",
     "CURSOR_AHEAD",

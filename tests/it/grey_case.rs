@@ -4,6 +4,7 @@ use handfast_tests::{Api, card, eventually};
 use serde_json::{Value, json};
 
 use crate::charter::Parties;
+use crate::subscribe;
 use crate::work::look;
 
 const CASE: &str = "greyCase { id state trigger text opinions { side outcome user { key } } \
@@ -94,6 +95,137 @@ fn both_sides_decide_a_grey_case_and_the_lead_goes_where_they_said() {
         let looked = handfast_tests::offline(dir.path(), &[command]);
         assert!(looked.status.success(), "{command}: {looked:?}");
     }
+}
+
+const FOLLOWED: &str = "subscription($after: FeedCursor, $state: GreyState, $slot: String, $lead: ID) { \
+    greyCases(after: $after, state: $state, slot: $slot, lead: $lead) { cursor state slot trigger outcome leadId cycle \
+    greyCaseId user { key } greyCase { id state } lead { stage } } }";
+
+#[test]
+fn grey_cases_are_told_as_they_are_opened_and_decided_each_with_where_to_go_on() {
+    let parties = Parties::start();
+    let (server, head) =
+        (&parties.server, parties.sales.query("{ feedHead }", json!({}))["feedHead"].clone());
+    let digest = server.deploy("scorecard", "mql", &card(1_000));
+    let mut acted = json!({});
+    let live = subscribe::follow(server, "ws", FOLLOWED, json!({"after": head}), 2, || {
+        let (lead, case) = disagreed(&parties, &digest);
+        opine(&parties.marketing, &case, "ADVANCE");
+        opine(&parties.sales, &case, "ADVANCE");
+        assert_eq!(resolve(&parties.sales, &case, "ADVANCE")["errors"], json!([]));
+        acted = json!({"lead": lead["id"], "case": case["id"]});
+    });
+    let Some(live) = live else { return };
+    let [opened, decided] = &live[..] else { panic!("two events: {live:?}") };
+    assert_eq!(
+        (&opened["state"], &opened["trigger"], &opened["outcome"], &opened["user"]),
+        (&json!("OPEN"), &json!("DISAGREEMENT"), &Value::Null, &Value::Null)
+    );
+    assert_eq!(
+        (&decided["state"], &decided["trigger"], &decided["outcome"], &decided["user"]["key"]),
+        (&json!("RESOLVED"), &Value::Null, &json!("ADVANCE"), &json!("saul"))
+    );
+    for event in [opened, decided] {
+        assert_eq!((&event["greyCaseId"], &event["leadId"]), (&acted["case"], &acted["lead"]), "{event}");
+        assert_eq!((&event["slot"], &event["cycle"]), (&json!("mql"), &json!(1)), "{event}");
+    }
+    assert_eq!(decided["greyCase"], json!({"id": acted["case"], "state": "RESOLVED"}));
+    assert_eq!(decided["lead"], json!({"stage": "MQL"}));
+    // Another case, in the middle of nothing: whatever a filter hides is passed over.
+    let more = json!({"lead": {"email": "more@example.test", "consent": true}});
+    parties.marketing.mutate("captureLead", "CaptureLeadInput", more, "lead { id }");
+    eventually(20, "another case is opened", || {
+        let found = parties.sales.query("{ greyCases(state: OPEN) { edges { cursor } } }", json!({}));
+        found["greyCases"]["edges"].get(0).map(|_| ())
+    });
+    let table = [
+        (json!({"after": opened["cursor"]}), vec![("RESOLVED", true), ("OPEN", false)]),
+        (json!({"after": decided["cursor"]}), vec![("OPEN", false)]),
+        (json!({"after": head, "state": "OPEN"}), vec![("OPEN", true), ("OPEN", false)]),
+        (json!({"after": head, "state": "RESOLVED", "slot": "mql"}), vec![("RESOLVED", true)]),
+        (json!({"after": head, "lead": acted["lead"]}), vec![("OPEN", true), ("RESOLVED", true)]),
+    ];
+    for (variables, expected) in table {
+        for mode in ["ws", "sse"] {
+            let seen = subscribe::follow(server, mode, FOLLOWED, variables.clone(), expected.len(), || {});
+            let seen = seen.expect("the clients are there");
+            let seen: Vec<(&str, bool)> = seen
+                .iter()
+                .map(|event| {
+                    (event["state"].as_str().unwrap_or_default(), event["greyCaseId"] == acted["case"])
+                })
+                .collect();
+            assert_eq!(seen, expected, "{mode} {variables}");
+        }
+    }
+}
+
+/// The GREY_CASE clocks of a lead: party, state, whether it was met.
+fn clocks(api: &Api, lead: &Value) -> Vec<(String, String, bool)> {
+    let lead = look(api, lead, "clocks { kind party state metAt dueAt }");
+    let clocks = lead["clocks"].as_array().into_iter().flatten().filter(|clock| clock["kind"] == "GREY_CASE");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut clocks: Vec<_> = clocks
+        .map(|clock| (text(&clock["party"]), text(&clock["state"]), !clock["metAt"].is_null()))
+        .collect();
+    clocks.sort();
+    clocks
+}
+
+#[test]
+fn each_side_owes_its_opinion_in_time_and_who_was_silent_is_told_as_any_breach() {
+    let parties = Parties::start();
+    let digest = parties.server.deploy("scorecard", "mql", &card(1_000));
+    let is = |party: &str, state: &str, met| (party.to_owned(), state.to_owned(), met);
+    let (lead, case) = disagreed(&parties, &digest);
+    assert_eq!(
+        clocks(&parties.sales, &lead),
+        [is("MARKETING", "RUNNING", false), is("SALES", "RUNNING", false)],
+        "three business days for each side, as charter 0 says"
+    );
+    opine(&parties.marketing, &case, "ADVANCE");
+    assert_eq!(clocks(&parties.sales, &lead), [is("MARKETING", "MET", true), is("SALES", "RUNNING", false)]);
+    opine(&parties.marketing, &case, "HOLD");
+    opine(&parties.sales, &case, "HOLD");
+    assert_eq!(clocks(&parties.sales, &lead), [is("MARKETING", "MET", true), is("SALES", "MET", true)]);
+    assert_eq!(resolve(&parties.sales, &case, "HOLD")["errors"], json!([]));
+
+    // A charter that names a party and leaves it a minute: one clock, which waits until the case is decided.
+    parties.enforce(&parties.body(|body| {
+        let policies = body["sla"].as_array_mut().expect("policies");
+        let grey = policies.iter_mut().find(|policy| policy["kind"] == "GREY_CASE").expect("a policy");
+        (grey["party"], grey["mode"], grey["targetMinutes"]) =
+            (json!("SALES"), json!("WALL_CLOCK"), json!(1));
+    }));
+    let lead = json!({"lead": {"email": "late@example.test", "consent": true}});
+    let lead = parties.marketing.mutate("captureLead", "CaptureLeadInput", lead, "lead { id stage }")["lead"]
+        .clone();
+    let case = eventually(20, "a grey case is opened", || {
+        let document = "query($lead: ID) { greyCases(state: OPEN, lead: $lead) { edges { node { id } } } }";
+        let found = parties.sales.query(document, json!({"lead": lead["id"]}));
+        found["greyCases"]["edges"].get(0).map(|edge| edge["node"].clone())
+    });
+    opine(&parties.sales, &case, "HOLD");
+    assert_eq!(clocks(&parties.sales, &lead), [is("SALES", "RUNNING", false)], "it is not decided");
+    eventually(90, "the promise is broken", || {
+        (clocks(&parties.sales, &lead) == [is("SALES", "BREACHED", false)]).then_some(())
+    });
+    let log = "query($lead: ID!) { events(filter: {lead: $lead, kinds: [\"CLOCK_CHANGED\"]}) { events { payload } } }";
+    let log = parties.sales.query(log, json!({"lead": lead["id"]}));
+    let told: Vec<Value> = log["events"]["events"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|event| serde_json::from_str(event["payload"].as_str()?).ok())
+        .map(|payload: Value| payload["fact"]["clock"]["clockEvent"].clone())
+        .collect();
+    assert_eq!(told, [json!("STARTED"), json!("BREACHED")]);
+    opine(&parties.marketing, &case, "HOLD");
+    assert_eq!(resolve(&parties.sales, &case, "HOLD")["errors"], json!([]));
+    assert_eq!(clocks(&parties.sales, &lead), [is("SALES", "BREACHED", true)], "it says how late");
+    let (dir, _) = parties.server.stop();
+    let looked = handfast_tests::offline(dir.path(), &["doctor"]);
+    assert!(looked.status.success(), "{looked:?}");
 }
 
 #[test]

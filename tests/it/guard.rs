@@ -23,7 +23,7 @@ const TELLING: &str = "Account BacktestFlipConnection CampaignResults Contact De
 
 /// The ways to what tells of leads through something else: the field, the scope that it takes to come there, and how.
 /// There the field is named `told`.
-const BELOW: [(&str, &str, &str); 8] = [
+const BELOW: [(&str, &str, &str); 10] = [
     (
         "BacktestRun.flipped",
         "plugins:deploy",
@@ -54,6 +54,16 @@ const BELOW: [(&str, &str, &str); 8] = [
         "GreyCase.decision",
         "leads:write",
         r#"giveOpinion(input: {greyCase: "CASE", outcome: HOLD, text: "so", dryRun: true}) { greyCase { told: decision { id } } }"#,
+    ),
+    (
+        "OverrideDecisionPayload.decision",
+        "leads:write",
+        r#"overrideDecision(input: {decision: "DECISION", outcome: ADVANCE, reason: "so", dryRun: true}) { told: decision { id } }"#,
+    ),
+    (
+        "OverrideDecisionPayload.lead",
+        "leads:write",
+        r#"overrideDecision(input: {decision: "DECISION", outcome: ADVANCE, reason: "so", dryRun: true}) { told: lead { id } }"#,
     ),
     (
         "Campaign.results",
@@ -177,7 +187,9 @@ impl Guard {
         let shadow = admin.mutate("deployPlugin", "DeployPluginInput", input, "deployment { id }");
         // The built-in rule holds whom it would let pass: a grey case.
         let grey = json!({"lead": {"email": "grey@example.test", "consent": true}});
-        admin.mutate("captureLead", "CaptureLeadInput", grey, "lead { id }");
+        let selection = "lead { evaluations { decisions { id } } }";
+        let held = admin.mutate("captureLead", "CaptureLeadInput", grey, selection);
+        let decision = held["lead"]["evaluations"][0]["decisions"][0]["id"].clone();
         let grey = eventually(20, "a grey case is opened", || {
             let found = admin.query("{ greyCases { edges { node { id } } } }", json!({}));
             found["greyCases"]["edges"].get(0).map(|edge| edge["node"]["id"].clone())
@@ -187,6 +199,8 @@ impl Guard {
         let key = admin.mutate("registerTeamKey", "RegisterTeamKeyInput", input, "key { id }");
         let known = [
             ("greyCase", grey),
+            // Of the built-in rule, which holds everybody.
+            ("decision", decision),
             ("teamKey", key["key"]["id"].clone()),
             ("LeadRef", json!({"id": lead["id"]})),
             ("number", charter["number"].clone()),
@@ -337,7 +351,9 @@ impl Guard {
         };
         let digest = self.parties.admin.put_blob("import", b"email\nrow@example.test\n");
         let case = self.known["greyCase"].as_str().unwrap_or_default().to_owned();
+        let decision = self.known["decision"].as_str().unwrap_or_default().to_owned();
         let mut mutation = mutation.replace("DIGEST", &digest).replace("CASE", &case);
+        mutation = mutation.replace("DECISION", &decision);
         if mutation.contains("PLUGIN") {
             mutation = mutation.replace("PLUGIN", &self.parties.server.push("scorecard"));
         }

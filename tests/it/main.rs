@@ -9,6 +9,7 @@ mod catalogue;
 mod charter;
 mod consumer;
 mod decision;
+mod decision_override;
 mod deployment;
 mod directory;
 mod export;

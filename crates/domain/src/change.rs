@@ -8,9 +8,11 @@ use crate::charter::Charter;
 use crate::clock::{
     ClockEvent, ClockKind, ClockLevel, ClockStart, ClockState, Party, SlaClock, SlaPolicy, WorkingTime,
 };
+use crate::decision_override::DecisionOverride;
 use crate::directory::Directory;
 use crate::evaluation::Evaluation;
 use crate::event::{Actor, Body, Event, Fact, GreyTrigger, StreamKind};
+use crate::grey_case;
 use crate::handoff::Packet;
 use crate::lead::Journey;
 use crate::refused::{RefusalCode, Refused};
@@ -57,6 +59,7 @@ pub enum Record {
         trigger: GreyTrigger,
         text: Option<String>,
     },
+    Override(DecisionOverride),
 }
 
 /// A finished change: the journey before and after, and the events between.
@@ -215,9 +218,38 @@ impl<'a> Draft<'a> {
     /// Starts a clock by the charter's policy, in the hours of whoever has the lead now.
     pub fn start_clock(&mut self, kind: ClockKind, level: ClockLevel) {
         let Some(policy) = self.scene.charter.body.policy(kind).filter(|_| self.scene.live) else { return };
+        let id = self.scene.ids.next();
+        self.start_in_hours(policy, id, policy.party, level);
+    }
+
+    /// Starts the clocks of a grey case: one for the party that the policy names, or one for each side, which owes its opinion.
+    pub(crate) fn start_grey_clocks(&mut self, case: Uuid) {
+        let kind = ClockKind::GreyCase;
+        let Some(policy) = self.scene.charter.body.policy(kind).filter(|_| self.scene.live) else { return };
+        match policy.party {
+            Some(party) => {
+                self.start_in_hours(policy, grey_case::clock(case, None), Some(party), ClockLevel::Lead)
+            }
+            None => {
+                for party in [Party::Marketing, Party::Sales] {
+                    let id = grey_case::clock(case, Some(party));
+                    self.start_in_hours(policy, id, Some(party), ClockLevel::Lead);
+                }
+            }
+        }
+    }
+
+    /// An act that keeps the promise of one clock, if there is such a clock.
+    pub(crate) fn meet_clock(&mut self, id: Uuid) {
+        let at = self.scene.at;
+        self.change_clocks(|clock| clock.id == id, |clock, _| clock.meet(at));
+    }
+
+    fn start_in_hours(&mut self, policy: &SlaPolicy, id: Uuid, party: Option<Party>, level: ClockLevel) {
         let lead = &self.journey.lead;
         let hours = self.scene.directory.working_time(policy.mode, lead.owner, lead.queue.as_deref());
-        self.start(policy, level, policy.target_ms(self.urgent), hours);
+        let target_ms = policy.target_ms(self.urgent);
+        self.start(policy, id, party, level, target_ms, hours);
     }
 
     /// Starts a clock that is due on a date of its own, for example the one that a buyer named, whatever the policy's
@@ -225,14 +257,23 @@ impl<'a> Draft<'a> {
     pub fn start_clock_until(&mut self, kind: ClockKind, level: ClockLevel, date: Instant) {
         let wanted = self.scene.live || date > self.scene.now;
         let Some(policy) = self.scene.charter.body.policy(kind).filter(|_| wanted) else { return };
-        self.start(policy, level, date.since(self.scene.at), WorkingTime::Wall);
+        let id = self.scene.ids.next();
+        self.start(policy, id, policy.party, level, date.since(self.scene.at), WorkingTime::Wall);
     }
 
-    fn start(&mut self, policy: &SlaPolicy, level: ClockLevel, target_ms: i64, hours: WorkingTime<'_>) {
+    fn start(
+        &mut self,
+        policy: &SlaPolicy,
+        id: Uuid,
+        party: Option<Party>,
+        level: ClockLevel,
+        target_ms: i64,
+        hours: WorkingTime<'_>,
+    ) {
         let lead = &self.journey.lead;
         let start = ClockStart {
-            id: self.scene.ids.next(),
-            party: policy.party.unwrap_or(Party::Sales),
+            id,
+            party: party.unwrap_or(Party::Sales),
             level,
             cycle: lead.cycle,
             subject_owner: lead.owner,

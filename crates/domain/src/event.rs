@@ -312,6 +312,27 @@ pub enum Fact {
         /// What both sides said.
         outcome: Outcome,
     },
+    /// A person decided this one lead otherwise than a rule did. The rule goes on as before.
+    DecisionOverridden {
+        /// The decision that was overridden; why stands with it.
+        decision: Uuid,
+        /// The decision that stands in its place.
+        instead: Uuid,
+        /// Key of the rule slot.
+        slot: String,
+        /// The deployment whose decision it was; none of the built-in rule.
+        deployment: Option<Uuid>,
+        /// Digest of the rule's bytes.
+        version: Digest,
+        /// What the rule said; none where it failed.
+        was: Option<Outcome>,
+        /// What the person said.
+        outcome: Outcome,
+        /// Key of the disposition reason, with RECYCLE and DISQUALIFY.
+        disposition: Option<String>,
+        /// The side that answers for the slot.
+        side: Side,
+    },
     /// A charter is open for signatures.
     CharterProposed {
         /// Number of the charter.
@@ -450,6 +471,7 @@ impl Fact {
         "CYCLE_CLOSED",
         "GREY_CASE_OPENED",
         "GREY_CASE_RESOLVED",
+        "DECISION_OVERRIDDEN",
         "CHARTER_PROPOSED",
         "CHARTER_SIGNED",
         "CHARTER_REJECTED",
@@ -483,6 +505,7 @@ impl Fact {
             Fact::CycleClosed { .. } => "CYCLE_CLOSED",
             Fact::GreyCaseOpened { .. } => "GREY_CASE_OPENED",
             Fact::GreyCaseResolved { .. } => "GREY_CASE_RESOLVED",
+            Fact::DecisionOverridden { .. } => "DECISION_OVERRIDDEN",
             Fact::CharterProposed { .. } => "CHARTER_PROPOSED",
             Fact::CharterSigned { .. } => "CHARTER_SIGNED",
             Fact::CharterRejected { .. } => "CHARTER_REJECTED",

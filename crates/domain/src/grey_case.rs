@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::clock::Party;
+use crate::digest::Digest;
 use crate::event::GreyTrigger;
 use crate::refused::{RefusalCode, Refused};
 use crate::stage::Side;
@@ -68,6 +70,15 @@ pub struct GreyCase {
     /// The newest one of each side.
     pub opinions: Vec<Opinion>,
     pub resolution: Option<Resolution>,
+}
+
+/// Identity of the clock of a case: of one party, or of the case as a whole. It follows from the case, so that whoever keeps
+/// the promise needs to know nothing else.
+pub fn clock(case: Uuid, party: Option<Party>) -> Uuid {
+    let Digest(digest) = Digest::of("grey-clock", 1, &(case, party));
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
 /// The sides whose agreement decides.

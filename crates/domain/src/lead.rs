@@ -315,7 +315,8 @@ impl Journey {
             }
             Fact::GreyCaseOpened { slot, .. } => lead.grey_slots.push(slot.clone()),
             Fact::GreyCaseResolved { slot, .. } => lead.grey_slots.retain(|open| open != slot),
-            Fact::CharterProposed { .. }
+            Fact::DecisionOverridden { .. }
+            | Fact::CharterProposed { .. }
             | Fact::CharterSigned { .. }
             | Fact::CharterRejected { .. }
             | Fact::CharterActivated { .. }

@@ -7,6 +7,7 @@ pub mod charter;
 pub mod clock;
 pub mod consumer;
 pub mod criterion;
+pub mod decision_override;
 pub mod deployment;
 pub mod digest;
 pub mod directory;

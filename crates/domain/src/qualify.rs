@@ -5,10 +5,11 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::change::{Draft, Record, Routed};
-use crate::clock::{ClockKind, ClockLevel, SlaClock};
+use crate::clock::{ClockKind, ClockLevel, Party, SlaClock};
 use crate::disposition::Disposal;
 use crate::evaluation::{Decision, Evaluation, GateResult, furthest_met, scoring};
 use crate::event::{Fact, GreyTrigger};
+use crate::grey_case;
 use crate::handoff::Packet;
 use crate::persona::PersonaMatch;
 use crate::refused::{RefusalCode, Refused};
@@ -175,12 +176,21 @@ impl Draft<'_> {
         }
         let case = self.scene.ids.next();
         self.emit(Fact::GreyCaseOpened { case, slot: slot.clone(), decision, trigger });
+        self.start_grey_clocks(case);
         self.records.push(Record::GreyCase { case, slot, decision, trigger, text });
+    }
+
+    /// A side said what it thinks of a case: it keeps the promise of that side.
+    pub fn opine(&mut self, case: Uuid, party: Party) {
+        self.meet_clock(grey_case::clock(case, Some(party)));
     }
 
     /// Both sides decided: the slot may open another case.
     pub fn resolve_grey_case(&mut self, case: Uuid, slot: &str, outcome: Outcome) {
         self.emit(Fact::GreyCaseResolved { case, slot: slot.to_owned(), outcome });
+        for party in [None, Some(Party::Marketing), Some(Party::Sales)] {
+            self.meet_clock(grey_case::clock(case, party));
+        }
     }
 
     /// Gives an MQL to an owner or a queue and offers it with its packet. A lead is never "not routed".

@@ -36,6 +36,8 @@ text_enum! {
         DeploymentState = "DEPLOYMENT_STATE",
         /// The grey case is decided already, or the two sides do not agree yet.
         GreyCaseState = "GREY_CASE_STATE",
+        /// The decision is not the one that counts at its slot, or was overridden already.
+        DecisionState = "DECISION_STATE",
         /// The version decides otherwise than both sides did in a grey case.
         PrecedentContradicted = "PRECEDENT_CONTRADICTED",
         /// The plugin or its settings did not pass the checks.

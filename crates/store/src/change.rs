@@ -13,6 +13,7 @@ use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use uuid::Uuid;
 
 use crate::counter;
+use crate::decision_override;
 use crate::dialect::{self, Dialect};
 use crate::error::{Result, StoreError};
 use crate::feed::{NewEvent, append_events};
@@ -554,6 +555,7 @@ pub(crate) fn transition_row(event: &Event) -> Result<Option<Vec<Value>>> {
 
 async fn write_records(tx: &Tx, changes: &[Change]) -> Result<()> {
     let (mut evaluations, mut decisions, mut snapshots, mut cases) = (vec![], vec![], vec![], vec![]);
+    let mut overrides = vec![];
     for change in changes {
         for record in &change.records {
             match record {
@@ -591,6 +593,7 @@ async fn write_records(tx: &Tx, changes: &[Change]) -> Result<()> {
                     text.clone().into(),
                     change.events.first().map_or(0, |event| event.occurred_at.ms()).into(),
                 ]),
+                Record::Override(told) => overrides.push(decision_override::row(told)),
                 Record::Packet { .. } | Record::Note { .. } => {}
             }
         }
@@ -601,6 +604,7 @@ async fn write_records(tx: &Tx, changes: &[Change]) -> Result<()> {
     insert_rows(tx, "decision", DECISION_COLUMNS, decisions).await?;
     let columns = &["id", "lead", "cycle", "slot", "decision", "trigger_kind", "text", "opened_at"];
     insert_rows(tx, "grey_case", columns, cases).await?;
+    insert_rows(tx, "decision_override", decision_override::COLUMNS, overrides).await?;
     Ok(())
 }
 

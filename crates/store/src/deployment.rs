@@ -10,6 +10,7 @@ use sea_orm::{ConnectionTrait, FromQueryResult};
 use uuid::Uuid;
 
 use crate::change::{DECISION_COLUMNS, decision_row, json};
+use crate::decision_override;
 use crate::decode::{self, Place, closed};
 use crate::dialect::{self, Dialect};
 use crate::error::Result;
@@ -203,6 +204,8 @@ pub struct Tally {
     pub failed: u64,
     /// Of a SHADOW: verdicts that differ from the one that counted.
     pub disagreed: u64,
+    /// Decisions that a person overrode.
+    pub overridden: u64,
     pub fuel: u64,
 }
 
@@ -223,7 +226,11 @@ pub async fn tallies(db: &impl ConnectionTrait, deployments: &[Uuid]) -> Result<
         Dialect::of(db.get_database_backend()).uuid_list("$1")
     );
     let rows: Vec<TallyRow> = fetch_all(db, &sql, vec![dialect::uuids(deployments)]).await?;
-    Ok(tally(rows))
+    let mut tallies = tally(rows);
+    for (deployment, overrides) in decision_override::counts(db, deployments).await? {
+        tallies.entry(deployment).or_default().overridden = overrides;
+    }
+    Ok(tallies)
 }
 
 const TALLY: &str = "SELECT deployment, status, outcome, agrees, count(*) AS calls, \
@@ -279,7 +286,8 @@ pub async fn observed(db: &impl ConnectionTrait, deployment: Uuid, since: Uuid) 
     }
     let sql = format!(
         "SELECT c.state AS kind, CAST(NULL AS text) AS reason, count(*) AS found FROM ({ADVANCED}) a \
-         JOIN clock c ON c.lead = a.lead AND c.cycle = a.cycle WHERE c.state IN ('MET', 'BREACHED') GROUP BY c.state"
+         JOIN clock c ON c.lead = a.lead AND c.cycle = a.cycle WHERE c.state IN ('MET', 'BREACHED') \
+         AND c.kind <> 'GREY_CASE' GROUP BY c.state"
     );
     for Found { kind, found, .. } in fetch_all::<Found>(db, &sql, values()).await? {
         observed.late.of += found.unsigned_abs();

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use handfast_domain::digest::Digest;
 use handfast_domain::event::GreyTrigger;
-use handfast_domain::grey_case::{GreyCase, GreyState, Precedent, Waiver};
+use handfast_domain::grey_case::{GreyCase, GreyState, Opinion, Precedent, Waiver};
+use handfast_domain::refused::Refused;
 use handfast_domain::snapshot::Snapshot;
 use handfast_domain::time::Instant;
 use sea_orm::{ConnectionTrait, FromQueryResult};
@@ -12,7 +13,7 @@ use uuid::Uuid;
 
 use crate::change::{json, text};
 use crate::decode::{self, Place, closed, small};
-use crate::dialect;
+use crate::dialect::{self, Dialect};
 use crate::error::Result;
 use crate::lead::{Where, list};
 use crate::rows::{execute, fetch_all, fetch_one, insert_rows, upsert_rows};
@@ -90,6 +91,21 @@ pub async fn put(tx: &Tx, case: &GreyCase) -> Result<()> {
     let resolution = case.resolution.as_ref().map(json).transpose()?;
     execute(tx, sql, vec![case.id.into(), json(&case.opinions)?.into(), resolution.into()]).await?;
     Ok(())
+}
+
+/// What a side says, beside what the other one said meanwhile: the row is read inside of the command, and locked.
+pub async fn give(tx: &Tx, id: Uuid, opinion: Opinion) -> Result<std::result::Result<(), Refused>> {
+    let lock = match Dialect::of(tx.get_database_backend()) {
+        Dialect::Sqlite => "",
+        Dialect::Postgres => " FOR UPDATE",
+    };
+    let row: Option<Row> = fetch_one(tx, &format!("{CASE} WHERE id = $1{lock}"), vec![id.into()]).await?;
+    let Some(row) = row else { return Ok(Err(Refused::not_found("grey case").at("input/greyCase"))) };
+    let mut case = row.decode()?;
+    match case.give(opinion) {
+        Ok(()) => Ok(Ok(put(tx, &case).await?)),
+        Err(refused) => Ok(Err(refused.at("input/greyCase"))),
+    }
 }
 
 #[derive(FromQueryResult)]

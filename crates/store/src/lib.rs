@@ -13,6 +13,7 @@ pub mod change;
 pub mod charter;
 pub mod consumer;
 pub mod cursor;
+pub mod decision_override;
 pub mod delivery;
 pub mod deployment;
 pub mod dialect;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use handfast_domain::calendar::TimeZone;
-use handfast_domain::clock::{ClockEvent, ClockKind, ClockLevel, ClockState, SlaClock};
+use handfast_domain::clock::{ClockEvent, ClockKind, ClockLevel, ClockState, Party, SlaClock};
 use handfast_domain::disposition::never_disqualifies;
 use handfast_domain::event::{Body, Event, Fact};
 use handfast_domain::handoff::HandoffStatus;
@@ -155,10 +155,15 @@ fn clocks_are_counted_once(lead: &Lead) {
 
 fn clocks_wait_only_for_what_can_come(journey: &Journey) {
     let waits = |clock: &&SlaClock| matches!(clock.state, ClockState::Running | ClockState::Paused);
-    let waiting: Vec<_> =
-        journey.clocks.iter().filter(waits).map(|clock| (clock.kind, clock.level)).collect();
+    let of_cases = |clock: &&SlaClock| clock.kind == ClockKind::GreyCase;
+    let others = journey.clocks.iter().filter(waits).filter(|clock| !of_cases(clock));
+    let waiting: Vec<_> = others.map(|clock| (clock.kind, clock.level)).collect();
     let distinct: BTreeSet<_> = waiting.iter().collect();
     assert_eq!(distinct.len(), waiting.len(), "one clock waits for one thing: {waiting:?}");
+    for party in [Party::Marketing, Party::Sales] {
+        let owed = journey.clocks.iter().filter(waits).filter(of_cases).filter(|clock| clock.party == party);
+        assert!(owed.count() <= journey.lead.grey_slots.len(), "{party} owes an opinion on each open case");
+    }
     for clock in journey.clocks.iter().filter(waits) {
         assert_eq!(clock.cycle, journey.lead.cycle, "no clock outlives its cycle");
         assert_eq!(clock.kind == ClockKind::Requalify, !journey.is_open(), "{} waits", clock.kind);

@@ -1,16 +1,17 @@
 //! The stage machine of domain.md, a test for each row, and what the clocks make of it.
 
-use handfast_domain::clock::{CalendarMode, ClockKind, ClockLevel, ClockState, SlaClock};
+use handfast_domain::clock::{CalendarMode, ClockKind, ClockLevel, ClockState, Party, SlaClock};
 use handfast_domain::deployment::DeploymentMode;
 use handfast_domain::disposition::Disposal;
 use handfast_domain::evaluation::Composition;
 use handfast_domain::event::{ActivityKind, Direction, Fact, GreyTrigger};
+use handfast_domain::grey_case;
 use handfast_domain::handoff::HandoffStatus;
 use handfast_domain::refused::{RefusalCode, Refused};
 use handfast_domain::sales::Activity;
 use handfast_domain::stage::{Cause, CycleOpenedBy, CycleOutcome, StageKind, WorkState};
 use handfast_domain::time::{DAY, HOUR, Instant, MINUTE};
-use handfast_domain::verdict::Status;
+use handfast_domain::verdict::{Outcome, Status};
 
 use crate::invariants;
 use crate::world::{Funnel, IVO, MIA, MONDAY, SAM, SUE, Step, Vote, World, copy, graded, packet};
@@ -549,6 +550,52 @@ fn a_review_or_a_fault_opens_one_grey_case_a_slot_and_a_busy_host_none() {
     world.evaluate(0, &[Vote::Hold(None), Vote::Review, Vote::Advance]).unwrap();
     assert_eq!(world.lead(0).stage, StageKind::Mql, "one ADVANCE is enough");
     assert_eq!(grey_triggers(&world).len(), 2, "both slots have a case already");
+}
+
+#[test]
+fn each_side_owes_its_opinion_on_a_grey_case_in_time() {
+    let mut world = World::new(&Funnel { mql_slots: 2, ..Funnel::default() }, 1);
+    world.capture(0).unwrap();
+    world.evaluate(0, &[Vote::Review, Vote::Failed(Status::Trapped)]).unwrap();
+    check(&world);
+    let opened = |event: &handfast_domain::event::Event| match &event.body.fact {
+        Fact::GreyCaseOpened { case, slot, .. } => Some((*case, slot.clone())),
+        _ => None,
+    };
+    let cases: Vec<_> = world.leads[0].events.iter().filter_map(opened).collect();
+    let [(first, slot), (second, _)] = &cases[..] else { panic!("{cases:?}") };
+    let states = |world: &World, case| {
+        [Party::Marketing, Party::Sales].map(|party| {
+            let id = grey_case::clock(case, Some(party));
+            let clocks = &world.leads[0].journey.clocks;
+            let clock = clocks.iter().find(|clock| clock.id == id).expect("a clock for each side");
+            assert_eq!((clock.kind, clock.party), (ClockKind::GreyCase, party));
+            (clock.state, clock.met_at.is_some())
+        })
+    };
+    use ClockState::{Breached, Met, Running};
+    let opine = |world: &mut World, party| {
+        world.act(0, Cause::Evaluation, |draft| {
+            draft.opine(*first, party);
+            Ok(())
+        })
+    };
+    opine(&mut world, Party::Marketing).unwrap();
+    assert_eq!(states(&world, *first), [(Met, true), (Running, false)]);
+    assert_eq!(states(&world, *second), [(Running, false); 2], "another case asks for its own opinions");
+    world.wait(10 * DAY);
+    tick(&mut world);
+    check(&world);
+    assert_eq!(states(&world, *first), [(Met, true), (Breached, false)], "only who was silent is late");
+    world
+        .act(0, Cause::Evaluation, |draft| {
+            draft.resolve_grey_case(*first, slot, Outcome::Hold);
+            Ok(())
+        })
+        .unwrap();
+    check(&world);
+    assert_eq!(states(&world, *first), [(Met, true), (Breached, true)], "it says how late");
+    assert_eq!(states(&world, *second), [(Breached, false); 2]);
 }
 
 #[test]

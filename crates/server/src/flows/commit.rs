@@ -8,6 +8,8 @@ use handfast_domain::digest::Digest;
 use handfast_domain::event::{Actor, Body, Event, Fact, SetupNoun, StreamKind};
 use handfast_domain::grey_case::{GreyCase, Precedent};
 use handfast_domain::reevaluation::Reevaluation;
+use handfast_domain::grey_case::{GreyCase, Opinion, Precedent};
+use handfast_domain::refused::Refused;
 use handfast_domain::snapshot::Snapshot;
 use handfast_domain::stage::Cause;
 use handfast_domain::time::Instant;
@@ -45,6 +47,8 @@ pub struct Plan {
     pub resolved: Option<(GreyCase, Option<(Precedent, Snapshot)>)>,
     /// Passes over other leads, which this plan asks for.
     pub reevaluations: Vec<Reevaluation>,
+    /// What a side says of a grey case, by the case's id.
+    pub opinion: Option<(Uuid, Opinion)>,
     /// How far an import is with this plan.
     pub progress: Option<ImportProgress>,
 }
@@ -141,6 +145,7 @@ pub enum Committed {
 
 enum Stop {
     Store(StoreError),
+    Refused(Refused),
     Overtaken(Conflict),
 }
 
@@ -193,6 +198,7 @@ impl App {
                 Ok(Committed::Overtaken(Conflict::Pool { key }))
             }
             Err(Stop::Store(error)) => Err(error.into()),
+            Err(Stop::Refused(refused)) => Err(refused.into()),
         }
     }
 }
@@ -339,6 +345,7 @@ async fn write(tx: &Tx, plan: Plan) -> Result<(), Stop> {
         facts,
         resolved,
         reevaluations,
+        opinion,
         progress,
     } = plan;
     let told = touches.iter().filter_map(|touch| touch.lead).chain(adopted.iter().map(|(_, lead)| *lead));
@@ -362,6 +369,9 @@ async fn write(tx: &Tx, plan: Plan) -> Result<(), Stop> {
         if let Some((precedent, snapshot)) = precedent {
             grey_case::put_precedent(tx, &precedent, &snapshot).await?;
         }
+    }
+    if let Some((id, opinion)) = opinion {
+        grey_case::give(tx, id, opinion).await?.map_err(Stop::Refused)?;
     }
     for fact in facts {
         change::append_fact(tx, fact).await?;

@@ -4,23 +4,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use handfast_domain::change::Draft;
-use handfast_domain::deployment::DeploymentMode;
+use handfast_domain::change::{Change, Draft};
+use handfast_domain::clock::Party;
 use handfast_domain::digest::Digest;
-use handfast_domain::evaluation::{Decision, Evaluation, judge_gate, outcome_text};
+use handfast_domain::evaluation::outcome_text;
 use handfast_domain::grey_case::{GreyCase, Opinion, Precedent, Resolution, Waiver, is_waived};
 use handfast_domain::refused::{RefusalCode, Refused};
 use handfast_domain::snapshot::Snapshot;
 use handfast_domain::stage::{Cause, Side};
 use handfast_domain::time::Instant;
-use handfast_domain::verdict::{Outcome, Status};
+use handfast_domain::verdict::Outcome;
 use handfast_rules::{Context, Rule, Settings};
 use handfast_store::evaluation::StoredDecision;
 use handfast_store::grey_case as rows;
 use uuid::Uuid;
 
 use super::commit::{Ask, Committed, Decided, Once, Plan};
-use super::evaluate::{self, Judgment, Subject};
+use super::instead::{self, Word};
 use super::{Error, Viewer, lead, scope};
 use crate::app::App;
 
@@ -31,21 +31,41 @@ const PRECEDENTS: i64 = 500;
 /// Contradictions that a refusal names.
 const NAMED: usize = 5;
 
-/// Says what the viewer's side thinks should come out.
+/// Says what the viewer's side thinks should come out, which keeps the side's promise to say so in time.
 pub async fn opine(app: &App, ask: &Ask<'_>, id: Uuid, outcome: Outcome, words: &str) -> Result<Uuid, Error> {
     let side = party(ask.viewer)?;
     let text = said("input/text", words)?;
+    if Once::answered(ask.once.as_ref(), app).await?.is_some() {
+        return Ok(id);
+    }
     let opinion = Opinion { user: ask.viewer.id(), side, outcome, text, at: app.now() };
-    let decided = app.decide(ask.once.as_ref(), ask.dry_run, move |tx| {
-        Box::pin(async move {
-            let mut case = known(rows::find(tx, id).await?)?;
-            case.give(opinion).map_err(|refused| refused.at("input/greyCase"))?;
-            rows::put(tx, &case).await?;
-            Ok(((), String::new()))
-        })
-    });
-    decided.await?;
-    Ok(id)
+    let mut tries = lead::Tries::default();
+    while tries.again() {
+        let mut case = known(rows::find(app.store.read(), id).await?)?;
+        case.give(opinion.clone()).map_err(|refused| refused.at("input/greyCase"))?;
+        if ask.dry_run {
+            return Ok(id);
+        }
+        let mut plan = Plan { opinion: Some((id, opinion.clone())), ..Plan::default() };
+        plan.changes.extend(heard(app, ask.viewer, &case, side).await?);
+        match app.commit(plan, ask.once.as_ref(), String::new()).await? {
+            Committed::Done | Committed::Before(_) => return Ok(id),
+            Committed::Overtaken(by) => tries.overtaken(&by),
+        }
+    }
+    Err(lead::overtaken(app, known(rows::find(app.store.read(), id).await?)?.lead).await)
+}
+
+/// The clock of the side, if it still waits.
+async fn heard(app: &App, viewer: &Viewer, case: &GreyCase, side: Side) -> Result<Option<Change>, Error> {
+    let party = if side == Side::Marketing { Party::Marketing } else { Party::Sales };
+    let workspace = app.workspace();
+    let mut found = handfast_store::lead::journeys(app.store.read(), &[case.lead]).await?;
+    let Some(journey) = found.remove(&case.lead) else { return Ok(None) };
+    let scene = lead::scene(app, &workspace, viewer.actor(), Cause::Evaluation, None);
+    let mut draft = Draft::new(journey, scene);
+    draft.opine(case.id, party);
+    Ok((!draft.is_empty()).then(|| draft.finish()))
 }
 
 /// How a case is to be decided.
@@ -114,66 +134,25 @@ async fn change(
     case: &GreyCase,
     input: &Decide,
     stored: &StoredDecision,
-) -> Result<Vec<handfast_domain::change::Change>, Error> {
+) -> Result<Vec<Change>, Error> {
     let workspace = app.workspace();
     let journey = lead::load(app, case.lead).await?;
     let scene = lead::scene(app, &workspace, viewer.actor(), Cause::Evaluation, None);
     let mut draft = Draft::new(journey, scene);
     draft.resolve_grey_case(case.id, &case.slot, input.outcome);
-    let (journey, gate) = (draft.journey.clone(), stored.decision.gate);
-    let waits = journey.is_open() && journey.lead.cycle == case.cycle;
-    let Some(gate) = gate.filter(|gate| waits && journey.lead.stage < *gate) else {
-        return Ok(vec![draft.finish()]);
-    };
-    let ids = [case.lead];
-    let mut profiles =
-        handfast_store::profile::profiles(app.store.read(), &ids, &workspace.readable_traits()).await?;
-    let Some(profile) = profiles.remove(&case.lead) else { return Ok(vec![draft.finish()]) };
-    let (snapshot, persona) = profile.snapshot(&journey, &workspace.charter, false);
-    // The other rules of the gate said what they said; for this one both sides speak.
-    let newest = handfast_store::evaluation::newest(app.store.read(), &ids, 1).await?;
-    let others =
-        newest.iter().flat_map(|evaluation| &evaluation.decisions).filter(|one| one.slot != case.slot);
-    let mut votes: Vec<Decision> = others.cloned().collect();
-    let decision = Decision {
+    let gate = stored.decision.gate.filter(|gate| instead::waits(&draft, case.cycle, *gate));
+    let Some(gate) = gate else { return Ok(vec![draft.finish()]) };
+    let votes = instead::votes(app, case.lead, case.cycle, gate).await?;
+    let word = Word {
         id: app.id(),
-        deployment: None,
+        decision: &stored.decision,
         version: Digest::of("resolution", 1, &case.id),
-        settings: Digest::of("settings", 1, &serde_json::json!({})),
-        snapshot: snapshot.digest(),
         input: Digest::of("resolution", 1, &(case.id, &input.outcome)),
-        output: None,
-        mode: DeploymentMode::Live,
-        status: Status::Ok,
-        outcome: Some(input.outcome),
-        text: None,
-        target: input.reason.clone(),
-        reasons: vec![],
-        missing: vec![],
-        review_at: None,
-        fuel: 0,
-        batch_size: 1,
-        message: Some("both sides decided a grey case".to_owned()),
-        ..stored.decision.clone()
+        outcome: input.outcome,
+        disposition: input.reason.clone(),
+        message: "both sides decided a grey case".to_owned(),
     };
-    votes.push(decision.clone());
-    let result = judge_gate(&workspace.charter.body, gate, &snapshot, &votes);
-    let evaluation = Evaluation {
-        id: app.id(),
-        lead: case.lead,
-        cycle: journey.lead.cycle,
-        as_of: scene.at,
-        charter: workspace.charter.number,
-        snapshot: snapshot.digest(),
-        cause: Cause::Evaluation,
-        gates: vec![result],
-        decisions: vec![decision],
-    };
-    let subject = Subject { journey, profile, high_intent: false, as_of: scene.at };
-    let judgment = Judgment { evaluation, snapshot: Arc::new(snapshot), persona };
-    let changes =
-        evaluate::changes(app, &workspace, scene, vec![subject], vec![judgment], vec![draft]).await?;
-    Ok(changes.into_iter().collect::<Result<_, _>>()?)
+    instead::change(app, &workspace, draft, gate, votes, word).await
 }
 
 /// One side's word that a version may contradict a precedent; with both sides' words it may.

@@ -10,6 +10,7 @@ use handfast_domain::verdict::{Missing, Outcome, Reason, Status};
 
 use handfast_store::evaluation::{self, StoredDecision};
 
+use super::decision_override::DecisionOverride;
 use super::lead::{Lead, lead_by, leads_by, want};
 use super::page::{Page, PageArgs};
 use super::problem::failure;
@@ -70,6 +71,9 @@ pub struct Decision {
     /// Read with its page, where the look-ahead saw it.
     #[graphql(skip)]
     loaded: Option<Lead>,
+    /// The same; none inside where nobody did.
+    #[graphql(skip)]
+    overridden: Option<Option<DecisionOverride>>,
 }
 
 impl Decision {
@@ -103,6 +107,7 @@ impl Decision {
             message: made.message,
             lead,
             loaded: None,
+            overridden: None,
         }
     }
 }
@@ -114,6 +119,15 @@ impl Decision {
         match &self.loaded {
             Some(lead) => Ok(Some(lead.clone())),
             None => lead_by(app(ctx)?, self.lead, &want(ctx.look_ahead())).await,
+        }
+    }
+
+    /// What a person decided instead; null where nobody did.
+    #[graphql(name = "override")]
+    async fn overridden(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<DecisionOverride>> {
+        match &self.overridden {
+            Some(overridden) => Ok(overridden.clone()),
+            None => Ok(DecisionOverride::of(app(ctx)?, &[self.uuid.0]).await?.remove(&self.uuid.0)),
         }
     }
 }
@@ -157,9 +171,17 @@ impl DecisionQuery {
             true => leads_by(app, &rows.iter().map(|one| one.lead).collect::<Vec<_>>(), &want(look)).await?,
             false => Default::default(),
         };
+        let overrides = match ctx.look_ahead().field("edges").field("node").field("override").exists() {
+            true => {
+                let ids: Vec<uuid::Uuid> = rows.iter().map(|one| one.decision.id).collect();
+                Some(DecisionOverride::of(app, &ids).await?)
+            }
+            false => None,
+        };
         let place = |one: &StoredDecision| (one.as_of.ms(), one.decision.id);
         let wrap = |one: StoredDecision| Decision {
             loaded: leads.get(&one.lead).cloned(),
+            overridden: overrides.as_ref().map(|found| found.get(&one.decision.id).cloned()),
             ..Decision::wrap(one.decision, one.lead, one.as_of, one.charter)
         };
         Ok(window.page(app, rows, place, wrap))

@@ -102,6 +102,8 @@ pub struct DeploymentTally {
     failed: Long,
     /// Of a SHADOW: verdicts that differ from the one that counted.
     disagreed: Long,
+    /// Decisions that a person overrode.
+    overridden: Long,
     /// Fuel of all calls.
     fuel: Long,
 }
@@ -234,13 +236,15 @@ impl Deployment {
                 found.map_err(|error| failure(error.into()))?.remove(&self.ran.id)
             }
         };
-        let store::Tally { decided, advanced, failed, disagreed, fuel } = tally.unwrap_or_default();
+        let store::Tally { decided, advanced, failed, disagreed, overridden, fuel } =
+            tally.unwrap_or_default();
         let long = |count: u64| Long(i64::try_from(count).unwrap_or(i64::MAX));
         Ok(DeploymentTally {
             decided: long(decided),
             advanced: long(advanced),
             failed: long(failed),
             disagreed: long(disagreed),
+            overridden: long(overridden),
             fuel: long(fuel),
         })
     }

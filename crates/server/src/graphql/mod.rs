@@ -6,6 +6,7 @@ pub mod campaign;
 pub mod charter;
 pub mod consumer;
 pub mod decision;
+pub mod decision_override;
 pub mod deployment;
 pub mod directory;
 pub mod event;
@@ -82,6 +83,7 @@ pub struct Mutation(
     charter::CharterMutation,
     plugin::PluginMutation,
     deployment::DeploymentMutation,
+    decision_override::DecisionOverrideMutation,
     grey_case::GreyCaseMutation,
     backtest::BacktestMutation,
     reevaluation::ReevaluationMutation,
@@ -128,6 +130,7 @@ const WEIGHTS: &[Weight] = &[
     ("readings", None, 500),
     ("tally", None, 100),
     ("overlap", None, 1_000),
+    ("override", None, 5),
     ("unattended", None, 500),
     ("verifyDecision", None, 50),
     ("whyNot", None, 1_000),

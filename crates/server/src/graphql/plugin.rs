@@ -1,5 +1,7 @@
 //! Rules: versions by digest with the result of every check, and slots of the charter with what runs there.
 
+use std::collections::BTreeMap;
+
 use async_graphql::{ComplexObject, Context, InputObject, Lookahead, Object, SimpleObject};
 use handfast_domain::charter::{RuleSlot as Defined, SlotKind};
 use handfast_domain::deployment::DeploymentMode;
@@ -8,9 +10,9 @@ use handfast_domain::evaluation::PluginStatus;
 use handfast_domain::field::Kind;
 use handfast_domain::time::Instant;
 use handfast_rules::Descriptor;
-use handfast_store::deployment;
 use handfast_store::plugin::{self as store, PluginVersion as Version, VersionFilter};
 use handfast_store::signature;
+use handfast_store::{decision_override, deployment};
 
 use super::deployment::Deployment;
 use super::directory::User;
@@ -47,6 +49,8 @@ pub struct PluginVersion {
     /// Read with its page, where the look-ahead saw them.
     #[graphql(skip)]
     signatures: Option<Vec<PluginSignature>>,
+    #[graphql(skip)]
+    overridden: Option<Long>,
 }
 
 /// One check of an upload.
@@ -111,6 +115,7 @@ impl PluginVersion {
             uploaded_at: version.uploaded_at,
             version,
             signatures: None,
+            overridden: None,
         }
     }
 
@@ -128,6 +133,13 @@ impl PluginVersion {
             for one in &mut wrapped {
                 let mine = found.iter().filter(|signed| signed.version == one.digest).cloned();
                 one.signatures = Some(mine.map(PluginSignature::wrap).collect());
+            }
+        }
+        if !wrapped.is_empty() && looks.iter().any(|look| look.field("overridden").exists()) {
+            let digests: Vec<Digest> = wrapped.iter().map(|one| one.digest).collect();
+            let found = overridden(app, &digests).await?;
+            for one in &mut wrapped {
+                one.overridden = Some(found.get(&one.digest).copied().unwrap_or_default());
             }
         }
         Ok(wrapped)
@@ -162,10 +174,28 @@ impl PluginVersion {
         Ok(found.map_err(|error| failure(error.into()))?.into_iter().map(PluginSignature::wrap).collect())
     }
 
+    /// Decisions of it that people overrode, in whatever slot and with whatever settings.
+    async fn overridden(&self, ctx: &Context<'_>) -> async_graphql::Result<Long> {
+        match self.overridden {
+            Some(count) => Ok(count),
+            None => {
+                let found = overridden(app(ctx)?, &[self.digest]).await?;
+                Ok(found.get(&self.digest).copied().unwrap_or_default())
+            }
+        }
+    }
+
     /// Who uploaded it.
     async fn uploaded_by(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<User>> {
         Ok(app(ctx)?.workspace().directory.user(self.version.uploaded_by).map(User::wrap))
     }
+}
+
+async fn overridden(app: &App, digests: &[Digest]) -> async_graphql::Result<BTreeMap<Digest, Long>> {
+    let found = decision_override::counts_of_versions(app.store.read(), digests).await;
+    let found = found.map_err(|error| failure(error.into()))?;
+    let long = |count: u64| Long(i64::try_from(count).unwrap_or(i64::MAX));
+    Ok(found.into_iter().map(|(digest, count)| (digest, long(count))).collect())
 }
 
 /// The stable place where a team's rule plugs into the funnel, as the charter in force defines it.

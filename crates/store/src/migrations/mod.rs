@@ -13,6 +13,7 @@ mod m0009_backtest;
 mod m0010_signature;
 mod m0011_precedent;
 mod m0012_reevaluation;
+mod m0013_override;
 
 use crate::{
     dialect::Dialect,
@@ -37,6 +38,7 @@ const ALL: &[SqlMigration] = &[
     m0010_signature::MIGRATION,
     m0011_precedent::MIGRATION,
     m0012_reevaluation::MIGRATION,
+    m0013_override::MIGRATION,
 ];
 
 #[derive(Clone, Copy)]
