@@ -203,7 +203,7 @@ fn a_canary_judges_the_same_share_of_the_leads_until_it_is_promoted_or_taken_bac
 }
 
 /// A version of the bombs with a quiet case.
-fn bombs(server: &Server, api: &Api) -> String {
+pub fn bombs(server: &Server, api: &Api) -> String {
     let leads = json!([{"fields": {"company.employees": 5}, "expect": {"outcome": "HOLD"}}]);
     let case = json!({"name": "quiet", "settings": {"act": "behave"}, "asOf": "2026-03-01T09:00:00Z", "leads": leads});
     let wasm = std::fs::read(handfast_tests::plugin("bombs")).expect("a built plugin");
@@ -218,7 +218,7 @@ fn bombs(server: &Server, api: &Api) -> String {
     digest
 }
 
-fn trapping(digest: &str, mode: &str, share: Value) -> Value {
+pub fn trapping(digest: &str, mode: &str, share: Value) -> Value {
     json!({"slot": "mql", "digest": digest, "settings": json!({"act": "trap"}).to_string(), "mode": mode,
         "share": share, "breaker": {"failures": 6, "window": 20}, "guardrails": {"minSample": 30, "limits": []}})
 }

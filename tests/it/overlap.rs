@@ -1,7 +1,9 @@
 //! Two teams at one gate: what both claim, what nobody claims, and how it would be with a candidate.
 
+use handfast_tests::{card, eventually};
 use serde_json::{Value, json};
 
+use crate::deployment::{bombs, trapping};
 use crate::work::World;
 
 const OVERLAP: &str = "query($gate: StageKind!, $from: DateTime, $to: DateTime, $candidate: OverlapCandidateInput, \
@@ -37,6 +39,12 @@ fn world() -> (World, String, Vec<Value>) {
     let digest = world.server.push("scorecard");
     world.server.set("mql", &digest, &consent());
     world.server.set("mql-sales", &digest, &senior());
+    // Neither a version that fails for almost everybody nor one that would claim everybody beside it changes who claims whom.
+    let canary = trapping(&bombs(&world.server, &world.mia), "CANARY", json!(9_999));
+    world.mia.mutate("deployPlugin", "DeployPluginInput", canary, "deployment { id }");
+    let shadow = json!({"slot": "mql-sales", "digest": digest, "settings": card(-1_000).to_string(), "mode": "SHADOW",
+        "greyCasesADay": 0});
+    let shadow = world.rob.mutate("deployPlugin", "DeployPluginInput", shadow, "deployment { id }");
     let lead = |email: &str, consent: Value, seniority: Value| {
         let lead = json!({"email": email, "consent": consent, "seniority": seniority});
         let input = json!({"lead": lead});
@@ -49,6 +57,11 @@ fn world() -> (World, String, Vec<Value>) {
         lead("nobody@example.test", json!(null), json!(null)),
         lead("nobody2@example.test", json!(null), json!("STAFF")),
     ];
+    eventually(20, "the shadow judged them all", || {
+        let document = "query($id: ID!) { node(id: $id) { ... on Deployment { tally { advanced } } } }";
+        let found = world.admin.query(document, json!({"id": shadow["deployment"]["id"]}));
+        (found["node"]["tally"]["advanced"] == "5").then_some(())
+    });
     (world, digest, leads)
 }
 

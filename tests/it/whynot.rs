@@ -96,7 +96,7 @@ fn the_nearest_value_of_a_number_is_found_to_the_unit() {
             "thresholds": {"advance": 10},
         })
     };
-    server.deploy("scorecard", "mql", &settings(50));
+    let digest = server.deploy("scorecard", "mql", &settings(50));
     let company =
         |employees: i64| json!({"name": "Example Ltd", "domain": "example.test", "employees": employees});
     let lead = capture(&api, json!({"email": "small@example.test", "company": company(20)}));
@@ -104,6 +104,13 @@ fn the_nearest_value_of_a_number_is_found_to_the_unit() {
     let expected = vec![vec![("company.employees".to_owned(), json!("20"), "50".to_owned())]];
     assert_eq!(changes(&slot), expected, "{slot}");
     assert_eq!(slot["answers"][0]["effort"], 4, "a company does not grow on demand: {slot}");
+
+    // No setting names the number at which three points each come to a hundred.
+    let each = json!({"fit": [{"field": "company.employees", "each": 3}], "thresholds": {"advance": 100}});
+    server.set("mql", &digest, &each);
+    let slot = why(&api, &lead)["slots"][0].clone();
+    let expected = vec![vec![("company.employees".to_owned(), json!("20"), "34".to_owned())]];
+    assert_eq!(changes(&slot), expected, "{slot}");
 }
 
 #[test]

@@ -36,6 +36,18 @@ pub struct Vote {
     pub snapshot: Digest,
 }
 
+impl Vote {
+    /// As [`handfast_domain::evaluation::Decision::counts`]: what a SHADOW says is no vote, and where a CANARY failed the LIVE
+    /// version was asked instead.
+    pub fn counts(&self) -> bool {
+        match self.mode {
+            DeploymentMode::Shadow => false,
+            DeploymentMode::Canary => self.status == Status::Ok,
+            DeploymentMode::Live => true,
+        }
+    }
+}
+
 #[derive(FromQueryResult)]
 struct Row {
     id: Uuid,

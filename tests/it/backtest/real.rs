@@ -173,10 +173,8 @@ fn the_bank_file_in_its_order_takes_a_canary_back_and_in_another_it_does_not() {
             .collect();
         assert!(breached.len() == 1 && breached[0]["metric"] == "DRIFT", "{before}: {found}");
         let (usual, now) = (breached[0]["baseline"].as_i64(), breached[0]["canary"].as_i64());
-        assert!(
-            usual < Some(3_000) && now > Some(5_000),
-            "{before}: telephones gave way to mobiles: {found}"
-        );
+        assert!(usual < now, "{before}: telephones gave way to mobiles: {found}");
+        assert!(before == 0 || usual == Some(0), "{before}: nobody was called on a mobile before: {found}");
         let words = breached[0]["text"].as_str().unwrap_or_default();
         assert!(found["endReason"].as_str().unwrap_or_default().contains(words), "{before}: {found}");
     }

@@ -1,7 +1,6 @@
 //! What a router dealt to the owners of a pool, by the decisions that were recorded and the pool as each of them saw it.
 
 use handfast_domain::charter::SlotKind;
-use handfast_domain::deployment::DeploymentMode;
 use handfast_domain::digest::Digest;
 use handfast_domain::fairness::Fairness;
 use handfast_domain::refused::{RefusalCode, Refused};
@@ -39,8 +38,7 @@ pub async fn fairness(app: &App, pool: &str, window: Window) -> Result<Report, E
     let mut fairness = Fairness::default();
     let mut pages = window.pages(slots);
     while let Some(page) = pages.next(app).await? {
-        let counted =
-            page.into_iter().filter(|vote| vote.gate.is_none() && vote.mode != DeploymentMode::Shadow);
+        let counted = page.into_iter().filter(|vote| vote.gate.is_none() && vote.counts());
         let votes: Vec<_> = counted.collect();
         let wanted: Vec<(Uuid, Digest)> = votes.iter().map(|vote| (vote.lead, vote.snapshot)).collect();
         let snapshots = handfast_store::judged::snapshots(app.store.read(), &wanted).await?;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt};
 use handfast_domain::charter::{RuleSlot, SlotKind};
-use handfast_domain::deployment::DeploymentMode;
 use handfast_domain::digest::Digest;
 use handfast_domain::evaluation::PluginStatus;
 use handfast_domain::overlap::{Overlap, Seat, Votes, compare};
@@ -84,10 +83,7 @@ pub async fn overlap(
     let (mut leads, mut order): (HashMap<Uuid, Seen>, Vec<Uuid>) = Default::default();
     let (mut pages, mut full) = (window.pages(keys), false);
     while let Some(page) = pages.next(app).await? {
-        // What a SHADOW says is no claim.
-        for vote in
-            page.into_iter().filter(|vote| vote.mode != DeploymentMode::Shadow && vote.gate == Some(gate))
-        {
+        for vote in page.into_iter().filter(|vote| vote.counts() && vote.gate == Some(gate)) {
             let seen = match leads.entry(vote.lead) {
                 Entry::Occupied(seen) => seen.into_mut(),
                 Entry::Vacant(place) => {

@@ -73,7 +73,7 @@ pub struct Decision {
     loaded: Option<Lead>,
     /// The same; none inside where nobody did.
     #[graphql(skip)]
-    overridden: Option<Option<DecisionOverride>>,
+    overridden: Option<Option<Box<DecisionOverride>>>,
 }
 
 impl Decision {
@@ -126,7 +126,7 @@ impl Decision {
     #[graphql(name = "override")]
     async fn overridden(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<DecisionOverride>> {
         match &self.overridden {
-            Some(overridden) => Ok(overridden.clone()),
+            Some(overridden) => Ok(overridden.as_deref().cloned()),
             None => Ok(DecisionOverride::of(app(ctx)?, &[self.uuid.0]).await?.remove(&self.uuid.0)),
         }
     }
@@ -181,7 +181,7 @@ impl DecisionQuery {
         let place = |one: &StoredDecision| (one.as_of.ms(), one.decision.id);
         let wrap = |one: StoredDecision| Decision {
             loaded: leads.get(&one.lead).cloned(),
-            overridden: overrides.as_ref().map(|found| found.get(&one.decision.id).cloned()),
+            overridden: overrides.as_ref().map(|found| found.get(&one.decision.id).cloned().map(Box::new)),
             ..Decision::wrap(one.decision, one.lead, one.as_of, one.charter)
         };
         Ok(window.page(app, rows, place, wrap))

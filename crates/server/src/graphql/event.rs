@@ -301,7 +301,7 @@ where
     Ok(rows.filter_map(move |row| {
         let item = row.and_then(|row| {
             let body = row.body().map_err(|error| failure(error.into()))?;
-            Ok(wrap(&app, &row, &body))
+            Ok(wrap(&app, &row, body))
         });
         std::future::ready(item.map(|item| item.map(Inline)).transpose())
     }))

@@ -44,6 +44,7 @@ pub struct DeploymentEvent {
     change: DeploymentChange,
     /// Key of the rule slot.
     slot: String,
+    /// The deployment that it happened to.
     deployment_id: ID,
     /// sha-256 of the version's bytes, when it was asked for or started.
     version_digest: Option<Digest>,

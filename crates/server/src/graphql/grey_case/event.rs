@@ -26,6 +26,7 @@ pub struct GreyCaseEvent {
     id: Uuid,
     /// Give it as `after` to go on from here.
     cursor: FeedCursor,
+    /// The case that was opened or decided.
     grey_case_id: ID,
     /// OPEN when it was opened, RESOLVED when it was decided.
     state: GreyState,
