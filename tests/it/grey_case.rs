@@ -133,7 +133,7 @@ fn grey_cases_are_told_as_they_are_opened_and_decided_each_with_where_to_go_on()
     assert_eq!(decided["lead"], json!({"stage": "MQL"}));
     // Another case, in the middle of nothing: whatever a filter hides is passed over.
     let more = json!({"lead": {"email": "more@example.test", "consent": true}});
-    parties.marketing.mutate("captureLead", "CaptureLeadInput", more, "lead { id }");
+    let more = parties.marketing.mutate("captureLead", "CaptureLeadInput", more, "lead { id }");
     eventually(20, "another case is opened", || {
         let found = parties.sales.query("{ greyCases(state: OPEN) { edges { cursor } } }", json!({}));
         found["greyCases"]["edges"].get(0).map(|_| ())
@@ -144,6 +144,7 @@ fn grey_cases_are_told_as_they_are_opened_and_decided_each_with_where_to_go_on()
         (json!({"after": head, "state": "OPEN"}), vec![("OPEN", true), ("OPEN", false)]),
         (json!({"after": head, "state": "RESOLVED", "slot": "mql"}), vec![("RESOLVED", true)]),
         (json!({"after": head, "lead": acted["lead"]}), vec![("OPEN", true), ("RESOLVED", true)]),
+        (json!({"after": head, "lead": more["lead"]["id"]}), vec![("OPEN", false)]),
     ];
     for (variables, expected) in table {
         for mode in ["ws", "sse"] {

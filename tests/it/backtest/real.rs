@@ -161,8 +161,8 @@ fn canary(lines: &[String], before: usize) -> Value {
 #[test]
 fn the_bank_file_in_its_order_takes_a_canary_back_and_in_another_it_does_not() {
     let Some(file) = data("bank/bank_additional.csv") else { return };
-    let lines = calls(&read(&file), 8);
-    for before in [800, 0] {
+    let lines = calls(&read(&file), 16);
+    for before in [400, 0] {
         let found = canary(&lines, before);
         assert_eq!(found["state"], "ROLLED_BACK", "{before}: {found}");
         let breached: Vec<&Value> = found["evidence"]
@@ -184,7 +184,7 @@ fn the_bank_file_in_its_order_takes_a_canary_back_and_in_another_it_does_not() {
     let at = |line: &str| line.split(',').nth(1).unwrap_or_default().to_owned();
     let shuffled = steps.zip(calls).map(|(call, place)| call.replacen(&at(call), &at(place), 1));
     let shuffled: Vec<String> = std::iter::once(header.clone()).chain(shuffled).collect();
-    let found = canary(&shuffled, 800);
+    let found = canary(&shuffled, 400);
     assert_eq!(found["state"], "RUNNING", "{found}");
     let readings = found["readings"].as_array().expect("readings");
     let drift = readings.iter().find(|one| one["metric"] == "DRIFT").expect("it is watched");
