@@ -22,14 +22,14 @@ const RUN: &str =
     "id name status dryRun rows done total created updated unchanged refused warnings won message";
 
 /// An import that has ended, with what became of its rows.
-struct Ended {
-    run: Value,
-    rows: Vec<Value>,
+pub struct Ended {
+    pub run: Value,
+    pub rows: Vec<Value>,
 }
 
 impl Ended {
     /// The counts that are not 0.
-    fn counts(&self) -> Value {
+    pub fn counts(&self) -> Value {
         let keys = ["rows", "created", "updated", "unchanged", "refused", "warnings", "won"];
         let counts = keys.into_iter().map(|key| (key.to_owned(), json!(long(&self.run[key]))));
         Value::Object(counts.filter(|(_, count)| *count != json!(0)).collect())
@@ -40,12 +40,12 @@ impl Ended {
         self.rows.iter().map(|row| (long(&row["row"]), row["outcome"].as_str().unwrap_or_default())).collect()
     }
 
-    fn refused(&self) -> Vec<&Value> {
+    pub fn refused(&self) -> Vec<&Value> {
         self.rows.iter().filter(|row| row["outcome"] == "REFUSED").collect()
     }
 }
 
-fn long(value: &Value) -> i64 {
+pub fn long(value: &Value) -> i64 {
     value.as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{value} is no Long"))
 }
 
@@ -72,13 +72,13 @@ fn attempt(api: &Api, file: impl AsRef<[u8]>, mapping: &Value, more: Value) -> V
     api.attempt("startImport", "StartImportInput", with(&input, more), &format!("run {{ {RUN} }}"))
 }
 
-fn start(api: &Api, file: impl AsRef<[u8]>, mapping: &Value, more: Value) -> Value {
+pub fn start(api: &Api, file: impl AsRef<[u8]>, mapping: &Value, more: Value) -> Value {
     let payload = attempt(api, file, mapping, more);
     assert_eq!(payload["errors"], json!([]), "{mapping}");
     payload["run"]["id"].clone()
 }
 
-fn run(api: &Api, id: &Value) -> Value {
+pub fn run(api: &Api, id: &Value) -> Value {
     let document = format!("query($id: ID!) {{ importRun(id: $id) {{ {RUN} }} }}");
     api.query(&document, json!({"id": id}))["importRun"].clone()
 }
@@ -95,7 +95,7 @@ fn wait(api: &Api, id: &Value) -> Ended {
     Ended { run, rows }
 }
 
-fn import(api: &Api, file: impl AsRef<[u8]>, mapping: &Value) -> Ended {
+pub fn import(api: &Api, file: impl AsRef<[u8]>, mapping: &Value) -> Ended {
     import_with(api, file, mapping, json!({}))
 }
 
@@ -119,7 +119,7 @@ fn pages(mut page: impl FnMut(&Value) -> Value) -> Vec<Value> {
 }
 
 /// Every object of a connection of the root; `more` are further arguments.
-fn all(api: &Api, field: &str, more: &str, selection: &str) -> Vec<Value> {
+pub fn all(api: &Api, field: &str, more: &str, selection: &str) -> Vec<Value> {
     let document = format!(
         "query($after: String) {{ page: {field}(first: 200, after: $after{more}) {{ \
          edges {{ node {{ {selection} }} }} pageInfo {{ hasNextPage endCursor }} }} }}"
@@ -165,7 +165,7 @@ fn offline(dir: &Path, command: &str) -> Output {
     handfast_tests::offline(dir, &[command, "--json"])
 }
 
-fn read(path: impl AsRef<Path>) -> String {
+pub fn read(path: impl AsRef<Path>) -> String {
     let path = path.as_ref();
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -184,7 +184,7 @@ fn err(output: &Output) -> String {
 
 /// The rows of a CSV file with a header, and the line on which each begins. Written anew, since the
 /// product's own reader is what is tested.
-fn table(text: &str) -> Vec<(i64, BTreeMap<String, String>)> {
+pub fn table(text: &str) -> Vec<(i64, BTreeMap<String, String>)> {
     let (mut records, mut record, mut cell, mut quoted) = (vec![], vec![], String::new(), false);
     let (mut line, mut begins) = (1, 1);
     let mut chars = text.trim_start_matches('\u{feff}').chars().peekable();
@@ -213,13 +213,13 @@ fn table(text: &str) -> Vec<(i64, BTreeMap<String, String>)> {
 }
 
 /// How often each text stands in a column.
-fn tally<'a>(texts: impl Iterator<Item = &'a str>) -> BTreeMap<String, i64> {
+pub fn tally<'a>(texts: impl Iterator<Item = &'a str>) -> BTreeMap<String, i64> {
     let mut found = BTreeMap::new();
     texts.for_each(|text| *found.entry(text.to_owned()).or_insert(0) += 1);
     found
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+pub fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_else(|| panic!("no {key} in {value}"))
 }
 

@@ -1,5 +1,6 @@
 //! Black-box tests of the built product, one file a noun.
 
+mod attribution;
 mod author;
 mod backtest;
 mod backup;

@@ -1,5 +1,6 @@
 //! The funnel as pure values and functions: no IO, no clock, no randomness, no async.
 
+pub mod attribution;
 pub mod backtest;
 pub mod calendar;
 pub mod change;

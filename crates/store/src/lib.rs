@@ -4,6 +4,7 @@
 //! SQL texts are portable between SQLite and PostgreSQL; what cannot be stands in [`dialect`].
 
 pub mod answer;
+pub mod attribution;
 pub mod backtest;
 pub mod backup;
 pub mod blob;

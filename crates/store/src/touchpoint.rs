@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use handfast_domain::profile::Engagement;
 use handfast_domain::stage::Channel;
 use handfast_domain::time::Instant;
-use sea_orm::{ConnectionTrait, FromQueryResult};
+use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use uuid::Uuid;
 
 use crate::change::json;
@@ -201,5 +201,30 @@ pub async fn newest(db: &impl ConnectionTrait, leads: &[Uuid], per_lead: i64) ->
     let newest = Dialect::of(db.get_database_backend()).newest_of_each("touchpoint", "occurred_at");
     let sql = format!("SELECT {TOUCHPOINT} FROM {newest} ORDER BY t.lead, t.occurred_at DESC, t.id DESC");
     let rows: Vec<Row> = fetch_all(db, &sql, vec![dialect::uuids(leads), per_lead.into()]).await?;
+    rows.into_iter().map(Row::decode).collect()
+}
+
+/// Touches of leads in a span of time, both ends included, in the order of lead, instant and id, after a place in it.
+pub async fn between(
+    db: &impl ConnectionTrait,
+    leads: &[Uuid],
+    (from, to): (Instant, Instant),
+    after: Option<(Uuid, Instant, Uuid)>,
+    limit: i64,
+) -> Result<Vec<Touchpoint>> {
+    let mut values: Vec<Value> = vec![dialect::uuids(leads), from.ms().into(), to.ms().into(), limit.into()];
+    let further = match after {
+        Some((lead, at, id)) => {
+            values.extend([lead.into(), at.ms().into(), id.into()]);
+            " AND (t.lead, t.occurred_at, t.id) > ($5, $6, $7)"
+        }
+        None => "",
+    };
+    let sql = format!(
+        "SELECT {TOUCHPOINT} FROM touchpoint t WHERE t.lead {} AND t.occurred_at >= $2 AND t.occurred_at <= $3{further} \
+         ORDER BY t.lead, t.occurred_at, t.id LIMIT $4",
+        list(db)
+    );
+    let rows: Vec<Row> = fetch_all(db, &sql, values).await?;
     rows.into_iter().map(Row::decode).collect()
 }

@@ -31,7 +31,8 @@ const MAPPING_HELP: &str = r#"A mapping says which column is which field, as JSO
     "stage": {"column": "status", "values": {"qualified": "SQL"}},   asserted; without it the rules decide
     "ending": {"outcome": {"column": "result", "values": {"won": "WON", "lost": "LOST"}},
                "at": {"column": "closed"}, "amount": "value", "reason": {"otherwise": "HOLDING_OFF"}},
-    "createCampaigns": "landing-page"                    kind of the campaigns that do not exist yet
+    "createCampaigns": "landing-page",                   kind of the campaigns that do not exist yet
+    "touches": true                                      each row is a touch; a lead may have any number of them
   }
 
 Fields of `lead`: email, phone, anonymousId, name, title, seniority, department, country, consent, source, channel,

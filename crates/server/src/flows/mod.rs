@@ -1,6 +1,7 @@
 //! Use cases: load values from the store, ask the rules, call the domain, write one change. A flow's name is a verb;
 //! nothing here knows GraphQL.
 
+pub mod attribution;
 pub mod backtest;
 pub mod breaker;
 pub mod campaign;

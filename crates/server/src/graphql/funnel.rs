@@ -46,6 +46,13 @@ pub struct FunnelCharter {
     signed: bool,
 }
 
+impl FunnelCharter {
+    pub fn of(workspace: &Workspace) -> FunnelCharter {
+        let charter = &workspace.charter;
+        FunnelCharter { number: super::small(charter.number), signed: !charter.unsigned() }
+    }
+}
+
 /// One stage and the leads at it.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct FunnelStage {
@@ -94,9 +101,8 @@ impl FunnelQuery {
         let app = app(ctx)?;
         let workspace = app.workspace();
         let counts = counts(app).await?;
-        let charter = &workspace.charter;
         Ok(Inline(Funnel {
-            charter: FunnelCharter { number: super::small(charter.number), signed: !charter.unsigned() },
+            charter: FunnelCharter::of(&workspace),
             as_of: app.now(),
             stages: wrap(&workspace, &counts),
             conversion: conversion(&workspace, &counts),

@@ -28,6 +28,7 @@ use super::scalar::{Long, Uuid, global, local};
 use super::{app, read_viewer};
 use crate::app::App;
 use crate::flows::lead::LeadKey;
+use crate::workspace::Workspace;
 
 /// A person on the way to becoming a customer, and back.
 #[derive(Clone, SimpleObject)]
@@ -148,6 +149,21 @@ pub struct Touchpoint {
     content: Option<String>,
     occurred_at: Instant,
     campaign: Option<Inline<Campaign>>,
+}
+
+impl Touchpoint {
+    pub fn wrap(touch: &handfast_store::touchpoint::Touchpoint, workspace: &Workspace) -> Touchpoint {
+        let campaign = touch.campaign.and_then(|id| workspace.campaign(id));
+        Touchpoint {
+            id: global("Touchpoint", touch.id),
+            channel: touch.channel,
+            source: touch.source.clone(),
+            medium: touch.medium.clone(),
+            content: touch.content.clone(),
+            occurred_at: touch.occurred_at,
+            campaign: campaign.cloned().map(Campaign::wrap).map(Inline),
+        }
+    }
 }
 
 /// A service level that runs, or how it ended.
@@ -383,20 +399,7 @@ impl Lead {
             }
         };
         let workspace = app(ctx)?.workspace();
-        let wrap = |touch: &handfast_store::touchpoint::Touchpoint| Touchpoint {
-            id: global("Touchpoint", touch.id),
-            channel: touch.channel,
-            source: touch.source.clone(),
-            medium: touch.medium.clone(),
-            content: touch.content.clone(),
-            occurred_at: touch.occurred_at,
-            campaign: touch
-                .campaign
-                .and_then(|id| workspace.campaign(id))
-                .cloned()
-                .map(Campaign::wrap)
-                .map(Inline),
-        };
+        let wrap = |touch| Touchpoint::wrap(touch, &workspace);
         Ok(touches.iter().take(usize::try_from(first).unwrap_or(0)).map(wrap).map(Inline).collect())
     }
 

@@ -1,6 +1,7 @@
 //! The API: types that wrap domain values, resolvers of five to ten lines that parse, call a flow and wrap. Nothing is
 //! decided here, and no statement is written here.
 
+pub mod attribution;
 pub mod backtest;
 pub mod campaign;
 pub mod charter;
@@ -51,6 +52,7 @@ use problem::{coded, failure};
 #[derive(MergedObject, Default)]
 pub struct Query(
     lead::LeadQuery,
+    attribution::AttributionQuery,
     funnel::FunnelQuery,
     ledger::LedgerQuery,
     campaign::CampaignQuery,
@@ -120,7 +122,10 @@ pub fn schemas(app: App) -> Schemas<HandfastSchema> {
 
 /// What looks at many rows, or runs a rule, for an answer of few: in objects, measured beside a page of leads.
 const WEIGHTS: &[Weight] = &[
+    ("attributedDeals", None, 1_000),
+    ("attribution", None, 1_000),
     ("consumer", None, 50),
+    ("contribution", None, 1_000),
     ("eventConsumers", None, 200),
     ("fairness", None, 1_000),
     ("leads", Some("filter"), 200),
@@ -128,6 +133,7 @@ const WEIGHTS: &[Weight] = &[
     ("ledger", None, 200),
     ("ledgerNow", None, 500),
     ("readings", None, 500),
+    ("roi", None, 1_000),
     ("tally", None, 100),
     ("overlap", None, 1_000),
     ("override", None, 5),

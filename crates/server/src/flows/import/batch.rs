@@ -352,9 +352,15 @@ impl Work<'_> {
         intake.stage = mapping.asserted_stage(row)?;
         intake.owner = mapping.owner_of(row)?;
         let id = intake.external.as_ref().map(|(_, id)| id.clone());
-        let id = id.unwrap_or_else(|| {
-            Digest::of("import-row", 1, &(&intake.email, &intake.phone, act.at.ms())).to_string()
-        });
+        let id = match id {
+            id if mapping.touches => {
+                let who = (id, &intake.email, &intake.phone);
+                let what = (intake.channel, &intake.source, &intake.campaign, &intake.content);
+                Digest::of("import-touch", 1, &(who, act.at.ms(), what)).to_string()
+            }
+            Some(id) => id,
+            None => Digest::of("import-row", 1, &(&intake.email, &intake.phone, act.at.ms())).to_string(),
+        };
         intake.touch = Some((mapping.system.clone(), id));
         // The run has made them; a dry run would have.
         if self.run.dry_run && intake.campaign.as_ref().is_some_and(|key| acts.campaigns.contains_key(key)) {
@@ -523,10 +529,14 @@ impl Work<'_> {
     async fn tell(&mut self, plan: &mut Plan, follows: Vec<Follow<'_>>) -> Result<(), Error> {
         let leads: Vec<Uuid> = follows.iter().filter_map(|follow| follow.lead).collect();
         let (mut journeys, mut traits) = (BTreeMap::new(), BTreeMap::<Uuid, Vec<Trait>>::new());
+        let mut endings = BTreeSet::new();
         if !leads.is_empty() {
             journeys = handfast_store::lead::journeys(self.app.store.read(), &leads).await?;
             for one in handfast_store::person::traits(self.app.store.read(), &leads).await? {
                 traits.entry(one.lead).or_default().push(one);
+            }
+            for (lead, cycle) in handfast_store::lead::cycles(self.app.store.read(), &leads).await? {
+                endings.extend(cycle.closed_at.map(|at| (lead, cycle.outcome, at)));
             }
         }
         for follow in follows {
@@ -540,6 +550,12 @@ impl Work<'_> {
                 continue;
             };
             let lead = journey.lead.id;
+            let told = |ended: &Ended| endings.contains(&(lead, ended.outcome, ended.at));
+            // It may be that of an earlier cycle: since then the lead came back.
+            if follow.ended.as_ref().is_some_and(told) {
+                self.unchanged(&follow, lead);
+                continue;
+            }
             match self.tell_one(plan, &follow, journey, traits.get(&lead).map_or(&[], Vec::as_slice)) {
                 Ok(Some(after)) if self.run.dry_run => drop(self.now.journeys.insert(lead, after)),
                 Ok(_) => {}

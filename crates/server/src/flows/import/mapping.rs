@@ -25,6 +25,10 @@ pub struct Mapping {
     /// When the lead came in; needed with `lead`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub occurred_at: Option<Time>,
+    /// Each row is a touch: rows with the same `id` are told apart by what they say of it (its time, channel, source, campaign
+    /// and content), so that each is imported once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub touches: bool,
     /// Who the lead is. Without it, rows only tell more about leads that are known by `id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lead: Option<LeadCells>,
@@ -257,6 +261,11 @@ impl Mapping {
             self.lead.is_some() || self.ending.is_some() || !self.traits.is_empty() || self.owner.is_some(),
             "lead",
             "the mapping reads nothing: give `lead`, `ending`, `traits` or `owner`",
+        );
+        need(
+            !self.touches || self.lead.is_some(),
+            "touches",
+            "rows that are touches say in `lead` what there is of each, for example its channel",
         );
         need(
             self.create_campaigns.as_deref().is_none_or(is_key),
