@@ -159,9 +159,7 @@ impl Shares {
                 let place = touches.iter().rposition(|touch| touch.channel != Channel::Direct);
                 Shares::among(touches.len(), &[place.unwrap_or(last)], 1, 0)
             }
-            AttributionModel::Linear => {
-                Shares { parts: vec![1; touches.len()], whole: touches.len() as u64 }
-            }
+            AttributionModel::Linear => Shares { parts: vec![1; touches.len()], whole: touches.len() as u64 },
             AttributionModel::TimeDecay => {
                 let weights: Vec<u64> =
                     touches.iter().map(|touch| decay(milestones.won.since(touch.at))).collect();
@@ -185,10 +183,7 @@ impl Shares {
             return Shares { parts: held, whole: places };
         }
         let part = |times: u64| if times == 0 { rest } else { times * each * others };
-        Shares {
-            parts: held.into_iter().map(part).collect(),
-            whole: (places * each + rest) * others,
-        }
+        Shares { parts: held.into_iter().map(part).collect(), whole: (places * each + rest) * others }
     }
 
     /// Divides money as the conversion is divided: the credits add up to `amount_minor`, each within one minor unit of its exact

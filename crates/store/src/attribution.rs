@@ -102,18 +102,13 @@ const DEAL: &str = "c.lead, c.number, c.closed_at, \
     (SELECT min(o.opened_at) FROM opportunity o WHERE o.lead = c.lead AND o.cycle = c.number) AS opportunity_at";
 
 /// The next paths of the span after a place in the order of their wins; empty after the last one.
-pub async fn paths(
-    db: &impl ConnectionTrait,
-    span: Span,
-    after: Option<DealPlace>,
-) -> Result<Vec<Path>> {
+pub async fn paths(db: &impl ConnectionTrait, span: Span, after: Option<DealPlace>) -> Result<Vec<Path>> {
     let (at, lead, cycle) = after.unwrap_or((span.from, Uuid::nil(), 0));
     let sql = format!(
         "SELECT {DEAL} FROM cycle c WHERE c.closed_at >= $1 AND (c.closed_at, c.lead, c.number) > ($1, $2, $3) \
          AND c.closed_at < $4 AND c.outcome = 'WON' ORDER BY c.closed_at, c.lead, c.number LIMIT $5"
     );
-    let values =
-        vec![at.ms().into(), lead.into(), i64::from(cycle).into(), span.to.ms().into(), PAGE.into()];
+    let values = vec![at.ms().into(), lead.into(), i64::from(cycle).into(), span.to.ms().into(), PAGE.into()];
     let rows: Vec<Row> = fetch_all(db, &sql, values).await?;
     walk(db, rows, span.with_work).await
 }
@@ -125,8 +120,7 @@ pub async fn path(
     cycle: u32,
     with_work: bool,
 ) -> Result<Option<Path>> {
-    let sql =
-        format!("SELECT {DEAL} FROM cycle c WHERE c.lead = $1 AND c.number = $2 AND c.outcome = 'WON'");
+    let sql = format!("SELECT {DEAL} FROM cycle c WHERE c.lead = $1 AND c.number = $2 AND c.outcome = 'WON'");
     let rows: Vec<Row> = fetch_all(db, &sql, vec![lead.into(), i64::from(cycle).into()]).await?;
     Ok(walk(db, rows, with_work).await?.pop())
 }
@@ -216,8 +210,11 @@ async fn steps(
             break;
         }
     }
+    if !with_work {
+        return Ok(found);
+    }
     let mut after = None;
-    while with_work {
+    loop {
         let work = work(db, &leads, within, after, CHUNK).await?;
         let more = work.len() as i64 == CHUNK;
         for (lead, work) in work {
@@ -228,10 +225,8 @@ async fn steps(
             break;
         }
     }
-    if with_work {
-        // Stable: of what happened at the same instant, marketing's touch comes first.
-        found.values_mut().for_each(|steps| steps.sort_by_key(Step::at));
-    }
+    // Stable: of what happened at the same instant, marketing's touch comes first.
+    found.values_mut().for_each(|steps| steps.sort_by_key(Step::at));
     Ok(found)
 }
 
@@ -252,8 +247,7 @@ async fn work(
         actor: Option<Uuid>,
         at: i64,
     }
-    let mut values: Vec<Value> =
-        vec![dialect::uuids(leads), from.ms().into(), to.ms().into(), limit.into()];
+    let mut values: Vec<Value> = vec![dialect::uuids(leads), from.ms().into(), to.ms().into(), limit.into()];
     let further = match after {
         Some((lead, at, id)) => {
             values.extend([lead.into(), at.ms().into(), id.into()]);

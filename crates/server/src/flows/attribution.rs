@@ -11,11 +11,12 @@ use handfast_domain::attribution::{
 use handfast_domain::refused::Refused;
 use handfast_domain::stage::{Channel, Side};
 use handfast_domain::time::{DAY, Instant};
-use handfast_store::campaign::Campaign;
 use handfast_store::attribution::{DealPlace, Path, Span, Step, WonDeal, path, paths};
+use handfast_store::campaign::Campaign;
 use uuid::Uuid;
 
 use super::Error;
+use super::export::Table;
 use super::window::Window;
 use crate::app::App;
 use crate::workspace::Workspace;
@@ -55,7 +56,8 @@ pub fn window(app: &App, from: Option<Instant>, to: Option<Instant>) -> Result<W
     let window = Window::new(app, from, to)?;
     let days = (window.to.since(window.from) + DAY - 1) / DAY;
     if days > MAX_DAYS {
-        let message = format!("from and to span at most {MAX_DAYS} days, found {days}; ask for several spans");
+        let message =
+            format!("from and to span at most {MAX_DAYS} days, found {days}; ask for several spans");
         return Err(Refused::invalid("from", message));
     }
     Ok(window)
@@ -94,8 +96,10 @@ async fn each(app: &App, span: Span, mut take: impl FnMut(&Path)) -> Result<(), 
         let Some(last) = page.last() else { return Ok(()) };
         (after, count) = (Some(last.deal.place()), count + page.len() as u64);
         if count > MOST {
-            let message =
-                format!("more than {MOST} deals were won from {} to {}; ask for shorter spans", span.from, span.to);
+            let message = format!(
+                "more than {MOST} deals were won from {} to {}; ask for shorter spans",
+                span.from, span.to
+            );
             return Err(Refused::invalid("from", message).into());
         }
         page.iter().for_each(&mut take);
@@ -237,8 +241,12 @@ pub fn models(asked: Option<Vec<AttributionModel>>) -> Result<Vec<AttributionMod
     let models = asked.unwrap_or_else(|| AttributionModel::ALL.to_vec());
     let twice = models.iter().enumerate().find(|(place, model)| models[..*place].contains(model));
     match twice {
-        _ if models.is_empty() => Err(Refused::invalid("models", "name at least one model, or leave them out for all")),
-        Some((_, model)) => Err(Refused::invalid("models", format!("{model} is named twice; keep one of them"))),
+        _ if models.is_empty() => {
+            Err(Refused::invalid("models", "name at least one model, or leave them out for all"))
+        }
+        Some((_, model)) => {
+            Err(Refused::invalid("models", format!("{model} is named twice; keep one of them")))
+        }
         None => Ok(models),
     }
 }
@@ -251,6 +259,32 @@ pub fn sorted(tally: &Tally) -> Vec<String> {
         (Reverse(credit.revenue_minor), Reverse(credit.conversions.millionths()), (*key).clone())
     });
     keys.into_iter().map(|(key, _)| key.clone()).collect()
+}
+
+/// All credits as a table that adds up to the deals: a row for each key and model, then what keys beyond the limit and untouched
+/// deals have. Keys come in the order that is given.
+pub fn table(tally: &Tally, keys: &[String], currency: &str) -> Table {
+    let columns = vec!["row", "key", "model", "conversions", "revenueMinor", "currency"];
+    let mut rows = vec![];
+    let mut add = |row: &str, key: Option<&str>, credits: &[Credit]| {
+        for (model, credit) in tally.models.iter().zip(credits) {
+            let (conversions, revenue) = (credit.conversions.decimal(), credit.revenue_minor);
+            rows.push(vec![
+                row.into(),
+                key.filter(|key| !key.is_empty()).into(),
+                model.as_str().into(),
+                conversions.into(),
+                revenue.into(),
+                currency.into(),
+            ]);
+        }
+    };
+    for key in keys {
+        add("KEY", Some(key), tally.rows.get(key).map_or(&[], Vec::as_slice));
+    }
+    add("OTHERS", None, &tally.others);
+    add("UNTOUCHED", None, &vec![tally.untouched.clone(); tally.models.len()]);
+    Table { columns, rows }
 }
 
 /// What the campaigns that began in the window cost. One without a beginning began when it was planned.

@@ -16,6 +16,7 @@ pub mod deploy;
 pub mod directory;
 pub mod doctor;
 pub mod evaluate;
+pub mod export;
 pub mod fairness;
 pub mod feed;
 pub mod follow;

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use async_graphql::{ComplexObject, Context, ID, Object, SimpleObject};
+use async_graphql::{ComplexObject, Context, Enum, ID, Object, SimpleObject};
 use handfast_domain::attribution::{
-    AttributionBy, AttributionModel, Credit, Department as Counted, HALF_LIFE_DAYS, LOOK_BACK_DAYS, Tally, meaning,
+    AttributionBy, AttributionModel, Credit, Department as Counted, HALF_LIFE_DAYS, LOOK_BACK_DAYS, Tally,
+    meaning,
 };
 use handfast_domain::digest::Digest;
 use handfast_domain::event::ActivityKind;
@@ -24,6 +25,7 @@ use super::problem::failure;
 use super::scalar::{Long, Money, global};
 use super::{app, read_viewer};
 use crate::flows::attribution::{self, Divided, Figure};
+use crate::flows::export::Format;
 use crate::flows::lead;
 use crate::workspace::Workspace;
 
@@ -131,7 +133,11 @@ fn money(workspace: &Workspace, amount_minor: i64) -> Money {
     Money { amount_minor: Long(amount_minor), currency: workspace.charter.body.currency.clone() }
 }
 
-fn credits(workspace: &Workspace, models: &[AttributionModel], row: &[Credit]) -> Vec<Inline<AttributionCredit>> {
+fn credits(
+    workspace: &Workspace,
+    models: &[AttributionModel],
+    row: &[Credit],
+) -> Vec<Inline<AttributionCredit>> {
     let credit = |(model, credit): (&AttributionModel, &Credit)| {
         let (conversions, revenue) = (credit.conversions.decimal(), money(workspace, credit.revenue_minor));
         Inline(AttributionCredit { model: *model, conversions, revenue })
@@ -153,7 +159,11 @@ impl Attribution {
             Inline(AttributionRow {
                 key: Some(key.clone()).filter(|key| !key.is_empty()),
                 campaign: if self.by == AttributionBy::Campaign { campaign() } else { None },
-                credits: credits(&self.workspace, &tally.models, tally.rows.get(key).map_or(&[], Vec::as_slice)),
+                credits: credits(
+                    &self.workspace,
+                    &tally.models,
+                    tally.rows.get(key).map_or(&[], Vec::as_slice),
+                ),
             })
         };
         Ok(keys.iter().take(first).map(row).collect())
@@ -167,15 +177,42 @@ impl Attribution {
         let beyond = if beyond == 0 { 0 } else { super::bounded("beyond", beyond, 200)? };
         let Sorted { tally, keys } = &*self.counted;
         let mut sum = tally.others.clone();
-        for row in keys.iter().skip(usize::try_from(beyond).unwrap_or(0)).filter_map(|key| tally.rows.get(key)) {
+        for row in
+            keys.iter().skip(usize::try_from(beyond).unwrap_or(0)).filter_map(|key| tally.rows.get(key))
+        {
             sum.iter_mut().zip(row).for_each(|(sum, credit)| sum.merge(credit));
         }
         Ok(credits(&self.workspace, &tally.models, &sum))
     }
 
+    /// All credits as a table: `row` is KEY, OTHERS (of keys beyond the 10,000 that are told apart) or UNTOUCHED, and the
+    /// revenues of a model add up to that of all deals.
+    async fn export(&self, format: ExportFormat) -> String {
+        let Sorted { tally, keys } = &*self.counted;
+        attribution::table(tally, keys, &self.workspace.charter.body.currency).write(format.into())
+    }
+
     /// What the figures mean.
     async fn definition(&self) -> AttributionDefinition {
         definition()
+    }
+}
+
+/// How a table is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub enum ExportFormat {
+    /// RFC 4180 with a header. A text that a spreadsheet would carry out as a formula gets an apostrophe before it.
+    Csv,
+    /// One object of JSON a line.
+    Ndjson,
+}
+
+impl From<ExportFormat> for Format {
+    fn from(format: ExportFormat) -> Format {
+        match format {
+            ExportFormat::Csv => Format::Csv,
+            ExportFormat::Ndjson => Format::Ndjson,
+        }
     }
 }
 
@@ -289,7 +326,8 @@ impl Opportunity {
     ) -> async_graphql::Result<Vec<AttributedTouch>> {
         let app = app(ctx)?;
         let (lead, cycle) = (self.deal.lead, self.deal.cycle);
-        let found = attribution::deal(app, lead, cycle, AttributionBy::Channel, model).await.map_err(failure)?;
+        let found =
+            attribution::deal(app, lead, cycle, AttributionBy::Channel, model).await.map_err(failure)?;
         let steps = found.map_or(vec![], |divided| divided.steps);
         let workspace = app.workspace();
         Ok(steps.iter().map(|step| AttributedTouch::wrap(&workspace, step)).collect())
@@ -406,7 +444,7 @@ impl AttributionQuery {
     }
 
     /// The deals behind a figure of `attribution` or `contribution`, the earliest win first. Their credits add up to it.
-    #[allow(clippy::too_many_arguments, reason = "each is an argument of the field")]
+    #[expect(clippy::too_many_arguments, reason = "each is an argument of the field")]
     async fn attributed_deals(
         &self,
         ctx: &Context<'_>,
@@ -446,7 +484,11 @@ impl AttributionQuery {
     }
 
     /// The deals that sales recorded of a lead, the first one first; at most 1,000.
-    async fn opportunities(&self, ctx: &Context<'_>, lead: LeadRef) -> async_graphql::Result<Vec<Opportunity>> {
+    async fn opportunities(
+        &self,
+        ctx: &Context<'_>,
+        lead: LeadRef,
+    ) -> async_graphql::Result<Vec<Opportunity>> {
         read_viewer(ctx)?;
         let app = app(ctx)?;
         let key = lead.key().map_err(|refused| failure(refused.into()))?;
@@ -506,7 +548,10 @@ impl AttributionQuery {
     async fn roi(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "CHANNEL, CAMPAIGN or CAMPAIGN_KIND.", default_with = "AttributionBy::CampaignKind")]
+        #[graphql(
+            desc = "CHANNEL, CAMPAIGN or CAMPAIGN_KIND.",
+            default_with = "AttributionBy::CampaignKind"
+        )]
         by: AttributionBy,
         #[graphql(desc = "How each deal is divided.", default_with = "AttributionModel::WShaped")]
         model: AttributionModel,
@@ -522,7 +567,9 @@ impl AttributionQuery {
         let workspace = app.workspace();
         let row = |attribution::Return { key, cost_minor, credit }| Roi {
             campaign: match by {
-                AttributionBy::Campaign => workspace.campaign_by_key(&key).cloned().map(Campaign::wrap).map(Inline),
+                AttributionBy::Campaign => {
+                    workspace.campaign_by_key(&key).cloned().map(Campaign::wrap).map(Inline)
+                }
                 _ => None,
             },
             key: Some(key).filter(|key: &String| !key.is_empty()),
@@ -542,7 +589,13 @@ mod tests {
 
     #[test]
     fn a_return_is_told_in_basis_points_of_its_cost() {
-        let cases = [(0, 100, Some(-10_000)), (100, 100, Some(0)), (300, 100, Some(20_000)), (7, 0, None), (1, 3, Some(-6_666))];
+        let cases = [
+            (0, 100, Some(-10_000)),
+            (100, 100, Some(0)),
+            (300, 100, Some(20_000)),
+            (7, 0, None),
+            (1, 3, Some(-6_666)),
+        ];
         for (revenue, cost, expected) in cases {
             assert_eq!(roi(revenue, cost), expected.map(Long), "{revenue} of {cost}");
         }

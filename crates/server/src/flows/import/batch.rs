@@ -100,6 +100,14 @@ fn same_time(acts: &[Act], live_from: Instant) -> &[Act] {
     &acts[..end]
 }
 
+/// The acts before the first one whose row told something before: what else a row says of its lead waits until the lead is
+/// written. The plan would find that out, too, but after it judged all of them.
+fn once_each(acts: &[Act]) -> &[Act] {
+    let mut seen = BTreeSet::new();
+    let again = acts.iter().position(|act| !seen.insert(act.place.byte));
+    &acts[..again.unwrap_or(acts.len())]
+}
+
 /// What a dry run would have written: its later rows may speak of leads that its earlier ones would have made.
 #[derive(Default)]
 struct Tried {
@@ -176,7 +184,7 @@ impl Importer<'_> {
     async fn read(&mut self, run: &ImportRun) -> Result<Vec<(Act, Result<Row, CellProblem>)>, Error> {
         let acts = &self.acts.acts;
         let next = usize::try_from(run.next).unwrap_or(usize::MAX).min(acts.len());
-        let slice = same_time(&acts[next..acts.len().min(next + BATCH)], run.live_from).to_vec();
+        let slice = once_each(same_time(&acts[next..acts.len().min(next + BATCH)], run.live_from)).to_vec();
         let mut file = self.file.take().ok_or_else(|| Error::fault("the file is being read already"))?;
         let (rows, back) = blocking(move || {
             let read = |act: &Act| match act.kind {
