@@ -158,39 +158,53 @@ pub async fn contribution(app: &App, window: Window, model: AttributionModel) ->
 pub struct Divided {
     pub deal: WonDeal,
     pub steps: Vec<(Step, Credit)>,
+    /// What its steps are credited together; the whole deal where nobody touched it.
+    pub sum: Credit,
 }
 
-impl Divided {
-    /// What its steps are credited together.
-    pub fn sum(&self) -> Credit {
-        let mut sum = Credit::default();
-        self.steps.iter().for_each(|(_, credit)| sum.merge(credit));
-        sum
-    }
+/// Which steps of a deal are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    All,
+    /// Empty for touches that do not say.
+    Key(String),
+    /// None: deals that nobody touched.
+    Untouched,
 }
 
-/// The steps with this key that get a part; all of those that do without a key.
+/// The steps that get a part. None for a deal without one that is wanted.
 fn divide(
     workspace: &Workspace,
     by: AttributionBy,
     model: AttributionModel,
-    key: Option<&str>,
+    wanted: &Wanted,
     path: &Path,
 ) -> Option<Divided> {
-    let seen = Seen::of(workspace, by, path);
-    let shares = Shares::of(model, &seen.touches, &path.deal.milestones)?;
-    let credits = shares.credits(path.deal.amount_minor.unwrap_or(0));
+    let (seen, deal) = (Seen::of(workspace, by, path), path.deal.clone());
+    let amount = deal.amount_minor.unwrap_or(0);
+    let mut sum = Credit::default();
+    let Some(shares) = Shares::of(model, &seen.touches, &deal.milestones) else {
+        sum.conversions.add(1, 1);
+        sum.revenue_minor = amount;
+        return (*wanted == Wanted::Untouched).then_some(Divided { deal, steps: vec![], sum });
+    };
     let mut steps = vec![];
-    for (place, revenue_minor) in credits.into_iter().enumerate() {
+    for (place, revenue_minor) in shares.credits(amount).into_iter().enumerate() {
         let part = shares.parts[place];
-        if part == 0 || key.is_some_and(|key| key != seen.keys[place]) {
+        let asked = match wanted {
+            Wanted::All => true,
+            Wanted::Key(key) => key == seen.keys[place],
+            Wanted::Untouched => false,
+        };
+        if part == 0 || !asked {
             continue;
         }
         let mut credit = Credit { revenue_minor, ..Credit::default() };
         credit.conversions.add(part, shares.whole);
+        sum.merge(&credit);
         steps.push((seen.steps[place].clone(), credit));
     }
-    Some(Divided { deal: path.deal.clone(), steps }).filter(|divided| !divided.steps.is_empty())
+    (!steps.is_empty()).then_some(Divided { deal, steps, sum })
 }
 
 /// One deal of a lead, divided; none if its cycle was not won, or nobody touched it.
@@ -202,7 +216,7 @@ pub async fn deal(
     model: AttributionModel,
 ) -> Result<Option<Divided>, Error> {
     let found = path(app.store.read(), lead, cycle, by == AttributionBy::Department).await?;
-    Ok(found.and_then(|path| divide(&app.workspace(), by, model, None, &path)))
+    Ok(found.and_then(|path| divide(&app.workspace(), by, model, &Wanted::All, &path)))
 }
 
 /// The figure whose rows are asked for.
@@ -211,8 +225,7 @@ pub struct Figure {
     pub window: Window,
     pub by: AttributionBy,
     pub model: AttributionModel,
-    /// Empty for touches that do not say.
-    pub key: String,
+    pub wanted: Wanted,
 }
 
 /// The deals behind a figure, the earliest win first: their credits add up to it.
@@ -228,7 +241,7 @@ pub async fn rows(
         let page = paths(app.store.read(), span(figure.window, figure.by), after).await?;
         let Some(last) = page.last() else { break };
         (after, read) = (Some(last.deal.place()), read + page.len() as u64);
-        let divided = |path| divide(&workspace, figure.by, figure.model, Some(&figure.key), path);
+        let divided = |path| divide(&workspace, figure.by, figure.model, &figure.wanted, path);
         found.extend(page.iter().filter_map(divided));
         tokio::task::yield_now().await;
     }

@@ -24,7 +24,7 @@ use super::page::{Page, PageArgs};
 use super::problem::failure;
 use super::scalar::{Long, Money, global};
 use super::{app, read_viewer};
-use crate::flows::attribution::{self, Divided, Figure};
+use crate::flows::attribution::{self, Divided, Figure, Wanted};
 use crate::flows::export::Format;
 use crate::flows::lead;
 use crate::workspace::Workspace;
@@ -218,6 +218,7 @@ impl From<ExportFormat> for Format {
 
 /// A won deal behind a figure.
 #[derive(Clone, SimpleObject)]
+#[graphql(complex)]
 pub struct AttributedDeal {
     lead: Lead,
     /// Number of the cycle that was won.
@@ -229,8 +230,32 @@ pub struct AttributedDeal {
     conversions: String,
     /// What the figure has of the amount.
     credit: Money,
-    /// The steps that it is owed to, in order of time.
-    touches: Vec<AttributedTouch>,
+    /// Steps of the figure that it is owed to.
+    touch_count: Long,
+    #[graphql(skip)]
+    steps: Arc<Vec<(Step, Credit)>>,
+    #[graphql(skip)]
+    workspace: Arc<Workspace>,
+}
+
+#[ComplexObject]
+impl AttributedDeal {
+    /// The steps of the figure that it is owed to, in order of time.
+    async fn touches(
+        &self,
+        #[graphql(desc = "1 to 200", default = 20)] first: i32,
+    ) -> async_graphql::Result<Vec<AttributedTouch>> {
+        listed(&self.workspace, &self.steps, first)
+    }
+}
+
+fn listed(
+    workspace: &Workspace,
+    steps: &[(Step, Credit)],
+    first: i32,
+) -> async_graphql::Result<Vec<AttributedTouch>> {
+    let first = usize::try_from(super::bounded("first", first, 200)?).unwrap_or(0);
+    Ok(steps.iter().take(first).map(|step| AttributedTouch::wrap(workspace, step)).collect())
 }
 
 /// A step of a path and what it is credited. It is a touch, or work of a person.
@@ -267,8 +292,8 @@ impl AttributedTouch {
 }
 
 impl AttributedDeal {
-    fn wrap(workspace: &Workspace, divided: Divided, lead: Lead) -> AttributedDeal {
-        let (sum, deal) = (divided.sum(), &divided.deal);
+    fn wrap(workspace: &Arc<Workspace>, divided: Divided, lead: Lead) -> AttributedDeal {
+        let Divided { deal, steps, sum } = divided;
         AttributedDeal {
             lead,
             cycle: super::small(deal.cycle),
@@ -276,7 +301,9 @@ impl AttributedDeal {
             amount: deal.amount_minor.map(|minor| money(workspace, minor)),
             conversions: sum.conversions.decimal(),
             credit: money(workspace, sum.revenue_minor),
-            touches: divided.steps.iter().map(|step| AttributedTouch::wrap(workspace, step)).collect(),
+            touch_count: count(steps.len() as u64),
+            steps: Arc::new(steps),
+            workspace: workspace.clone(),
         }
     }
 }
@@ -291,6 +318,7 @@ pub struct Opportunity {
     /// What it is expected to bring; once it was won, what it was won with. Null where nobody knows.
     amount: Option<Money>,
     opened_at: Instant,
+    /// When it was expected to close.
     expected_close: Option<Instant>,
     /// When its cycle ended.
     closed_at: Option<Instant>,
@@ -318,19 +346,20 @@ impl Opportunity {
 
 #[ComplexObject]
 impl Opportunity {
-    /// The touches that the deal is owed to; empty until it is won. Their credits add up to its amount.
+    /// The touches that the deal is owed to, in order of time; empty until it is won. The credits of all of them add up to its
+    /// amount.
     async fn attribution(
         &self,
         ctx: &Context<'_>,
         model: AttributionModel,
+        #[graphql(desc = "1 to 200", default = 100)] first: i32,
     ) -> async_graphql::Result<Vec<AttributedTouch>> {
         let app = app(ctx)?;
         let (lead, cycle) = (self.deal.lead, self.deal.cycle);
         let found =
             attribution::deal(app, lead, cycle, AttributionBy::Channel, model).await.map_err(failure)?;
         let steps = found.map_or(vec![], |divided| divided.steps);
-        let workspace = app.workspace();
-        Ok(steps.iter().map(|step| AttributedTouch::wrap(&workspace, step)).collect())
+        listed(&app.workspace(), &steps, first)
     }
 }
 
@@ -450,6 +479,7 @@ impl AttributionQuery {
         ctx: &Context<'_>,
         by: AttributionBy,
         #[graphql(desc = "Key of the row; touches that do not say without.")] key: Option<String>,
+        #[graphql(desc = "Instead of a row, the deals that nobody touched.", default)] untouched: bool,
         model: AttributionModel,
         #[graphql(desc = "The last 30 days without.")] from: Option<Instant>,
         #[graphql(desc = "Not included; now without. At most 366 days after `from`.")] to: Option<Instant>,
@@ -459,10 +489,14 @@ impl AttributionQuery {
         read_viewer(ctx)?;
         let app = app(ctx)?;
         // The end of an open span moves from page to page.
-        let filter = Digest::of("filter", 1, &("attributed", by, &key, model, from, to));
+        let filter = Digest::of("filter", 1, &("attributed", by, &key, untouched, model, from, to));
         let page = PageArgs { first, after, ..PageArgs::default() }.window(app, "won", filter)?;
         let window = attribution::window(app, from, to).map_err(|refused| failure(refused.into()))?;
-        let figure = Figure { window, by, model, key: key.unwrap_or_default() };
+        let wanted = match untouched {
+            true => Wanted::Untouched,
+            false => Wanted::Key(key.unwrap_or_default()),
+        };
+        let figure = Figure { window, by, model, wanted };
         let after = page.from.map(|(at, lead)| (Instant(at), lead, u32::MAX));
         let limit = usize::try_from(page.limit).unwrap_or(0);
         let rows = attribution::rows(app, &figure, after, limit).await.map_err(failure)?;
