@@ -190,6 +190,10 @@ fn each_side_owes_its_opinion_in_time_and_who_was_silent_is_told_as_any_breach()
     opine(&parties.sales, &case, "HOLD");
     assert_eq!(clocks(&parties.sales, &lead), [is("MARKETING", "MET", true), is("SALES", "MET", true)]);
     assert_eq!(resolve(&parties.sales, &case, "HOLD")["errors"], json!([]));
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let again = "query($lead: ID) { greyCases(state: OPEN, lead: $lead) { edges { node { id } } } }";
+    let again = parties.sales.query(again, json!({"lead": lead["id"]}));
+    assert_eq!(again["greyCases"]["edges"], json!([]), "the shadow does not ask what was just decided");
 
     // A charter that names a party and leaves it a minute: one clock, which waits until the case is decided.
     parties.enforce(&parties.body(|body| {

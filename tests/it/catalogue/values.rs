@@ -153,9 +153,14 @@ fn no_list_gives_a_page_that_is_too_large_or_none() {
     for field in list(&types["Query"], "fields") {
         for arg in list(field, "args").map(name).filter(|arg| ["first", "last"].contains(arg)) {
             for size in [3_000_000, 501, 0, -1, i64::from(i32::MIN)] {
-                let gate =
-                    if list(field, "args").any(|one| name(one) == "gate") { ", gate: MQL" } else { "" };
-                let document = format!("{{ {}({arg}: {size}{gate}) {{ __typename }} }}", name(field));
+                let needed = list(field, "args").filter_map(|one| match name(one) {
+                    "gate" => Some(", gate: MQL"),
+                    "by" => Some(", by: CHANNEL"),
+                    "model" => Some(", model: LINEAR"),
+                    _ => None,
+                });
+                let needed: String = needed.collect();
+                let document = format!("{{ {}({arg}: {size}{needed}) {{ __typename }} }}", name(field));
                 let (_, answer) = admin.post(&json!({ "query": document }));
                 let error = &answer["errors"][0];
                 let said = error["message"].as_str().unwrap_or_default();

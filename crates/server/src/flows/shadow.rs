@@ -71,8 +71,12 @@ pub fn seen(workspace: &Arc<Workspace>, plan: &Plan) -> Vec<Seen> {
     if workspace.rules.values().all(|rules| rules.shadows.is_empty()) {
         return vec![];
     }
-    let records = plan.changes.iter().flat_map(|change| &change.records);
-    let seen = records.filter_map(|record| match record {
+    let records = || plan.changes.iter().flat_map(|change| &change.records);
+    // What people decided is no rule's word that a shadow could disagree with: it would ask them the same again.
+    if plan.resolved.is_some() || records().any(|record| matches!(record, Record::Override(_))) {
+        return vec![];
+    }
+    let seen = records().filter_map(|record| match record {
         Record::Evaluation { evaluation, snapshots } => Some(Seen {
             workspace: workspace.clone(),
             evaluation: evaluation.clone(),
