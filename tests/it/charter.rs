@@ -1,5 +1,10 @@
 //! The charter through the public API: proposed, signed by both sides over one digest, put into force.
 
+mod acknowledgement;
+mod diff;
+mod document;
+mod event;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use handfast_domain::calendar::Date;

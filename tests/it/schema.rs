@@ -137,6 +137,7 @@ const SMALL: &[&str] = &[
     "queueShareBasisPoints",
     "rateBasisPoints",
     "recycleAfterDays",
+    "replaces",
     "resumedFrom",
     "reviewAfterDays",
     "share",

@@ -17,9 +17,12 @@ use crate::persona::Persona;
 use crate::refused::{RefusalCode, Refused};
 use crate::stage::{Side, StageKind};
 use crate::text::text_enum;
-use crate::time::Instant;
+use crate::time::{DAY, Instant};
 
+pub mod diff;
+pub mod document;
 mod problems;
+pub mod words;
 
 text_enum! {
     /// Where a charter stands.
@@ -504,6 +507,22 @@ impl Charter {
         self.status = CharterStatus::Active;
         self.activated_at = Some(now);
         Ok(())
+    }
+
+    /// People say that they read the charter in force, and no other.
+    pub fn acknowledge(&self) -> Result<(), Refused> {
+        if self.status == CharterStatus::Active {
+            return Ok(());
+        }
+        let (number, status) = (self.number, self.status);
+        let message = format!("charter {number} is {status}; only the charter in force can be acknowledged");
+        Err(Refused::new(RefusalCode::CharterState, message))
+    }
+
+    /// When the charter in force is due for review.
+    pub fn review_due_at(&self) -> Option<Instant> {
+        let since = self.activated_at.filter(|_| self.status == CharterStatus::Active)?;
+        Some(since.plus(i64::from(self.body.review_after_days) * DAY))
     }
 
     /// Whether marketing and sales signed it.

@@ -44,6 +44,13 @@ pub struct Team {
     pub fallback_queue: Option<String>,
 }
 
+impl User {
+    /// Whether the user is somebody who works by the charter: a person, and no machine.
+    pub fn reads_charters(&self) -> bool {
+        !self.service && self.side != Side::Integration
+    }
+}
+
 /// A calendar with a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

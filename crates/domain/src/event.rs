@@ -367,6 +367,13 @@ pub enum Fact {
         /// Number of the charter that was in force before.
         replaces: u32,
     },
+    /// Somebody said that they read the charter in force.
+    CharterAcknowledged {
+        /// Number of the charter.
+        number: u32,
+        /// Digest of its body.
+        digest: Digest,
+    },
     /// A rule version waits for the agreement that the charter asks for.
     DeploymentRequested {
         /// Key of the rule slot.
@@ -476,6 +483,7 @@ impl Fact {
         "CHARTER_SIGNED",
         "CHARTER_REJECTED",
         "CHARTER_ACTIVATED",
+        "CHARTER_ACKNOWLEDGED",
         "DEPLOYMENT_REQUESTED",
         "DEPLOYMENT_APPROVED",
         "DEPLOYMENT_DECLINED",
@@ -510,6 +518,7 @@ impl Fact {
             Fact::CharterSigned { .. } => "CHARTER_SIGNED",
             Fact::CharterRejected { .. } => "CHARTER_REJECTED",
             Fact::CharterActivated { .. } => "CHARTER_ACTIVATED",
+            Fact::CharterAcknowledged { .. } => "CHARTER_ACKNOWLEDGED",
             Fact::DeploymentRequested { .. } => "DEPLOYMENT_REQUESTED",
             Fact::DeploymentApproved { .. } => "DEPLOYMENT_APPROVED",
             Fact::DeploymentDeclined { .. } => "DEPLOYMENT_DECLINED",

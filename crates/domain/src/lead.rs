@@ -320,6 +320,7 @@ impl Journey {
             | Fact::CharterSigned { .. }
             | Fact::CharterRejected { .. }
             | Fact::CharterActivated { .. }
+            | Fact::CharterAcknowledged { .. }
             | Fact::DeploymentRequested { .. }
             | Fact::DeploymentApproved { .. }
             | Fact::DeploymentDeclined { .. }

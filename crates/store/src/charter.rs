@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::change::json;
 use crate::decode::{self, Place, closed, small};
 use crate::error::Result;
-use crate::rows::{fetch_all, fetch_value, upsert_rows};
+use crate::rows::{fetch_all, fetch_value, insert_new_rows, upsert_rows};
 use crate::tx::Tx;
 
 #[derive(FromQueryResult)]
@@ -92,6 +92,26 @@ pub async fn next_number(db: &impl ConnectionTrait) -> Result<u32> {
     let last =
         fetch_value::<i64>(db, "SELECT coalesce(max(number), -1) FROM charter", vec![]).await?.unwrap_or(-1);
     small(Place("charter", "number", &last), last + 1)
+}
+
+/// Notes that somebody read a charter; false if it was noted before.
+pub async fn acknowledge(tx: &Tx, number: u32, user: Uuid, at: Instant) -> Result<bool> {
+    let row = vec![i64::from(number).into(), user.into(), at.ms().into()];
+    let (columns, key) = (&["number", "user_id", "at"], &["number", "user_id"]);
+    Ok(insert_new_rows(tx, "charter_acknowledgement", columns, key, vec![row]).await? > 0)
+}
+
+#[derive(FromQueryResult)]
+struct Reading {
+    user_id: Uuid,
+    at: i64,
+}
+
+/// Who said that they read a charter, the first first.
+pub async fn acknowledged(db: &impl ConnectionTrait, number: u32) -> Result<Vec<(Uuid, Instant)>> {
+    let sql = "SELECT user_id, at FROM charter_acknowledgement WHERE number = $1 ORDER BY at, user_id";
+    let rows: Vec<Reading> = fetch_all(db, sql, vec![i64::from(number).into()]).await?;
+    Ok(rows.into_iter().map(|Reading { user_id, at }| (user_id, Instant(at))).collect())
 }
 
 /// Which amounts are kept in the currency in force and would become wrong under another one, if there are any.

@@ -90,6 +90,8 @@ const REFERENCES: &[(&str, &str, &str, &str)] = &[
     ("plugin_signature", "key", "team_key", "id"),
     ("downgrade", "deployment", "deployment", "id"),
     ("api_token", "user_id", "app_user", "id"),
+    ("charter_acknowledgement", "number", "charter", "number"),
+    ("charter_acknowledgement", "user_id", "app_user", "id"),
 ];
 
 /// Rows that refer to something that is not there; how many kinds of references were looked at, and the first findings.

@@ -1,6 +1,7 @@
 //! The command line. Data goes to stdout, messages to stderr; exit codes say what kind of failure it was.
 
 mod backup;
+mod charter;
 pub mod client;
 mod demo;
 mod export;
@@ -40,6 +41,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Export the log of a running server.
     Export(export::ExportArgs),
+    /// Print the charter of a running server as a document that anybody can read.
+    Charter(charter::CharterArgs),
     /// Look again at the leads that wait for a rule, after a new version or charter.
     Reevaluate(reevaluate::ReevaluateArgs),
     /// Make, check, run, test, upload and deploy rules.
@@ -68,7 +71,7 @@ enum Command {
 /// What the command line asks a server: it is trusted whatever other documents are.
 pub fn documents() -> Vec<String> {
     let (export, reevaluate) = (&export::DOCUMENTS, &reevaluate::DOCUMENTS);
-    let own = import::DOCUMENTS.iter().chain(export).chain(reevaluate).copied();
+    let own = import::DOCUMENTS.iter().chain(export).chain(reevaluate).chain(&charter::DOCUMENTS).copied();
     own.chain(plugin::documents()).map(str::to_owned).collect()
 }
 
@@ -120,6 +123,7 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Demo(args) => demo::demo(config, args),
         Command::Import(args) => import::import(args),
         Command::Export(args) => export::export(args),
+        Command::Charter(args) => charter::charter(args),
         Command::Reevaluate(args) => reevaluate::reevaluate(args),
         Command::Plugin(args) => plugin::plugin(args),
         Command::Backup(args) => backup::backup(config, args),

@@ -89,6 +89,40 @@ pub async fn activate(app: &App, ask: &Ask<'_>, number: u32) -> Result<Charter, 
     .await
 }
 
+/// Notes that the viewer read the charter in force. Saying it again changes nothing and is no event.
+pub async fn acknowledge(app: &App, ask: &Ask<'_>, number: u32) -> Result<Charter, Error> {
+    ask.viewer.require(scope::LEADS_READ)?;
+    if !ask.viewer.user.reads_charters() {
+        let (key, side) = (&ask.viewer.user.key, ask.viewer.user.side);
+        let what = if ask.viewer.user.service { "a service".to_owned() } else { format!("of {side}") };
+        let message = format!("{key} is {what}; people of MARKETING, SALES and OPS read a charter");
+        return Err(Refused::new(RefusalCode::Forbidden, message).into());
+    }
+    let (own, actor, user) = (app.clone(), ask.viewer.actor(), ask.viewer.id());
+    let decided = app.decide(ask.once.as_ref(), ask.dry_run, move |tx| {
+        Box::pin(async move {
+            let charter = find(rows::all(tx).await?, number)?;
+            charter.acknowledge().map_err(|refused| refused.at("input/number"))?;
+            if rows::acknowledge(tx, number, user, own.now()).await? {
+                let number = charter.number.to_string();
+                let stream = stream_of(StreamKind::Charter, &number);
+                let fact = Fact::CharterAcknowledged { number: charter.number, digest: charter.digest };
+                append_fact(tx, own.fact(actor, StreamKind::Charter, stream, fact)).await?;
+            }
+            Ok((charter, number.to_string()))
+        })
+    });
+    match decided.await? {
+        Decided::Now(charter) => Ok(charter),
+        Decided::Before(_) => Ok(find(rows::all(app.store.read()).await?, number)?),
+    }
+}
+
+fn find(charters: Vec<Charter>, number: u32) -> Result<Charter, Refused> {
+    let found = charters.into_iter().find(|charter| charter.number == number);
+    found.ok_or_else(|| Refused::not_found("charter").at("input/number"))
+}
+
 /// What a charter's change is decided from.
 struct Scene {
     nouns: Standing,

@@ -1,6 +1,11 @@
 //! The charter: read by everyone, proposed, signed by both sides, put into force.
 
-use async_graphql::{Context, InputObject, Object, SimpleObject};
+mod acknowledgement;
+mod diff;
+mod event;
+
+use async_graphql::{ComplexObject, Context, InputObject, Object, SimpleObject};
+use handfast_domain::charter::document::{CharterFormat, document};
 use handfast_domain::charter::{Charter as Agreed, CharterBody, CharterStatus, GlossaryTerm, Responsibility};
 use handfast_domain::charter::{Rejection, Signature, StageDefinition};
 use handfast_domain::digest::Digest;
@@ -8,6 +13,10 @@ use handfast_domain::persona::Persona;
 use handfast_domain::stage::{Side, StageKind};
 use handfast_domain::time::Instant;
 
+use self::acknowledgement::{
+    AcknowledgeCharterInput, CharterAcknowledgement, CharterAcknowledgementsAwaited,
+};
+use self::diff::CharterDiff;
 use super::directory::User;
 use super::problem::{UserError, payload};
 use super::{app, ask, read_viewer};
@@ -17,6 +26,7 @@ use crate::workspace::Workspace;
 /// What marketing and sales agreed on: what the words mean, who promises what, where rules plug in. It counts only when
 /// both sides signed the same digest.
 #[derive(Clone, SimpleObject)]
+#[graphql(complex)]
 pub struct Charter {
     /// 0 is the default that nobody signed; it serves until the first charter is activated.
     number: i32,
@@ -25,7 +35,6 @@ pub struct Charter {
     status: CharterStatus,
     /// Whether marketing and sales both signed it.
     signed: bool,
-    body: CharterBody,
     /// Who signed, in order.
     signatures: Vec<CharterSignature>,
     /// Nobody proposed charter 0.
@@ -35,6 +44,45 @@ pub struct Charter {
     activated_at: Option<Instant>,
     /// Why a side said no.
     rejection: Option<CharterRejection>,
+    #[graphql(skip)]
+    agreed: Agreed,
+}
+
+#[ComplexObject]
+impl Charter {
+    /// Everything that the two sides sign.
+    async fn body(&self) -> &CharterBody {
+        &self.agreed.body
+    }
+
+    /// All of it in plain words, for everybody who works by it.
+    async fn document(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(default_with = "CharterFormat::Markdown")] format: CharterFormat,
+    ) -> async_graphql::Result<String> {
+        let workspace = app(ctx)?.workspace();
+        let users = workspace.directory.users.iter();
+        Ok(document(&self.agreed, &users.map(|user| (user.id, user.name.clone())).collect(), format))
+    }
+
+    /// When it is due for review; null unless it is in force.
+    async fn review_due_at(&self) -> Option<Instant> {
+        self.agreed.review_due_at()
+    }
+
+    /// Who said that they read it, the first first.
+    async fn acknowledged_by(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<CharterAcknowledgement>> {
+        acknowledgement::given(ctx, &self.agreed).await
+    }
+
+    /// Who has not said yet that they read the charter in force, by team; of any other charter nobody is asked.
+    async fn awaiting_acknowledgement(
+        &self,
+        ctx: &Context<'_>,
+    ) -> async_graphql::Result<Vec<CharterAcknowledgementsAwaited>> {
+        acknowledgement::awaited(ctx, &self.agreed).await
+    }
 }
 
 /// One person's signature over one digest.
@@ -65,7 +113,7 @@ impl Charter {
             number,
             digest,
             status,
-            body,
+            body: _,
             signatures,
             proposed_by,
             proposed_at,
@@ -86,15 +134,17 @@ impl Charter {
             digest,
             status,
             signed: charter.has_both_sides(),
-            body,
             signatures: signatures.into_iter().map(signature).collect(),
             proposed_by: proposed_by.and_then(user),
             proposed_at,
             activated_at,
             rejection: rejection.map(no),
+            agreed: charter.clone(),
         }
     }
 }
+
+pub use event::CharterSubscription;
 
 #[derive(Default)]
 pub struct CharterQuery;
@@ -112,6 +162,17 @@ impl CharterQuery {
         let wanted = number.map_or(Some(workspace.charter.number), |number| u32::try_from(number).ok());
         let found = workspace.charters.iter().find(|charter| Some(charter.number) == wanted);
         Ok(found.map(|charter| Charter::wrap(&workspace, charter)))
+    }
+
+    /// What changes from one charter to another, in the words of both: read it before you sign.
+    async fn charter_diff(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Number of the charter that is compared with, for example the one in force.")] from: i32,
+        #[graphql(desc = "Number of the charter that is read, for example the proposed one.")] to: i32,
+    ) -> async_graphql::Result<CharterDiff> {
+        read_viewer(ctx)?;
+        diff::compare(&app(ctx)?.workspace(), from, to)
     }
 
     /// All charters, the newest first.
@@ -251,6 +312,18 @@ impl CharterMutation {
         let ActivateCharterInput { number, idempotency_key, dry_run } = input;
         let ask = ask(ctx, "activateCharter", idempotency_key, dry_run, &number)?;
         answer(ctx, charter::activate(app(ctx)?, &ask, read(number)).await)
+    }
+
+    /// Says that you read the charter in force. Everybody who works by it may; a new charter asks anew, and saying it twice
+    /// changes nothing.
+    async fn acknowledge_charter(
+        &self,
+        ctx: &Context<'_>,
+        input: AcknowledgeCharterInput,
+    ) -> async_graphql::Result<CharterPayload> {
+        let AcknowledgeCharterInput { number, idempotency_key, dry_run } = input;
+        let ask = ask(ctx, "acknowledgeCharter", idempotency_key, dry_run, &number)?;
+        answer(ctx, charter::acknowledge(app(ctx)?, &ask, read(number)).await)
     }
 }
 

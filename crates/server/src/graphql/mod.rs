@@ -104,6 +104,7 @@ pub struct Subscription(
     reevaluation::ReevaluationSubscription,
     grey_case::GreyCaseSubscription,
     deployment::DeploymentSubscription,
+    charter::CharterSubscription,
 );
 
 pub type HandfastSchema = Schema<Query, Mutation, Subscription>;
@@ -122,8 +123,10 @@ pub fn schemas(app: App) -> Schemas<HandfastSchema> {
 
 /// What looks at many rows, or runs a rule, for an answer of few: in objects, measured beside a page of leads.
 const WEIGHTS: &[Weight] = &[
+    ("acknowledgedBy", None, 10),
     ("attributedDeals", None, 1_000),
     ("attribution", None, 1_000),
+    ("awaitingAcknowledgement", None, 10),
     ("consumer", None, 50),
     ("contribution", None, 1_000),
     ("eventConsumers", None, 200),

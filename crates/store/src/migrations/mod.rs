@@ -14,6 +14,7 @@ mod m0010_signature;
 mod m0011_precedent;
 mod m0012_reevaluation;
 mod m0013_override;
+mod m0014_charter_reading;
 
 use crate::{
     dialect::Dialect,
@@ -39,6 +40,7 @@ const ALL: &[SqlMigration] = &[
     m0011_precedent::MIGRATION,
     m0012_reevaluation::MIGRATION,
     m0013_override::MIGRATION,
+    m0014_charter_reading::MIGRATION,
 ];
 
 #[derive(Clone, Copy)]
