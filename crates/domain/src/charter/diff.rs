@@ -255,6 +255,7 @@ fn entries(body: &CharterBody) -> Vec<Entry> {
     for Responsibility { stage, activity, responsible, accountable, consulted, informed } in responsibilities
     {
         let parts = vec![
+            ("activity", said(activity)),
             ("responsible", said(responsible)),
             ("accountable", said(accountable)),
             ("consulted", list(consulted)),
@@ -264,6 +265,7 @@ fn entries(body: &CharterBody) -> Vec<Entry> {
     }
     for Commitment { party, metric, target, unit, window_days, weight } in commitments {
         let parts = vec![
+            ("metric", said(metric)),
             ("target", said(target)),
             ("unit", said(unit)),
             ("windowDays", said(window_days)),
@@ -279,7 +281,8 @@ fn entries(body: &CharterBody) -> Vec<Entry> {
 struct Entries(Vec<Entry>);
 
 impl Entries {
-    /// What is listed twice under one key counts as `key#2`.
+    /// What is listed twice under one key counts as `key#2`. Where the key is free text, the text is a part as well, since it may
+    /// read like that.
     fn add(&mut self, section: CharterSection, group: &str, name: &str, parts: Vec<(&'static str, Words)>) {
         let taken = |name: &str| self.0.iter().any(|one| one.place() == (section, group, name));
         let names = std::iter::once(name.to_owned()).chain((2..).map(|n: u32| format!("{name}#{n}")));

@@ -45,6 +45,8 @@ fn full() -> CharterBody {
         consulted: vec!["marketing".into()],
         informed: vec![],
     }];
+    let twice = Responsibility { stage: StageKind::Sql, ..body.responsibilities[0].clone() };
+    body.responsibilities.push(twice);
     body.commitments = vec![Commitment {
         party: Party::Marketing,
         metric: "MQL_PER_MONTH".into(),
@@ -139,15 +141,23 @@ fn each_difference_says_where_it_stands_and_what_both_texts_say() {
         assert_eq!((&back[0].key, &back[0].part), (&diff(&full(), &edited)[0].key, &back[0].part));
     }
     assert_eq!(diff(&full(), &full()), []);
+    let twice = |metric: &str| {
+        let mut body = full();
+        body.commitments.push(Commitment { metric: metric.into(), ..body.commitments[0].clone() });
+        body
+    };
+    let found = diff(&twice("MQL_PER_MONTH"), &twice("MQL_PER_MONTH#2"));
+    assert_eq!(found.len(), 1, "a key that reads like a second one is another: {found:?}");
 }
 
-/// Every place of a value that can be another one.
+/// Every place of a value that can be another one, and every list.
 fn places(value: &serde_json::Value, path: String, found: &mut Vec<String>) {
     match value {
         serde_json::Value::Object(fields) => {
             fields.iter().for_each(|(name, below)| places(below, format!("{path}/{name}"), found));
         }
         serde_json::Value::Array(items) => {
+            found.push(path.clone());
             items.iter().enumerate().for_each(|(i, below)| places(below, format!("{path}/{i}"), found));
         }
         _ => found.push(path),
@@ -178,6 +188,11 @@ fn whatever_changes_the_digest_is_a_difference() {
                 "TEAM_HOURS".into(),
             ],
             serde_json::Value::Number(was) => vec![serde_json::json!(was.as_i64().unwrap() + 1)],
+            serde_json::Value::Array(was) => {
+                let (mut turned, fewer) = (was.clone(), was.iter().skip(1).cloned().collect());
+                turned.reverse();
+                vec![serde_json::Value::Array(turned), serde_json::Value::Array(fewer)]
+            }
             serde_json::Value::Bool(was) => vec![serde_json::json!(!*was)],
             _ => vec![serde_json::json!("new"), serde_json::json!(3), "MQL".into(), "SALES".into()],
         };
