@@ -515,6 +515,8 @@ fn kills_in_the_middle_lose_nothing() {
     for endpoint in [&receiver, &failing, &hanging] {
         create(&api, &endpoint.url(), json!({"kinds": ["LEAD_CAPTURED"]}));
     }
+    // On PostgreSQL another node goes on meanwhile; a file has one server.
+    let _second = on_postgres().then(|| server.configured_beside(&IMPATIENT));
     for round in 0..rounds {
         server = killed_while_it_sends(server, &receiver, round);
         if round % 100 == 99 {
@@ -536,9 +538,8 @@ fn kills_in_the_middle_lose_nothing() {
     eprintln!("{rounds} kills, {} events, {doubles} came twice", logged.len());
 }
 
-/// On PostgreSQL another node goes on; a file has one server, which starts again.
+/// Killed in the middle, and started again.
 fn killed_while_it_sends(server: Server, receiver: &Receiver, round: usize) -> Server {
-    let second = on_postgres().then(|| server.configured_beside(&IMPATIENT));
     let (stop, before) = (std::sync::atomic::AtomicBool::new(false), receiver.got().len());
     std::thread::scope(|scope| {
         for name in ["a", "b"] {
@@ -559,10 +560,7 @@ fn killed_while_it_sends(server: Server, receiver: &Receiver, round: usize) -> S
         receiver.await_got(before + 10);
         let (dir, token) = server.kill();
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        match second {
-            Some(second) => second,
-            None => Server::restarted(dir, token, &IMPATIENT),
-        }
+        Server::restarted(dir, token, &IMPATIENT)
     })
 }
 

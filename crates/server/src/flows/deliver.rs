@@ -273,6 +273,8 @@ async fn turn(app: &App, id: Uuid, ended: &[Ended], free: usize) -> Result<Vec<W
     if ended.is_empty() && !claims {
         return Ok(vec![]);
     }
+    // Whoever is gone gets nothing more: what failed just now would be due again.
+    let claims = claims && !ended.iter().any(is_gone);
     let (attempts, closing) = (ended.to_vec(), ended.to_vec());
     let written = app.store.try_write_beside::<_, StoreError, _>(move |tx| {
         Box::pin(async move {
@@ -310,9 +312,13 @@ async fn turn(app: &App, id: Uuid, ended: &[Ended], free: usize) -> Result<Vec<W
     Ok(claimed.into_iter().filter_map(with).collect())
 }
 
+fn is_gone(ended: &Ended) -> bool {
+    ended.attempt.http_status == Some(410)
+}
+
 /// Whether the endpoint is given up.
 async fn judge(app: &App, id: Uuid, ended: &[Ended], since: Option<Instant>) -> Result<(), Error> {
-    if ended.iter().any(|one| one.attempt.http_status == Some(410)) {
+    if ended.iter().any(is_gone) {
         let message = "the endpoint answered with 410 Gone";
         return webhook::give_up(app, id, DisabledReason::Gone, message).await;
     }
