@@ -19,7 +19,8 @@ use uuid::Uuid;
 
 use super::commit::{Ask, Decided};
 use super::evaluate::{self, Look, Subject, draws, live_rule};
-use super::{Error, scope, turn};
+use super::turn::{self, PATIENCE, patiently};
+use super::{Error, scope};
 use crate::app::App;
 use crate::workspace::{LiveRule, Workspace};
 
@@ -29,8 +30,6 @@ const PAGE: i64 = 64;
 const WAITING: usize = 1_000;
 /// How often it is looked whether an import is over.
 const LOOK: Duration = Duration::from_millis(500);
-/// After a failure that another attempt may not meet.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Checks what is asked for and puts the pass at the end of the queue. A dry run answers how many leads wait.
 pub async fn start(
@@ -116,7 +115,9 @@ pub fn of_accounts<'a>(
     workspace: &Workspace,
     accounts: impl Iterator<Item = &'a Account>,
 ) -> Vec<Reevaluation> {
-    if !reads(workspace).iter().any(|path| path.starts_with("company.")) {
+    let mut accounts = accounts.peekable();
+    // Mostly nothing new is known of any, and then nothing is looked up.
+    if accounts.peek().is_none() || !reads(workspace).iter().any(|path| path.starts_with("company.")) {
         return vec![];
     }
     let wait = |account: &Account| Waiting { account: Some(account.id), ..Waiting::default() };
@@ -181,7 +182,8 @@ async fn carry_out(app: &App, run: Reevaluation) -> Result<bool, Error> {
         let page = store::leads(app.store.read(), &waiting, after, PAGE).await?;
         let Some(last) = page.last() else { return Ok(true) };
         after = *last;
-        looked = looked.plus(evaluate::evaluate(app, evaluate::RULE, Cause::Evaluation, &page, look).await?);
+        let judge = || evaluate::evaluate(app, evaluate::RULE, Cause::Evaluation, &page, look);
+        looked = looked.plus(patiently(judge).await?);
         ours = app
             .store
             .write(move |tx| Box::pin(async move { store::progress(tx, id, after, &looked).await }))

@@ -17,8 +17,9 @@ use handfast_store::StoreError;
 use handfast_store::backtest::{self as store, BacktestRun, Look, NEWEST};
 use tokio::time::Instant as Stopwatch;
 
+use super::super::Error;
 use super::super::evaluate::live_rule;
-use super::super::{Error, turn};
+use super::super::turn::{self, PATIENCE, patiently};
 use super::judge::{Job, Page, Seen, Tried};
 use crate::app::App;
 use crate::http::aside::Aside;
@@ -30,10 +31,6 @@ const PAGE: i64 = 500;
 const SAMPLE: usize = 256;
 /// How often progress is written, and a cancelled run noticed.
 const REPORT: Duration = Duration::from_millis(300);
-/// After a failure that another attempt may not meet.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How often a page is tried that meets an overload; and how often the run is, afterwards.
-const TRIES: u32 = 4;
 
 /// Carries out runs in the order in which they were started. What an earlier process left unfinished starts again.
 pub async fn run(app: App) {
@@ -284,21 +281,6 @@ async fn probe(
     });
     let probes: Vec<_> = probes.collect();
     stream::iter(probes).buffered(2 * threads).try_collect().await
-}
-
-/// Does work again after a moment while it fails for what passes: a queue that is full, a connection that is not free.
-async fn patiently<T, F: Future<Output = Result<T, Error>>>(mut work: impl FnMut() -> F) -> Result<T, Error> {
-    let mut left = TRIES;
-    loop {
-        match work().await {
-            Err(Error::Store(error)) if error.retryable() && left > 1 => {
-                tracing::warn!(%error, "a backtest waits");
-                left -= 1;
-                tokio::time::sleep(PATIENCE).await;
-            }
-            done => return done,
-        }
-    }
 }
 
 async fn report(app: &App, workspace: &Workspace, tally: &Tally, probed: &[Probed]) -> Result<Report, Error> {

@@ -7,7 +7,6 @@ pub mod mapping;
 mod rows;
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use handfast_domain::calendar::TimeZone;
 use handfast_domain::digest::Digest;
@@ -151,7 +150,7 @@ async fn one(app: &App, run: ImportRun) {
         Ok(true) => (Status::Done, None),
         // Somebody cancelled it, or another node goes on with it.
         Ok(false) => return,
-        Err(Error::Store(StoreError::Closed)) => return tokio::time::sleep(PATIENCE).await,
+        Err(Error::Store(StoreError::Closed)) => return tokio::time::sleep(turn::PATIENCE).await,
         Err(error) => {
             tracing::error!(import = %id, %error, "an import failed");
             (Status::Failed, Some(error.to_string()))
@@ -163,12 +162,9 @@ async fn one(app: &App, run: ImportRun) {
     });
     if let Err(error) = ended.await {
         tracing::error!(import = %id, %error, "the end of an import could not be recorded; it goes on soon");
-        tokio::time::sleep(PATIENCE).await;
+        tokio::time::sleep(turn::PATIENCE).await;
     }
 }
-
-/// After a failure that another attempt may not meet.
-const PATIENCE: std::time::Duration = Duration::from_secs(5);
 
 /// Answers whether all of it is done; not when the run is no longer ours.
 async fn carry_out(app: &App, run: ImportRun) -> Result<bool, Error> {
