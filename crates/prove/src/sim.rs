@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use handfast_domain::job::Job;
 use handfast_domain::time::Instant;
 use handfast_store::cursor::Cursors;
-use handfast_store::feed::{FeedHead, number};
+use handfast_store::feed::{FeedHead, hashed, number};
 use uuid::Uuid;
 
 use crate::checker::{Asked, Effect, History, Row, Seen};
@@ -304,7 +304,7 @@ impl World {
 
     /// The places again, from the beginning: the chain stands for the whole log.
     fn chain(&self) -> Option<String> {
-        let (_, again) = number(FeedHead::default(), self.db.feed.iter().map(|(_, event)| event));
+        let (_, again) = number(FeedHead::default(), self.db.feed.iter().map(|(_, event)| hashed(event)));
         let kept = self.db.feed.iter().map(|(place, _)| place);
         let broken = again.iter().zip(kept).position(|(again, kept)| again != kept);
         broken.map(|at| format!("position {}", at + 1))

@@ -119,9 +119,10 @@ impl Dialect {
         }
     }
 
-    /// `(?,?),(?,?)` for many rows. Numbered parameters would make SQLite search the name of each by a scan of all.
-    pub(crate) fn push_rows(self, sql: &mut String, rows: usize, columns: usize) {
-        let mut number = 0;
+    /// `(?,?),(?,?)` for many rows; the statement has `before` parameters already. Numbered parameters would make SQLite search
+    /// the name of each by a scan of all.
+    pub(crate) fn push_rows(self, sql: &mut String, before: usize, rows: usize, columns: usize) {
+        let mut number = before;
         for row in 0..rows {
             sql.push_str(if row == 0 { "(" } else { ",(" });
             for column in 0..columns {

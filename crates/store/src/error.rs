@@ -156,6 +156,11 @@ pub(crate) fn breaks_transaction(error: &DbErr) -> bool {
     }
 }
 
+/// Whether the database refused the statement, which is not the same as that it was not reached.
+pub(crate) fn of_database(error: &DbErr) -> bool {
+    code_of(error).is_some()
+}
+
 fn sqlx_error(error: &DbErr) -> Option<&SqlxError> {
     match error {
         DbErr::Conn(RuntimeErr::SqlxError(error))

@@ -4,7 +4,7 @@
 use crate::{
     dialect::{self, Dialect},
     error::Result,
-    rows::{fetch_all, fetch_one, fetch_value, insert_rows},
+    rows::{fetch_all, fetch_one, fetch_value, insert_both, insert_rows},
     sequencer,
     tail::Told,
     tx::Tx,
@@ -58,18 +58,21 @@ pub struct FeedHead {
 /// An event's place: the head after it, its id and its hash.
 pub type Place = (FeedHead, Uuid, [u8; 32]);
 
+/// All that an event's place is made of: its id and its hash.
+pub type Hashed = (Uuid, [u8; 32]);
+
+pub fn hashed(event: &NewEvent) -> Hashed {
+    (event.id, event_sha(event))
+}
+
 /// The places of `events` after `head`, dense and in this order. Answers the new head, too.
-pub fn number<'a>(
-    mut head: FeedHead,
-    events: impl IntoIterator<Item = &'a NewEvent>,
-) -> (FeedHead, Vec<Place>) {
+pub fn number(mut head: FeedHead, events: impl IntoIterator<Item = Hashed>) -> (FeedHead, Vec<Place>) {
     let events = events.into_iter();
     let mut places = Vec::with_capacity(events.size_hint().0);
-    for event in events {
-        let sha = event_sha(event);
+    for (event, sha) in events {
         let position = head.position + 1;
-        head = FeedHead { position, chain: link(&head.chain, position, &event.id, &sha) };
-        places.push((head, event.id, sha));
+        head = FeedHead { position, chain: link(&head.chain, position, &event, &sha) };
+        places.push((head, event, sha));
     }
     (head, places)
 }
@@ -79,15 +82,17 @@ pub fn number<'a>(
 pub async fn append_events(tx: &Tx, events: Vec<NewEvent>) -> Result<()> {
     match tx.dialect() {
         Dialect::Sqlite => {
-            let (head, numbered) = number(tx.head(), &events);
+            let (head, numbered) = number(tx.head(), events.iter().map(hashed));
             insert_rows(tx, "event", EVENT_COLUMNS, event_rows(events)).await?;
             insert_rows(tx, "feed", FEED_COLUMNS, feed_rows(numbered)).await?;
             tx.set_head(head);
         }
         Dialect::Postgres => {
-            let ids = events.iter().map(|event| vec![event.id.into()]).collect();
-            insert_rows(tx, "event", EVENT_COLUMNS, event_rows(events)).await?;
-            insert_rows(tx, "unnumbered", &["event"], ids).await?;
+            // Hashed here, by many, so that the one who numbers them need not read them.
+            let waiting = events.iter().map(hashed).map(|(event, sha)| vec![event.into(), bytes(&sha)]);
+            let waiting = waiting.collect();
+            let tables = [("event", EVENT_COLUMNS), ("unnumbered", &["event", "sha"])];
+            insert_both(tx, tables, [event_rows(events), waiting]).await?;
         }
     }
     Ok(())

@@ -204,9 +204,9 @@ impl Writers {
     }
 }
 
+/// A transaction that an error ended would answer COMMIT with a rollback, and the driver says Ok: [`Tx`] noticed the error, and
+/// such a command does not come here.
 async fn commit(transaction: DatabaseTransaction) -> Result<()> {
-    // A transaction that an error ended answers COMMIT with a rollback, and the driver says Ok: ask first.
-    transaction.execute_unprepared("SELECT 1").await?;
     transaction.commit().await.map_err(|error| match StoreError::from(error) {
         known @ (StoreError::Full | StoreError::Conflict { .. } | StoreError::Overtaken(_)) => known,
         other => StoreError::Unknown(other.to_string()),

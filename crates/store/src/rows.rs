@@ -267,6 +267,48 @@ const CHUNKS: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
 /// SQLite allows 32,766 parameters in a statement, PostgreSQL 65,535.
 const MAX_PARAMETERS: usize = 32_766;
 
+/// Inserts as many rows into each of two tables of PostgreSQL, by one statement for both.
+pub(crate) async fn insert_both(
+    db: &impl ConnectionTrait,
+    [(first, first_columns), (second, second_columns)]: [(&str, &[&str]); 2],
+    [first_rows, second_rows]: [Vec<Vec<Value>>; 2],
+) -> Result<()> {
+    let (mut left, width) = (first_rows.len(), first_columns.len() + second_columns.len());
+    let (mut first_rows, mut second_rows) = (first_rows.into_iter(), second_rows.into_iter());
+    while left > 0 {
+        let size = chunk(left, width);
+        let mut sql = "WITH first AS (".to_owned();
+        push_insert(&mut sql, db, (first, first_columns), 0, size);
+        sql.push_str(") ");
+        push_insert(&mut sql, db, (second, second_columns), size * first_columns.len(), size);
+        let rows = first_rows.by_ref().take(size).chain(second_rows.by_ref().take(size));
+        execute(db, &sql, rows.flatten().collect()).await?;
+        left -= size;
+    }
+    Ok(())
+}
+
+/// How many of `left` rows the next statement takes.
+fn chunk(left: usize, columns: usize) -> usize {
+    let fits = |size: &&usize| **size <= left && **size * columns <= MAX_PARAMETERS;
+    CHUNKS.iter().find(fits).copied().unwrap_or(1)
+}
+
+fn push_insert(
+    sql: &mut String,
+    db: &impl ConnectionTrait,
+    (table, columns): (&str, &[&str]),
+    before: usize,
+    rows: usize,
+) {
+    sql.extend(["INSERT INTO ", table]);
+    for (index, column) in columns.iter().enumerate() {
+        sql.extend([if index == 0 { " (" } else { "," }, column]);
+    }
+    sql.push_str(") VALUES ");
+    Dialect::of(db.get_database_backend()).push_rows(sql, before, rows, columns.len());
+}
+
 async fn write_rows(
     db: &impl ConnectionTrait,
     table: &str,
@@ -280,22 +322,13 @@ async fn write_rows(
             "table `{table}`: a row of {values} values for {columns} columns"
         )));
     }
-    let dialect = Dialect::of(db.get_database_backend());
     let mut left = rows.len();
     let mut rows = rows.into_iter();
     let mut written = 0;
     while left > 0 {
-        let fits = |size: &&usize| **size <= left && **size * columns.len() <= MAX_PARAMETERS;
-        let size = CHUNKS.iter().find(fits).copied().unwrap_or(1);
+        let size = chunk(left, columns.len());
         let mut sql = String::with_capacity(96 + table.len() + size * (columns.len() * 2 + 3));
-        sql.push_str("INSERT INTO ");
-        sql.push_str(table);
-        for (index, column) in columns.iter().enumerate() {
-            sql.push_str(if index == 0 { " (" } else { "," });
-            sql.push_str(column);
-        }
-        sql.push_str(") VALUES ");
-        dialect.push_rows(&mut sql, size, columns.len());
+        push_insert(&mut sql, db, (table, columns), 0, size);
         sql.push_str(on_conflict);
         written += execute(db, &sql, rows.by_ref().take(size).flatten().collect()).await?;
         left -= size;

@@ -5,19 +5,21 @@
 //! after it is visible; whoever sees a lead's second change sees its first, and numbers it lower.
 
 use crate::{
+    dialect::{self, Dialect},
     error::{Result, StoreError},
-    feed::{COLUMNS_OF_E, EventData, FeedHead, NewEvent, feed_rows, number},
+    feed::{COLUMNS_OF_E, EventData, FeedHead, Hashed, feed_rows, hashed, number},
     lease::Lease,
     rows::{execute, fetch_all, fetch_one, insert_rows},
 };
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, FromQueryResult, TransactionTrait, sqlx::postgres::PgListener,
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, oneshot, watch},
     time::timeout,
 };
+use uuid::Uuid;
 
 /// Events that one transaction numbers.
 const BATCH: i64 = 2_000;
@@ -157,17 +159,13 @@ pub async fn step(db: &DatabaseConnection, schema: &str, fence: i64) -> Result<S
         tx.rollback().await?;
         return Ok(Step::Fenced);
     };
-    let sql = format!(
-        "SELECT u.seq, {COLUMNS_OF_E} FROM unnumbered u JOIN event e ON e.id = u.event ORDER BY u.seq LIMIT $1"
-    );
-    let rows: Vec<Unnumbered> = fetch_all(&tx, &sql, vec![BATCH.into()]).await?;
-    let (seqs, events): (Vec<String>, Vec<NewEvent>) =
-        rows.into_iter().map(|row| (row.seq.to_string(), row.event.decode())).unzip();
-    let (head, numbered) = number(held.decode()?, &events);
+    // By their numbers, and never by a bound: a lower one may be committed only now.
+    let sql = "DELETE FROM unnumbered WHERE seq = ANY (ARRAY(SELECT seq FROM unnumbered ORDER BY seq LIMIT $1)) \
+               RETURNING seq, event, sha";
+    let mut waiting: Vec<Unnumbered> = fetch_all(&tx, sql, vec![BATCH.into()]).await?;
+    waiting.sort_unstable_by_key(|row| row.seq);
+    let (head, numbered) = number(held.decode()?, hashes(&tx, waiting).await?);
     insert_rows(&tx, "feed", crate::feed::FEED_COLUMNS, feed_rows(numbered)).await?;
-    // Those and no others: a lower one may be committed only now.
-    let sql = "DELETE FROM unnumbered WHERE seq = ANY (ARRAY(SELECT value::bigint FROM json_array_elements_text($1::json)))";
-    execute(&tx, sql, vec![crate::dialect::texts(seqs)]).await?;
     let sql = "UPDATE feed_head SET position = $1, chain = $2 WHERE id = 1";
     execute(&tx, sql, vec![head.position.into(), head.chain.to_vec().into()]).await?;
     tx.execute_unprepared(&format!("SELECT pg_notify('{}', '{}')", channel(schema), head.position)).await?;
@@ -175,8 +173,27 @@ pub async fn step(db: &DatabaseConnection, schema: &str, fence: i64) -> Result<S
     Ok(Step::Numbered(head.position))
 }
 
+/// Those that a node of an earlier version wrote have no hash: it is made here, from the event.
+async fn hashes(db: &impl ConnectionTrait, waiting: Vec<Unnumbered>) -> Result<Vec<Hashed>> {
+    let without: Vec<Uuid> = waiting.iter().filter(|row| row.sha.is_none()).map(|row| row.event).collect();
+    let mut made: HashMap<Uuid, [u8; 32]> = HashMap::new();
+    if !without.is_empty() {
+        let list = Dialect::Postgres.uuid_list("$1");
+        let sql = format!("SELECT {COLUMNS_OF_E} FROM event e WHERE e.id {list}");
+        let events: Vec<EventData> = fetch_all(db, &sql, vec![dialect::uuids(&without)]).await?;
+        made.extend(events.into_iter().map(|event| hashed(&event.decode())));
+    }
+    let whole = |Unnumbered { event, sha, .. }: Unnumbered| {
+        let sha = sha.and_then(|sha| sha.try_into().ok()).or_else(|| made.get(&event).copied());
+        let corrupt = || StoreError::corrupt("unnumbered", "sha", event, "not 32 bytes, and no such event");
+        Ok((event, sha.ok_or_else(corrupt)?))
+    };
+    waiting.into_iter().map(whole).collect()
+}
+
 async fn anything(db: &impl ConnectionTrait) -> Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM unnumbered)";
+    // In the order of the index, which forgets rows that were deleted; the table itself keeps them until it is vacuumed.
+    let sql = "SELECT EXISTS (SELECT 1 FROM unnumbered ORDER BY seq LIMIT 1)";
     Ok(crate::rows::fetch_value(db, sql, vec![]).await?.unwrap_or(false))
 }
 
@@ -202,6 +219,6 @@ impl HeadRow {
 #[derive(FromQueryResult)]
 struct Unnumbered {
     seq: i64,
-    #[sea_orm(nested)]
-    event: EventData,
+    event: Uuid,
+    sha: Option<Vec<u8>>,
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     dialect::Dialect,
-    error::{StoreError, breaks_transaction},
+    error::{StoreError, breaks_transaction, of_database},
     feed::FeedHead,
 };
 use sea_orm::{
@@ -62,8 +62,13 @@ impl Tx {
     }
 
     fn watch<T>(&self, result: Result<T, DbErr>) -> Result<T, DbErr> {
+        // On PostgreSQL whatever a statement is refused for ends its transaction.
+        let ends = |error| match self.dialect() {
+            Dialect::Sqlite => breaks_transaction(error),
+            Dialect::Postgres => breaks_transaction(error) || of_database(error),
+        };
         if let Err(error) = &result
-            && breaks_transaction(error)
+            && ends(error)
         {
             self.lock().broken.get_or_insert_with(|| error.clone().into());
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handfast_domain::time::Instant;
-use handfast_store::feed::{EventFilter, FeedHead, NewEvent, number};
+use handfast_store::feed::{EventFilter, FeedHead, NewEvent, hashed, number};
 use handfast_store::lease::{self, Held};
 use handfast_store::tail::{Told, Window};
 
@@ -161,7 +161,7 @@ impl World {
                 node.step = Step::Read { head, batch };
             }
             Step::Read { head, batch } => {
-                let (head, places) = number(head, batch.iter().map(|(_, event)| event));
+                let (head, places) = number(head, batch.iter().map(|(_, event)| hashed(event)));
                 for (place, (serial, event)) in places.into_iter().zip(batch) {
                     self.db.feed.push((place, event));
                     self.db.unnumbered.remove(&serial);

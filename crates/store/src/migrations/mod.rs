@@ -15,6 +15,7 @@ mod m0011_precedent;
 mod m0012_reevaluation;
 mod m0013_override;
 mod m0014_charter_reading;
+mod m0015_numbering;
 
 use crate::{
     dialect::Dialect,
@@ -41,6 +42,7 @@ const ALL: &[SqlMigration] = &[
     m0012_reevaluation::MIGRATION,
     m0013_override::MIGRATION,
     m0014_charter_reading::MIGRATION,
+    m0015_numbering::MIGRATION,
 ];
 
 #[derive(Clone, Copy)]
