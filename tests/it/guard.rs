@@ -11,8 +11,16 @@ use serde_json::{Value, json};
 use crate::charter::Parties;
 use crate::schema::{Known, Types, bare, list, name, request, types};
 
-const SCOPES: [&str; 7] =
-    ["leads:read", "leads:write", "charter:sign", "plugins:deploy", "import", "webhooks:write", "admin"];
+const SCOPES: [&str; 8] = [
+    "leads:read",
+    "leads:write",
+    "leads:erase",
+    "charter:sign",
+    "plugins:deploy",
+    "import",
+    "webhooks:write",
+    "admin",
+];
 const SIDES: [&str; 4] = ["MARKETING", "SALES", "OPS", "INTEGRATION"];
 /// One of each side.
 const PEOPLE: [&str; 4] = ["mara", "saul", "olga", "ines"];
@@ -23,7 +31,7 @@ const TELLING: &str = "Account BacktestFlipConnection CampaignResults Contact De
 
 /// The ways to what tells of leads through something else: the field, the scope that it takes to come there, and how.
 /// There the field is named `told`.
-const BELOW: [(&str, &str, &str); 10] = [
+const BELOW: [(&str, &str, &str); 14] = [
     (
         "BacktestRun.flipped",
         "plugins:deploy",
@@ -64,6 +72,28 @@ const BELOW: [(&str, &str, &str); 10] = [
         "OverrideDecisionPayload.lead",
         "leads:write",
         r#"overrideDecision(input: {decision: "DECISION", outcome: ADVANCE, reason: "so", dryRun: true}) { told: lead { id } }"#,
+    ),
+    (
+        "ContextRequest.lead",
+        "leads:write",
+        r#"answerContext(input: {request: "REQUEST", answer: "so", dryRun: true}) { request { told: lead { id } } }"#,
+    ),
+    (
+        "MergeLeadsPayload.lead",
+        "leads:write",
+        r#"mergeLeads(input: {lead: {email: "lead@example.test"}, duplicate: {email: "grey@example.test"}, dryRun: true}) {
+               told: lead { id } }"#,
+    ),
+    (
+        "MergeLeadsPayload.duplicate",
+        "leads:write",
+        r#"mergeLeads(input: {lead: {email: "lead@example.test"}, duplicate: {email: "grey@example.test"}, dryRun: true}) {
+               told: duplicate { id } }"#,
+    ),
+    (
+        "EraseLeadPayload.lead",
+        "leads:erase",
+        r#"eraseLead(input: {lead: {email: "lead@example.test"}, dryRun: true}) { told: lead { id } }"#,
     ),
     (
         "Campaign.results",
@@ -190,6 +220,18 @@ impl Guard {
         let selection = "lead { evaluations { decisions { id } } }";
         let held = admin.mutate("captureLead", "CaptureLeadInput", grey, selection);
         let decision = held["lead"]["evaluations"][0]["decisions"][0]["id"].clone();
+        let asked = json!({"lead": {"email": "asked@example.test"}});
+        let asked = admin.mutate(
+            "captureLead",
+            "CaptureLeadInput",
+            asked,
+            "lead { id evaluations { decisions { id } } }",
+        );
+        let ruled = asked["lead"]["evaluations"][0]["decisions"][0]["id"].clone();
+        let input = json!({"decision": ruled, "outcome": "ADVANCE", "reason": "known"});
+        parties.marketing.mutate("overrideDecision", "OverrideDecisionInput", input, "lead { id }");
+        let input = json!({"lead": {"id": asked["lead"]["id"]}, "topic": "OTHER", "question": "Who is it?"});
+        let asked = parties.sales.mutate("requestContext", "RequestContextInput", input, "request { id }");
         let grey = eventually(20, "a grey case is opened", || {
             let found = admin.query("{ greyCases { edges { node { id } } } }", json!({}));
             found["greyCases"]["edges"].get(0).map(|edge| edge["node"]["id"].clone())
@@ -199,6 +241,7 @@ impl Guard {
         let key = admin.mutate("registerTeamKey", "RegisterTeamKeyInput", input, "key { id }");
         let known = [
             ("greyCase", grey),
+            ("request", asked["request"]["id"].clone()),
             // Of the built-in rule, which holds everybody.
             ("decision", decision),
             ("teamKey", key["key"]["id"].clone()),
@@ -352,8 +395,9 @@ impl Guard {
         let digest = self.parties.admin.put_blob("import", b"email\nrow@example.test\n");
         let case = self.known["greyCase"].as_str().unwrap_or_default().to_owned();
         let decision = self.known["decision"].as_str().unwrap_or_default().to_owned();
+        let asked = self.known["request"].as_str().unwrap_or_default().to_owned();
         let mut mutation = mutation.replace("DIGEST", &digest).replace("CASE", &case);
-        mutation = mutation.replace("DECISION", &decision);
+        mutation = mutation.replace("DECISION", &decision).replace("REQUEST", &asked);
         if mutation.contains("PLUGIN") {
             mutation = mutation.replace("PLUGIN", &self.parties.server.push("scorecard"));
         }

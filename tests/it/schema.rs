@@ -89,12 +89,14 @@ fn the_committed_schema_is_what_the_server_speaks() {
 
 /// Numbers that stay small whatever happens: positions, versions, points, shares, days, minutes.
 const SMALL: &[&str] = &[
+    "afterDays",
     "allowed",
     "alone",
     "attempts",
     "baseline",
     "basisPoints",
     "batchSize",
+    "breaches",
     "canary",
     "capacity",
     "caseCount",
@@ -144,6 +146,7 @@ const SMALL: &[&str] = &[
     "shareBasisPoints",
     "stageVersion",
     "steps",
+    "stepsDone",
     "targetMinutes",
     "to",
     "tried",
@@ -411,10 +414,12 @@ fn every_connection_has_edges_and_page_info_and_no_short_cut() {
 /// Kinds with a global id that `node` does not know; they are read where they belong.
 const WITHOUT_NODE: &[&str] = &[
     "Clock",
+    "ContextRequest",
     "Evaluation",
     "GreyCase",
     "Handoff",
     "NamedCalendar",
+    "NurtureTrack",
     "Opportunity",
     "Pool",
     "Precedent",

@@ -71,7 +71,11 @@ impl World {
 
     /// Somebody with consent: an MQL.
     pub fn mql(&self, email: &str, more: Value) -> Value {
-        let lead = over(json!({"email": email, "consent": true}), more);
+        self.mql_of(over(json!({"email": email, "consent": true}), more))
+    }
+
+    /// The same with a whole intake.
+    pub fn mql_of(&self, lead: Value) -> Value {
         let payload = self.mia.mutate("captureLead", "CaptureLeadInput", json!({"lead": lead}), LEAD);
         payload["lead"].clone()
     }
@@ -126,7 +130,7 @@ fn over(mut base: Value, more: Value) -> Value {
 
 fn input_of(field: &str) -> String {
     match field {
-        "acceptHandoff" | "routeLead" | "evaluateLead" => "LeadTarget".to_owned(),
+        "acceptHandoff" | "routeLead" | "evaluateLead" | "leaveNurture" => "LeadTarget".to_owned(),
         _ => format!("{}{}Input", field[..1].to_uppercase(), &field[1..]),
     }
 }
@@ -1371,4 +1375,37 @@ fn the_work_queue_is_ones_own_most_important_first() {
         "closed ones wait in no queue"
     );
     assert_eq!(rob.error(document, json!({"first": 0}))["extensions"]["code"], "PAGE_SIZE");
+}
+
+#[test]
+fn how_a_lead_was_handled_is_told_beside_how_good_it_is() {
+    let world = World::start();
+    let handled = |lead: &Value| {
+        look(
+            &world.mia,
+            lead,
+            "fit handling { speedToLeadMs attempts channels conversations breaches state }",
+        )
+    };
+    let early = world.mia.mutate(
+        "captureLead",
+        "CaptureLeadInput",
+        json!({"lead": {"email": "e@example.test"}}),
+        LEAD,
+    );
+    assert_eq!(handled(&early["lead"])["handling"]["state"], "NOTHING", "sales promised nothing yet");
+    let lead = world.mql("handled@example.test", json!({}));
+    let now = handled(&lead);
+    assert_eq!(
+        (&now["handling"]["state"], &now["handling"]["speedToLeadMs"]),
+        (&json!("IN_TIME"), &json!(null))
+    );
+    done(&world.rob, "acceptHandoff", &lead, json!({}));
+    done(&world.rob, "logActivity", &lead, json!({"kind": "CALL", "direction": "OUTBOUND"}));
+    done(&world.rob, "logActivity", &lead, json!({"kind": "EMAIL", "direction": "OUTBOUND"}));
+    done(&world.rob, "logActivity", &lead, json!({"kind": "EMAIL", "direction": "INBOUND"}));
+    let now = handled(&lead)["handling"].clone();
+    assert!(now["speedToLeadMs"].as_str().and_then(|ms| ms.parse::<i64>().ok()).is_some(), "{now}");
+    let rest = json!([now["attempts"], now["channels"], now["conversations"], now["breaches"], now["state"]]);
+    assert_eq!(rest, json!([2, 2, 1, 0, "IN_TIME"]));
 }

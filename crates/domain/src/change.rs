@@ -8,6 +8,7 @@ use crate::charter::Charter;
 use crate::clock::{
     ClockEvent, ClockKind, ClockLevel, ClockStart, ClockState, Party, SlaClock, SlaPolicy, WorkingTime,
 };
+use crate::context_request::{ContextAnswer, ContextRequest};
 use crate::decision_override::DecisionOverride;
 use crate::directory::Directory;
 use crate::evaluation::Evaluation;
@@ -60,6 +61,11 @@ pub enum Record {
         text: Option<String>,
     },
     Override(DecisionOverride),
+    ContextRequest(ContextRequest),
+    ContextAnswer {
+        request: Uuid,
+        answer: ContextAnswer,
+    },
 }
 
 /// A finished change: the journey before and after, and the events between.
@@ -217,8 +223,13 @@ impl<'a> Draft<'a> {
 
     /// Starts a clock by the charter's policy, in the hours of whoever has the lead now.
     pub fn start_clock(&mut self, kind: ClockKind, level: ClockLevel) {
-        let Some(policy) = self.scene.charter.body.policy(kind).filter(|_| self.scene.live) else { return };
         let id = self.scene.ids.next();
+        self.start_own_clock(kind, id, level);
+    }
+
+    /// Starts a clock whose identity follows from what it waits for.
+    pub(crate) fn start_own_clock(&mut self, kind: ClockKind, id: Uuid, level: ClockLevel) {
+        let Some(policy) = self.scene.charter.body.policy(kind).filter(|_| self.scene.live) else { return };
         self.start_in_hours(policy, id, policy.party, level);
     }
 
@@ -326,7 +337,7 @@ impl<'a> Draft<'a> {
         self.change_clocks(|_| true, |clock, _| clock.catch_up(now));
     }
 
-    fn change_clocks(
+    pub(crate) fn change_clocks(
         &mut self,
         which: impl Fn(&SlaClock) -> bool,
         change: impl Fn(&SlaClock, WorkingTime<'_>) -> Vec<ClockEvent>,

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::calendar::{Absence, Calendar};
 use crate::clock::{CalendarMode, WorkingTime};
 use crate::criterion::FieldTest;
+use crate::nurture::NurtureTrack;
 use crate::stage::Side;
 use crate::time::Instant;
 
@@ -108,6 +109,7 @@ pub struct Directory {
     pub queues: Vec<Queue>,
     pub pools: Vec<Pool>,
     pub territories: Vec<Territory>,
+    pub tracks: Vec<NurtureTrack>,
 }
 
 impl Directory {

@@ -128,8 +128,10 @@ impl Draft<'_> {
             self.emit(Fact::HandoffCancelled { handoff });
         }
         // A disposition is an answer: it meets what waited for one. Everything else is called off.
-        for kind in [ClockKind::Disposition, ClockKind::FirstTouch] {
-            self.meet_clocks(kind);
+        if !matches!(outcome, CycleOutcome::Merged | CycleOutcome::Erased) {
+            for kind in [ClockKind::Disposition, ClockKind::FirstTouch] {
+                self.meet_clocks(kind);
+            }
         }
         self.cancel_clocks(|_| false);
         // A date that an import of the past names and that is over calls nobody back.
@@ -140,7 +142,7 @@ impl Draft<'_> {
         {
             self.hand_to_marketing();
         }
-        let cycle = &self.journey.cycle;
+        let (cycle, reason_key) = (&self.journey.cycle, reason.clone());
         self.emit(Fact::CycleClosed {
             cycle: cycle.number,
             outcome,
@@ -153,6 +155,16 @@ impl Draft<'_> {
             permanent,
             work_state: if comes_back { WorkState::Nurturing } else { WorkState::Closed },
         });
+        let track = reason_key
+            .and_then(|key| self.scene.charter.body.reason(&key).ok())
+            .and_then(|one| one.track.clone());
+        match (comes_back, track) {
+            (true, Some(track)) if self.scene.directory.tracks.iter().any(|known| known.key == track) => {
+                self.enrol_by(Some(&track));
+            }
+            (true, _) => self.resume_nurture(),
+            (false, _) => drop(self.leave()),
+        }
         if let Some(at) = returns.at {
             self.start_clock_until(ClockKind::Requalify, ClockLevel::Lead, at);
         }
@@ -208,7 +220,16 @@ impl Draft<'_> {
     }
 
     fn refuse_suppressed(&self) -> Result<(), Refused> {
-        if !self.journey.lead.suppressed {
+        let lead = &self.journey.lead;
+        if let Some(into) = lead.merged_into {
+            let message = format!("this lead was merged into {into}, which goes on for it");
+            return Err(Refused::new(RefusalCode::IllegalTransition, message));
+        }
+        if let Some(at) = lead.erased_at {
+            let message = format!("this lead was erased at {at}; no cycle opens again");
+            return Err(Refused::new(RefusalCode::IllegalTransition, message));
+        }
+        if !lead.suppressed {
             return Ok(());
         }
         let message = "this person asked not to be contacted; no cycle opens again";
@@ -241,6 +262,7 @@ impl Draft<'_> {
             }
         }
         self.scene.at = now;
+        self.nurture_due();
         self.catch_up_clocks();
         let Some(pending) = self.journey.pending_handoff() else { return };
         // Earlier hand-offs of the cycle had clocks of their own.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::ClockEvent;
+use crate::context_request::ContextTopic;
 use crate::deployment::{DeploymentMode, DeploymentState};
 use crate::digest::Digest;
 use crate::stage::{Cause, Channel, CycleOpenedBy, CycleOutcome, Side, StageKind, WorkState};
@@ -49,6 +50,8 @@ text_enum! {
         Pool = "POOL",
         /// A territory.
         Territory = "TERRITORY",
+        /// A nurture track.
+        NurtureTrack = "NURTURE_TRACK",
         /// A trait definition.
         Trait = "TRAIT",
         /// A token. It changes by being revoked.
@@ -258,6 +261,22 @@ pub enum Fact {
         /// What happened to the clock.
         clock: ClockEvent,
     },
+    /// Sales asked marketing about the lead. The words stand outside of the log.
+    ContextRequested {
+        /// The question.
+        request: Uuid,
+        /// The hand-off that it is about.
+        handoff: Option<Uuid>,
+        /// The part of the packet that is missing.
+        topic: ContextTopic,
+        /// Path of the catalogue's field that is missing.
+        field: Option<String>,
+    },
+    /// Marketing answered a question of sales.
+    ContextAnswered {
+        /// The question.
+        request: Uuid,
+    },
     /// A deal is open.
     OpportunityRecorded {
         /// The opportunity.
@@ -292,6 +311,57 @@ pub enum Fact {
         /// What is done with the lead now.
         work_state: WorkState,
     },
+    /// The lead gets a series of content from now on.
+    NurtureEnrolled {
+        /// Key of the track.
+        track: String,
+        /// When the first step is due.
+        next_step_at: Option<Instant>,
+    },
+    /// Something is to be sent to the lead now, if the person consents.
+    NurtureStepDue {
+        /// Key of the track.
+        track: String,
+        /// Number of the step, from 1.
+        step: u32,
+        /// Where it is to be sent.
+        channel: Channel,
+        /// Key of the content.
+        content: String,
+        /// When the next step is due; none after the last.
+        next_step_at: Option<Instant>,
+    },
+    /// Sales works the lead: nothing is due.
+    NurtureSuppressed {
+        /// Key of the track.
+        track: String,
+    },
+    /// The lead is marketing's again, and the series goes on.
+    NurtureResumed {
+        /// Key of the track.
+        track: String,
+        /// When the next step is due.
+        next_step_at: Instant,
+    },
+    /// The series is over.
+    NurtureEnded {
+        /// Key of the track.
+        track: String,
+        /// Whether every step was due.
+        completed: bool,
+    },
+    /// The lead was found to be the same person as another one, which goes on for both.
+    LeadMerged {
+        /// The lead that goes on.
+        into: Uuid,
+    },
+    /// Another lead was found to be the same person; what was known of it belongs here now.
+    DuplicateMerged {
+        /// The lead that ended.
+        duplicate: Uuid,
+    },
+    /// Everything that said who it was is gone; the lead still counts.
+    LeadErased {},
     /// A rule could not decide, or failed: both sides look at it.
     GreyCaseOpened {
         /// The grey case.
@@ -474,8 +544,18 @@ impl Fact {
         "ACTIVITY_LOGGED",
         "WORK_STATE_CHANGED",
         "CLOCK_CHANGED",
+        "CONTEXT_REQUESTED",
+        "CONTEXT_ANSWERED",
         "OPPORTUNITY_RECORDED",
         "CYCLE_CLOSED",
+        "NURTURE_ENROLLED",
+        "NURTURE_STEP_DUE",
+        "NURTURE_SUPPRESSED",
+        "NURTURE_RESUMED",
+        "NURTURE_ENDED",
+        "LEAD_MERGED",
+        "DUPLICATE_MERGED",
+        "LEAD_ERASED",
         "GREY_CASE_OPENED",
         "GREY_CASE_RESOLVED",
         "DECISION_OVERRIDDEN",
@@ -509,8 +589,18 @@ impl Fact {
             Fact::ActivityLogged { .. } => "ACTIVITY_LOGGED",
             Fact::WorkStateChanged { .. } => "WORK_STATE_CHANGED",
             Fact::ClockChanged { .. } => "CLOCK_CHANGED",
+            Fact::ContextRequested { .. } => "CONTEXT_REQUESTED",
+            Fact::ContextAnswered { .. } => "CONTEXT_ANSWERED",
             Fact::OpportunityRecorded { .. } => "OPPORTUNITY_RECORDED",
             Fact::CycleClosed { .. } => "CYCLE_CLOSED",
+            Fact::NurtureEnrolled { .. } => "NURTURE_ENROLLED",
+            Fact::NurtureStepDue { .. } => "NURTURE_STEP_DUE",
+            Fact::NurtureSuppressed { .. } => "NURTURE_SUPPRESSED",
+            Fact::NurtureResumed { .. } => "NURTURE_RESUMED",
+            Fact::NurtureEnded { .. } => "NURTURE_ENDED",
+            Fact::LeadMerged { .. } => "LEAD_MERGED",
+            Fact::DuplicateMerged { .. } => "DUPLICATE_MERGED",
+            Fact::LeadErased {} => "LEAD_ERASED",
             Fact::GreyCaseOpened { .. } => "GREY_CASE_OPENED",
             Fact::GreyCaseResolved { .. } => "GREY_CASE_RESOLVED",
             Fact::DecisionOverridden { .. } => "DECISION_OVERRIDDEN",

@@ -7,6 +7,7 @@ use crate::clock::SlaClock;
 use crate::disposition::Attempts;
 use crate::event::{Direction, Fact};
 use crate::handoff::{Handoff, HandoffStatus};
+use crate::nurture::{Enrolment, NurtureStatus};
 use crate::stage::{Channel, CycleOpenedBy, CycleOutcome, StageKind, WorkState};
 use crate::time::Instant;
 
@@ -70,13 +71,24 @@ pub struct Lead {
     pub suppressed: bool,
     /// Rule slots with an open grey case on this lead.
     pub grey_slots: Vec<String>,
+    /// What it gets to see until it is ready; the newest enrolment in a nurture track.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nurture: Option<Enrolment>,
+    /// The lead that goes on for this one, which was found to be the same person.
+    #[cfg_attr(feature = "graphql", graphql(skip))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged_into: Option<Uuid>,
+    /// When everything that said who it was was erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased_at: Option<Instant>,
 }
 
 impl Lead {
     /// Whether a person can open a new cycle: the newest one ended without success, and nobody asked us to stay away.
     pub fn reopens(&self) -> bool {
         use CycleOutcome::{Disqualified, Lost, Recycled};
-        matches!(self.outcome, Disqualified | Lost | Recycled) && !self.suppressed
+        let ended = self.suppressed || self.merged_into.is_some();
+        matches!(self.outcome, Disqualified | Lost | Recycled) && !ended
     }
 
     /// Whether a person or a queue has the lead.
@@ -188,6 +200,9 @@ impl Journey {
             recycle_on: None,
             suppressed: false,
             grey_slots: vec![],
+            nurture: None,
+            merged_into: None,
+            erased_at: None,
         };
         Journey { lead, cycle, clocks: vec![], handoff: None, opportunity: None }
     }
@@ -313,9 +328,39 @@ impl Journey {
                     opportunity.amount_minor = *amount_minor;
                 }
             }
+            Fact::NurtureEnrolled { track, next_step_at } => {
+                lead.nurture = Some(Enrolment {
+                    track: track.clone(),
+                    status: NurtureStatus::Active,
+                    steps_done: 0,
+                    next_step_at: *next_step_at,
+                    enrolled_at: at,
+                });
+            }
+            Fact::NurtureStepDue { step, next_step_at, .. } => {
+                enrolled(lead, |one| (one.steps_done, one.next_step_at) = (*step, *next_step_at));
+            }
+            Fact::NurtureSuppressed { .. } => {
+                enrolled(lead, |one| (one.status, one.next_step_at) = (NurtureStatus::Suppressed, None));
+            }
+            Fact::NurtureResumed { next_step_at, .. } => enrolled(lead, |one| {
+                (one.status, one.next_step_at) = (NurtureStatus::Active, Some(*next_step_at));
+            }),
+            Fact::NurtureEnded { completed, .. } => {
+                let status = if *completed { NurtureStatus::Completed } else { NurtureStatus::Left };
+                enrolled(lead, |one| (one.status, one.next_step_at) = (status, None));
+            }
+            Fact::LeadMerged { into } => (lead.merged_into, lead.recycle_on) = (Some(*into), None),
+            // No cycle opens again of somebody whom nobody can name.
+            Fact::LeadErased {} => {
+                (lead.erased_at, lead.suppressed, lead.recycle_on) = (Some(at), true, None);
+            }
             Fact::GreyCaseOpened { slot, .. } => lead.grey_slots.push(slot.clone()),
             Fact::GreyCaseResolved { slot, .. } => lead.grey_slots.retain(|open| open != slot),
-            Fact::DecisionOverridden { .. }
+            Fact::DuplicateMerged { .. }
+            | Fact::ContextRequested { .. }
+            | Fact::ContextAnswered { .. }
+            | Fact::DecisionOverridden { .. }
             | Fact::CharterProposed { .. }
             | Fact::CharterSigned { .. }
             | Fact::CharterRejected { .. }
@@ -329,6 +374,12 @@ impl Journey {
             | Fact::CampaignChanged { .. }
             | Fact::SetupChanged { .. } => {}
         }
+    }
+}
+
+fn enrolled(lead: &mut Lead, change: impl FnOnce(&mut Enrolment)) {
+    if let Some(enrolment) = &mut lead.nurture {
+        change(enrolment);
     }
 }
 

@@ -106,6 +106,9 @@ impl Draft<'_> {
             if to == StageKind::Mql {
                 self.start_clock(ClockKind::Route, ClockLevel::Lead);
             }
+            if to == StageKind::Iql && self.scene.live {
+                self.enrol_by_persona();
+            }
         }
         let unheard = (ends.is_some() && ruled.is_none()).then_some(result);
         self.open_grey_cases(&evaluation, unheard);
@@ -217,7 +220,7 @@ impl Draft<'_> {
         self.emit(Fact::LeadAssigned { owner, queue, decision, pool: pool_key, priority, work_state });
         self.routed = pool.map(|(pool, revision)| Routed { pool, revision, owner });
         self.meet_clocks(ClockKind::Route);
-        self.meet_clocks(ClockKind::Context);
+        self.meet_returned();
         self.resume_clocks(ClockKind::FirstTouch);
         let handoff = self.scene.ids.next();
         self.emit(Fact::HandoffOffered {
@@ -226,6 +229,7 @@ impl Draft<'_> {
             completeness: packet.completeness(),
         });
         self.records.push(Record::Packet { handoff, packet });
+        self.suppress_nurture();
         self.start_clock(ClockKind::Accept, ClockLevel::Owner);
         let cycle = self.journey.lead.cycle;
         let speed_to_lead = |clock: &SlaClock| {

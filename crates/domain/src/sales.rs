@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use crate::change::{Draft, Record};
 use crate::clock::{CONTEXT_REQUESTED, ClockKind, ClockLevel};
+use crate::context_request::Question;
 use crate::disposition::{Disposal, Return};
 use crate::evaluation::{Evaluation, furthest_met, is_guarded};
 use crate::event::{ActivityKind, Direction, Fact};
@@ -53,22 +54,41 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Sales sends the lead back with a reason; the lead always has a next owner (I15).
-    pub fn reject_handoff(&mut self, user: Uuid, disposal: Disposal) -> Result<(), Refused> {
+    /// Sales sends the lead back with a reason; the lead always has a next owner (I15). A question says what is missing, where
+    /// the reason sends it back to marketing.
+    pub fn reject_handoff(
+        &mut self,
+        user: Uuid,
+        disposal: Disposal,
+        question: Option<&Question>,
+    ) -> Result<(), Refused> {
         let handoff = self.answerable(user, "reject")?;
         let reason = self.scene.charter.body.reason(&disposal.reason)?.clone();
         let returned = reason.returns_to_marketing;
         let outcome = if reason.disqualify { CycleOutcome::Disqualified } else { CycleOutcome::Recycled };
         if !returned {
             self.allowed(outcome, &disposal)?;
+            if question.is_some() {
+                let message = format!(
+                    "a question goes with a reason that sends the lead back to marketing; {} ends its cycle",
+                    reason.key
+                );
+                return Err(Refused::invalid("input/question", message));
+            }
         }
         self.emit(Fact::HandoffRejected { handoff, reason: reason.key, returned });
         self.meet_clocks(ClockKind::Accept);
         self.hand_to_marketing();
         if returned {
             self.pause_clocks(ClockKind::FirstTouch, CONTEXT_REQUESTED);
-            self.start_clock(ClockKind::Context, ClockLevel::Lead);
-            return Ok(());
+            self.resume_nurture();
+            return match question {
+                Some(question) => self.ask(user, question).map(drop),
+                None => {
+                    self.start_clock(ClockKind::Context, ClockLevel::Lead);
+                    Ok(())
+                }
+            };
         }
         self.close(outcome, disposal, None)
     }
@@ -263,9 +283,16 @@ pub fn allowed_from(stage: StageKind) -> Vec<&'static str> {
             vec!["evaluateLead", "dispositionLead", "recycleLead"]
         }
         StageKind::Mql => {
-            vec!["acceptHandoff", "rejectHandoff", "routeLead", "dispositionLead", "recycleLead"]
+            vec![
+                "acceptHandoff",
+                "rejectHandoff",
+                "requestContext",
+                "routeLead",
+                "dispositionLead",
+                "recycleLead",
+            ]
         }
-        StageKind::Sal => vec!["logActivity", "qualify", "dispositionLead", "recycleLead"],
+        StageKind::Sal => vec!["logActivity", "requestContext", "qualify", "dispositionLead", "recycleLead"],
         StageKind::Sql => vec!["recordOpportunity", "closeLost", "dispositionLead", "recycleLead"],
         StageKind::Opportunity => vec!["closeWon", "closeLost", "dispositionLead", "recycleLead"],
         StageKind::Customer | StageKind::Advocate => vec![],

@@ -184,6 +184,14 @@ text_enum! {
         Disposition = "DISPOSITION",
         /// A date came, or interest showed again.
         Requalify = "REQUALIFY",
+        /// Sales asked marketing about the lead, or marketing answered.
+        Context = "CONTEXT",
+        /// Two leads were found to be one person.
+        Merge = "MERGE",
+        /// A person is forgotten.
+        Erasure = "ERASURE",
+        /// Something is sent to a lead that is not ready.
+        Nurture = "NURTURE",
         /// A person opened the lead again.
         Reopen = "REOPEN",
         /// Time passed.

@@ -12,6 +12,7 @@ use handfast_domain::time::Instant;
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use uuid::Uuid;
 
+use crate::context_request;
 use crate::counter;
 use crate::decision_override;
 use crate::dialect::{self, Dialect};
@@ -217,6 +218,10 @@ const LEAD_COLUMNS: &[&str] = &[
     "recycle_on",
     "suppressed",
     "grey_slots",
+    "nurture",
+    "nurture_at",
+    "merged_into",
+    "erased_at",
     "salt",
 ];
 
@@ -245,7 +250,8 @@ async fn write_leads(tx: &Tx, changes: &[Change], created: &[NewLead]) -> Result
                 let sql = "UPDATE lead SET cycle = $1, outcome = $2, stage = $3, furthest_stage = $4, \
                     stage_version = $5, entered_stage_at = $6, work_state = $7, owner = $8, queue = $9, \
                     priority = $10, persona = $11, fit = $12, engagement = $13, next_evaluation_at = $14, \
-                    recycle_on = $15, suppressed = $16, grey_slots = $17, version = $18 WHERE id = $19 AND version = $20";
+                    recycle_on = $15, suppressed = $16, grey_slots = $17, nurture = $18, nurture_at = $19, \
+                    merged_into = $20, erased_at = $21, version = $22 WHERE id = $23 AND version = $24";
                 let mut values = moving(lead)?;
                 values.extend([lead.version.into(), lead.id.into(), change.expected.into()]);
                 if execute(tx, sql, values).await? != 1 {
@@ -258,7 +264,7 @@ async fn write_leads(tx: &Tx, changes: &[Change], created: &[NewLead]) -> Result
     Ok(())
 }
 
-/// The columns that events move, from `cycle` to `grey_slots`.
+/// The columns that events move, from `cycle` to `erased_at`.
 pub(crate) fn moving(lead: &Lead) -> Result<Vec<Value>> {
     // Every field is named, so that a new one is not forgotten here.
     let Lead {
@@ -286,6 +292,9 @@ pub(crate) fn moving(lead: &Lead) -> Result<Vec<Value>> {
         recycle_on,
         suppressed,
         grey_slots,
+        nurture,
+        merged_into,
+        erased_at,
     } = lead;
     Ok(vec![
         i64::from(*cycle).into(),
@@ -305,6 +314,10 @@ pub(crate) fn moving(lead: &Lead) -> Result<Vec<Value>> {
         recycle_on.clone().into(),
         (*suppressed).into(),
         json(grey_slots)?.into(),
+        nurture.as_ref().map(json).transpose()?.into(),
+        nurture.as_ref().and_then(|one| one.next_step_at).map(|at| at.ms()).into(),
+        (*merged_into).into(),
+        erased_at.map(|at| at.ms()).into(),
     ])
 }
 
@@ -555,7 +568,7 @@ pub(crate) fn transition_row(event: &Event) -> Result<Option<Vec<Value>>> {
 
 async fn write_records(tx: &Tx, changes: &[Change]) -> Result<()> {
     let (mut evaluations, mut decisions, mut snapshots, mut cases) = (vec![], vec![], vec![], vec![]);
-    let mut overrides = vec![];
+    let (mut overrides, mut questions, mut answers) = (vec![], vec![], vec![]);
     for change in changes {
         for record in &change.records {
             match record {
@@ -594,6 +607,8 @@ async fn write_records(tx: &Tx, changes: &[Change]) -> Result<()> {
                     change.events.first().map_or(0, |event| event.occurred_at.ms()).into(),
                 ]),
                 Record::Override(told) => overrides.push(decision_override::row(told)),
+                Record::ContextRequest(request) => questions.push(context_request::row(request)),
+                Record::ContextAnswer { request, answer } => answers.push((*request, answer)),
                 Record::Packet { .. } | Record::Note { .. } => {}
             }
         }
@@ -605,6 +620,10 @@ async fn write_records(tx: &Tx, changes: &[Change]) -> Result<()> {
     let columns = &["id", "lead", "cycle", "slot", "decision", "trigger_kind", "text", "opened_at"];
     insert_rows(tx, "grey_case", columns, cases).await?;
     insert_rows(tx, "decision_override", decision_override::COLUMNS, overrides).await?;
+    insert_rows(tx, "context_request", context_request::COLUMNS, questions).await?;
+    for (request, answer) in answers {
+        context_request::answer(tx, request, answer).await?;
+    }
     Ok(())
 }
 

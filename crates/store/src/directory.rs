@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use handfast_domain::directory::{Directory, NamedCalendar, Pool, Queue, Team, Territory, User};
 use handfast_domain::event::SetupNoun;
 use handfast_domain::field::Kind;
+use handfast_domain::nurture::NurtureTrack;
 use handfast_domain::snapshot::OwnerState;
 use handfast_domain::time::Instant;
 use sea_orm::{ConnectionTrait, FromQueryResult};
@@ -60,6 +61,7 @@ noun! {
     Queue => "queue", Queue;
     Pool => "pool", Pool;
     Territory => "territory", Territory;
+    NurtureTrack => "nurture_track", NurtureTrack;
     TraitDefinition => "trait_definition", Trait;
 }
 
@@ -90,6 +92,7 @@ pub async fn load(db: &impl ConnectionTrait) -> Result<Directory> {
         queues: all::<Queue>(db).await?,
         pools: all::<Pool>(db).await?,
         territories: all::<Territory>(db).await?,
+        tracks: all::<NurtureTrack>(db).await?,
     })
 }
 

@@ -41,10 +41,13 @@ pub(crate) struct LeadRow {
     recycle_on: Option<String>,
     suppressed: bool,
     grey_slots: String,
+    nurture: Option<String>,
+    merged_into: Option<Uuid>,
+    erased_at: Option<i64>,
 }
 
 columns!("l": LeadRow {
-    id, version, person, account, campaign, source, channel, captured_at, cycle, outcome, stage, furthest_stage, stage_version, entered_stage_at, work_state, owner, queue, priority, persona, fit, engagement, next_evaluation_at, recycle_on, suppressed, grey_slots
+    id, version, person, account, campaign, source, channel, captured_at, cycle, outcome, stage, furthest_stage, stage_version, entered_stage_at, work_state, owner, queue, priority, persona, fit, engagement, next_evaluation_at, recycle_on, suppressed, grey_slots, nurture, merged_into, erased_at
 });
 
 /// The columns of a lead as `l`, for every statement that reads leads.
@@ -111,6 +114,9 @@ impl LeadRow {
                 true => Default::default(),
                 false => json(at("grey_slots"), &self.grey_slots)?,
             },
+            nurture: self.nurture.as_deref().map(|text| json(at("nurture"), text)).transpose()?,
+            merged_into: self.merged_into,
+            erased_at: self.erased_at.map(Instant),
         };
         Ok(StoredLead { lead: Arc::new(lead), person: self.person })
     }
@@ -289,6 +295,16 @@ pub async fn clocks(
     rows.into_iter().map(|row| Ok((row.lead, json(Place("clock", "body", &row.id), &row.body)?))).collect()
 }
 
+/// Clocks by their own ids.
+pub async fn clocks_by_id(
+    db: &impl ConnectionTrait,
+    ids: &[Uuid],
+) -> Result<BTreeMap<Uuid, handfast_domain::clock::SlaClock>> {
+    let sql = format!("SELECT c.id, c.lead, c.body FROM clock c WHERE c.id {}", list(db));
+    let rows: Vec<ClockRow> = fetch_all(db, &sql, vec![dialect::uuids(ids)]).await?;
+    rows.into_iter().map(|row| Ok((row.id, json(Place("clock", "body", &row.id), &row.body)?))).collect()
+}
+
 /// The newest hand-off of each lead with its packet.
 pub async fn handoffs(
     db: &impl ConnectionTrait,
@@ -320,6 +336,9 @@ pub async fn due(db: &impl ConnectionTrait, now: Instant, limit: i64) -> Result<
     let evaluations: Vec<Row> = fetch_all(db, sql, vec![now.ms().into(), limit.into()]).await?;
     let sql = "SELECT lead AS id FROM clock WHERE wake_at <= $1 ORDER BY wake_at LIMIT $2";
     let clocks: Vec<Row> = fetch_all(db, sql, vec![now.ms().into(), limit.into()]).await?;
+    let sql = "SELECT l.id FROM lead l WHERE l.nurture_at <= $1 ORDER BY l.nurture_at LIMIT $2";
+    let nurtured: Vec<Row> = fetch_all(db, sql, vec![now.ms().into(), limit.into()]).await?;
+    let clocks = clocks.into_iter().chain(nurtured).collect();
     let ids = |rows: Vec<Row>| {
         let mut ids: Vec<Uuid> = rows.into_iter().map(|row| row.id).collect();
         ids.sort_unstable();
@@ -348,6 +367,7 @@ pub async fn waiting_for(
 
 pub struct Due {
     pub evaluations: Vec<Uuid>,
+    /// With those whose next step of nurture is due.
     pub clocks: Vec<Uuid>,
 }
 

@@ -208,6 +208,8 @@ pub struct ClockFilter {
     pub state: Option<ClockState>,
     pub kind: Option<ClockKind>,
     pub party: Option<Party>,
+    /// Due at this instant or before it.
+    pub due_until: Option<Instant>,
 }
 
 /// Clocks with their leads, the earliest due time first.
@@ -226,6 +228,10 @@ pub async fn clocks(
     where_.equals("c.state", filter.state.map(ClockState::as_str));
     where_.equals("c.kind", filter.kind.map(ClockKind::as_str));
     where_.equals("c.party", filter.party.map(Party::as_str));
+    if let Some(until) = filter.due_until {
+        let until = where_.value(until.ms());
+        where_.and(format!("c.due_at <= {until}"));
+    }
     if let Some((due, id)) = from {
         let (a, b) = (where_.value(due), where_.value(id));
         where_.and(format!("(c.due_at, c.id) > ({a}, {b})"));

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use handfast_domain::clock::SlaClock;
+use handfast_domain::context_request::ContextRequest;
 use handfast_domain::evaluation::Evaluation;
 use handfast_domain::handoff::{Handoff, Packet};
 use handfast_domain::lead::Cycle;
@@ -17,7 +18,7 @@ use crate::lead::{LeadRow, StoredLead, Where, list};
 use crate::person::{Account, Person, Trait};
 use crate::rows::{Cells, Columns, Only, fetch_cells, fetch_cells_one};
 use crate::touchpoint::Touchpoint;
-use crate::{evaluation, lead, person, touchpoint};
+use crate::{context_request, evaluation, lead, person, touchpoint};
 
 /// What to read of a lead and beside it; a limit of 0 means none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,7 @@ pub struct Want {
     pub clocks: bool,
     pub traits: bool,
     pub handoff: bool,
+    pub context_requests: bool,
     pub evaluations: i64,
 }
 
@@ -45,6 +47,7 @@ impl Default for Want {
             clocks: false,
             traits: false,
             handoff: false,
+            context_requests: false,
             evaluations: 0,
         }
     }
@@ -70,6 +73,7 @@ pub struct LoadedLead {
     pub clocks: Option<Vec<SlaClock>>,
     pub traits: Option<Vec<Trait>>,
     pub handoff: Option<Option<(Handoff, Option<Packet>)>>,
+    pub context_requests: Option<Vec<ContextRequest>>,
     pub evaluations: Option<Vec<Evaluation>>,
     pub evaluation_limit: i64,
 }
@@ -268,6 +272,10 @@ async fn children(db: &impl ConnectionTrait, leads: Vec<Found>, want: &Want) -> 
         true => grouped(lead::handoffs(db, &ids).await?, |(lead, ..)| *lead),
         false => BTreeMap::new(),
     };
+    let mut questions = match want.context_requests && some {
+        true => grouped(context_request::of(db, &ids).await?, |one| one.lead),
+        false => BTreeMap::new(),
+    };
     let mut evaluations = match want.evaluations > 0 && some {
         true => grouped(evaluation::newest(db, &ids, want.evaluations).await?, |one| one.lead),
         false => BTreeMap::new(),
@@ -286,6 +294,7 @@ async fn children(db: &impl ConnectionTrait, leads: Vec<Found>, want: &Want) -> 
                 let newest = handoffs.remove(&id).and_then(|list| list.into_iter().next());
                 newest.map(|(_, state, packet)| (state, packet))
             }),
+            context_requests: want.context_requests.then(|| questions.remove(&id).unwrap_or_default()),
             evaluations: (want.evaluations > 0).then(|| evaluations.remove(&id).unwrap_or_default()),
             evaluation_limit: want.evaluations,
             stored,

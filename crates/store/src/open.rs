@@ -488,6 +488,26 @@ impl Store {
         &self.shared.dir
     }
 
+    /// After something was deleted that must not be found again: waits until the file of the write-ahead log holds none of it,
+    /// for as long as `limit`. Answers whether it does. PostgreSQL reuses the room of deleted rows when it vacuums.
+    pub async fn scrub(&self, limit: Duration) -> bool {
+        let Engine::Sqlite { queue } = &self.shared.engine else { return true };
+        let until = tokio::time::Instant::now() + limit;
+        loop {
+            let (done, empty) = oneshot::channel();
+            if queue.send(Message::Empty(done)).await.is_err() {
+                return false;
+            }
+            if empty.await.unwrap_or(false) {
+                return true;
+            }
+            if tokio::time::Instant::now() >= until {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
     /// Finishes what is queued, empties the write-ahead log and gives the data directory free. Later calls answer
     /// [`StoreError::Closed`].
     pub async fn close(&self) {

@@ -1,6 +1,6 @@
 //! People and accounts: contact data lives here and, sealed, in packets, snapshots and notes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use handfast_domain::field::Value as FieldValue;
 use handfast_domain::time::Instant;
@@ -237,7 +237,8 @@ pub async fn identities(
             continue;
         }
         let sql = format!(
-            "SELECT p.{column} AS identity, l.id AS lead FROM person p JOIN lead l ON l.person = p.id WHERE p.{column} {texts}"
+            "SELECT p.{column} AS identity, coalesce(l.merged_into, l.id) AS lead FROM person p \
+             JOIN lead l ON l.person = p.id WHERE p.{column} {texts}"
         );
         let rows: Vec<Known> = fetch_all(db, &sql, vec![dialect::texts(values)]).await?;
         into.extend(rows.into_iter().map(|row| (row.identity, row.lead)));
@@ -257,6 +258,35 @@ pub async fn identities(
         found.refs.extend(named);
     }
     Ok(found)
+}
+
+/// Those of the leads whose person does not consent to be marketed to.
+pub async fn unwilling(db: &impl ConnectionTrait, leads: &[Uuid]) -> Result<BTreeSet<Uuid>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        id: Uuid,
+    }
+    let sql = format!(
+        "SELECT l.id FROM lead l JOIN person p ON p.id = l.person WHERE l.id {} AND p.consent = false",
+        list(db)
+    );
+    let rows: Vec<Row> = fetch_all(db, &sql, vec![dialect::uuids(leads)]).await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// E-mails and phones of any number of leads.
+pub async fn addresses(db: &impl ConnectionTrait, leads: &[Uuid]) -> Result<Vec<String>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        email: Option<String>,
+        phone: Option<String>,
+    }
+    let sql = format!(
+        "SELECT p.email, p.phone FROM lead l JOIN person p ON p.id = l.person WHERE l.id {}",
+        list(db)
+    );
+    let rows: Vec<Row> = fetch_all(db, &sql, vec![dialect::uuids(leads)]).await?;
+    Ok(rows.into_iter().flat_map(|row| row.email.into_iter().chain(row.phone)).collect())
 }
 
 #[derive(FromQueryResult)]

@@ -137,6 +137,11 @@ thread_local! {
     static PATIENT: Cell<bool> = const { Cell::new(false) };
 }
 
+/// How long a statement waits for another connection's lock.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// How long the writer stands still to see whether readers let go of an older state.
+const EMPTY_WAIT: Duration = Duration::from_millis(100);
+
 /// From now on what runs on this thread reads through the connections of reports.
 pub fn be_patient() {
     PATIENT.set(true);
@@ -150,6 +155,16 @@ pub(crate) fn is_patient() -> bool {
 pub(crate) async fn checkpoint(writer: &DatabaseConnection) -> Result<()> {
     writer.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await?;
     Ok(())
+}
+
+/// The same without waiting for long: whoever reads an older state of the database keeps the log from being emptied. Answers
+/// whether it is empty.
+pub(crate) async fn empty_log(writer: &DatabaseConnection) -> Result<bool> {
+    writer.execute_unprepared(&format!("PRAGMA busy_timeout = {}", EMPTY_WAIT.as_millis())).await?;
+    let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+    let busy: Result<Option<i64>> = crate::rows::fetch_value(writer, sql, vec![]).await;
+    writer.execute_unprepared(&format!("PRAGMA busy_timeout = {}", BUSY_WAIT.as_millis())).await?;
+    Ok(busy? == Some(0))
 }
 
 /// The path is set as a path below: in a URL it would need escapes.
@@ -176,7 +191,7 @@ fn common(sqlite: SqliteConnectOptions, database: &Path) -> SqliteConnectOptions
     sqlite
         .filename(database)
         .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(5))
+        .busy_timeout(BUSY_WAIT)
         .statement_cache_capacity(256)
         .pragma("temp_store", "MEMORY")
 }

@@ -614,8 +614,9 @@ async fn write(tx: &Tx, lead: &Replayed) -> Result<()> {
     let id = state.id;
     let sql = "UPDATE lead SET cycle = $1, outcome = $2, stage = $3, furthest_stage = $4, stage_version = $5, \
         entered_stage_at = $6, work_state = $7, owner = $8, queue = $9, priority = $10, persona = $11, fit = $12, \
-        engagement = $13, next_evaluation_at = $14, recycle_on = $15, suppressed = $16, grey_slots = $17, version = $18, \
-        account = $19, campaign = $20, source = $21, channel = $22, captured_at = $23 WHERE id = $24";
+        engagement = $13, next_evaluation_at = $14, recycle_on = $15, suppressed = $16, grey_slots = $17, nurture = $18, \
+        nurture_at = $19, merged_into = $20, erased_at = $21, version = $22, account = $23, campaign = $24, source = $25, \
+        channel = $26, captured_at = $27 WHERE id = $28";
     let mut values = moving(state)?;
     values.extend([
         state.version.into(),

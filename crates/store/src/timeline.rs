@@ -15,6 +15,7 @@ pub enum EntryKind {
     Stage,
     Evaluation,
     Handoff,
+    Context,
 }
 
 impl EntryKind {
@@ -25,6 +26,7 @@ impl EntryKind {
             "STAGE" => EntryKind::Stage,
             "EVALUATION" => EntryKind::Evaluation,
             "HANDOFF" => EntryKind::Handoff,
+            "CONTEXT" => EntryKind::Context,
             _ => return None,
         })
     }
@@ -54,6 +56,9 @@ pub async fn of(db: &impl ConnectionTrait, lead: Uuid, limit: i64) -> Result<Vec
         UNION ALL SELECT at, 1, 'ACTIVITY', kind || ' ' || direction, note FROM activity WHERE lead = $1 \
         UNION ALL SELECT as_of, 2, 'EVALUATION', cause, NULL FROM evaluation WHERE lead = $1 \
         UNION ALL SELECT at, 2 + stage_version, 'STAGE', coalesce(from_stage || ' to ', '') || to_stage, cause FROM stage_transition WHERE lead = $1 \
+        UNION ALL SELECT asked_at, 1000001, 'CONTEXT', 'asked for ' || topic, question FROM context_request WHERE lead = $1 \
+        UNION ALL SELECT answered_at, 1000002, 'CONTEXT', 'answered ' || topic, answer FROM context_request \
+        WHERE lead = $1 AND answered_at IS NOT NULL \
         UNION ALL SELECT coalesce(answered_at, offered_at), 1000000, 'HANDOFF', status, reason FROM handoff WHERE lead = $1 \
         ) entries ORDER BY at DESC, place DESC, summary LIMIT $2";
     let rows: Vec<Row> = fetch_all(db, sql, vec![lead.into(), limit.into()]).await?;

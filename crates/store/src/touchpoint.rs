@@ -182,6 +182,17 @@ pub async fn adopt(tx: &Tx, anonymous_id: &str, lead: Uuid) -> Result<()> {
     count(tx, &touches.iter().collect::<Vec<_>>()).await
 }
 
+/// A lead was found to be somebody else, too: what it did since an instant joins the other one.
+pub async fn join(tx: &Tx, duplicate: Uuid, lead: Uuid, since: Instant) -> Result<()> {
+    let sql = format!("SELECT {TOUCHPOINT} FROM touchpoint t WHERE t.lead = $1 AND t.occurred_at > $2");
+    let rows: Vec<Row> = fetch_all(tx, &sql, vec![duplicate.into(), since.ms().into()]).await?;
+    let mut touches = rows.into_iter().map(Row::decode).collect::<Result<Vec<_>>>()?;
+    touches.iter_mut().for_each(|touch| touch.lead = Some(lead));
+    let sql = "UPDATE touchpoint SET lead = $1 WHERE lead = $2 AND occurred_at > $3";
+    execute(tx, sql, vec![lead.into(), duplicate.into(), since.ms().into()]).await?;
+    count(tx, &touches.iter().collect::<Vec<_>>()).await
+}
+
 /// Touches of visitors who have no name yet, the oldest first and at most so many that a person could have made.
 pub async fn visits(db: &impl ConnectionTrait, visitors: &[String]) -> Result<Vec<Touchpoint>> {
     if visitors.is_empty() {

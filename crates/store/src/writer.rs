@@ -35,6 +35,8 @@ const GROUP_TIME: Duration = Duration::from_millis(50);
 
 pub(crate) enum Message {
     Run(Box<dyn Command>),
+    /// Empty the write-ahead log; answers whether that could be done now.
+    Empty(oneshot::Sender<bool>),
     /// Finish what is queued, close everything, answer.
     Close(oneshot::Sender<()>),
 }
@@ -61,12 +63,13 @@ impl Writer {
     pub async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
         let mut queue = VecDeque::with_capacity(GROUP);
         let mut messages = Vec::with_capacity(GROUP);
-        let mut closing = Vec::new();
+        let (mut closing, mut emptying) = (Vec::new(), Vec::new());
         let mut failures = 0;
         while !queue.is_empty() || inbox.recv_many(&mut messages, GROUP).await > 0 {
             for message in messages.drain(..) {
                 match message {
                     Message::Run(command) => queue.push_back(command),
+                    Message::Empty(done) => emptying.push(done),
                     Message::Close(done) => {
                         inbox.close();
                         closing.push(done);
@@ -88,6 +91,12 @@ impl Writer {
                 self.reconnect(&mut queue, &mut inbox).await;
             } else {
                 failures = 0;
+            }
+            if !emptying.is_empty() {
+                let empty = pool::empty_log(&self.connection).await.unwrap_or(false);
+                for done in emptying.drain(..) {
+                    let _ = done.send(empty);
+                }
             }
         }
         self.finish().await;
@@ -219,6 +228,7 @@ impl Writer {
                         match timeout(left, inbox.recv()).await {
                             Ok(Some(Message::Run(command))) => command.fail(reason.clone()),
                             // Nobody can be told more than this: the sender is dropped and the loop above ends.
+                            Ok(Some(Message::Empty(_))) => {}
                             Ok(Some(Message::Close(_))) => inbox.close(),
                             Ok(None) => return,
                             Err(_) => break,
@@ -254,6 +264,7 @@ impl Writer {
         while let Some(message) = inbox.recv().await {
             match message {
                 Message::Run(command) => command.fail(reason.clone()),
+                Message::Empty(_) => {}
                 Message::Close(done) => {
                     inbox.close();
                     closing.push(done);

@@ -9,6 +9,7 @@ use handfast_domain::event::{Body, Event, Fact};
 use handfast_domain::handoff::HandoffStatus;
 use handfast_domain::lead::Journey;
 use handfast_domain::ledger::LedgerDay;
+use handfast_domain::nurture::NurtureStatus;
 use handfast_domain::stage::{CycleOutcome, StageKind};
 use uuid::Uuid;
 
@@ -23,6 +24,7 @@ pub fn check(world: &World, lead: &Lead, step: &Step) {
     the_log_tells_everything(lead);
     clocks_are_counted_once(lead);
     clocks_wait_only_for_what_can_come(&lead.journey);
+    nurture_waits_for_sales(&lead.journey);
     versions_are_dense(&lead.events);
     handoffs_follow_one_another(&lead.events);
     if let Some(change) = &step.change {
@@ -156,7 +158,9 @@ fn clocks_are_counted_once(lead: &Lead) {
 fn clocks_wait_only_for_what_can_come(journey: &Journey) {
     let waits = |clock: &&SlaClock| matches!(clock.state, ClockState::Running | ClockState::Paused);
     let of_cases = |clock: &&SlaClock| clock.kind == ClockKind::GreyCase;
-    let others = journey.clocks.iter().filter(waits).filter(|clock| !of_cases(clock));
+    // Several questions may wait, each for its own answer.
+    let several = |clock: &SlaClock| matches!(clock.kind, ClockKind::GreyCase | ClockKind::Context);
+    let others = journey.clocks.iter().filter(waits).filter(|clock| !several(clock));
     let waiting: Vec<_> = others.map(|clock| (clock.kind, clock.level)).collect();
     let distinct: BTreeSet<_> = waiting.iter().collect();
     assert_eq!(distinct.len(), waiting.len(), "one clock waits for one thing: {waiting:?}");
@@ -183,6 +187,17 @@ fn clocks_wait_only_for_what_can_come(journey: &Journey) {
             "nobody comes back to the suppressed"
         );
     }
+}
+
+/// Nothing is sent to whom sales works, to whoever asked for peace, and to nobody.
+fn nurture_waits_for_sales(journey: &Journey) {
+    let Some(nurture) = &journey.lead.nurture else { return };
+    let active = nurture.status == NurtureStatus::Active;
+    assert_eq!(active, nurture.next_step_at.is_some(), "a step is due of what is active: {nurture:?}");
+    assert!(!(active && journey.pending_handoff().is_some()), "suppressed while sales has it");
+    assert!(!(nurture.is_open() && journey.lead.suppressed), "nothing is sent to the suppressed");
+    let ended = journey.lead.merged_into.is_some() || journey.lead.erased_at.is_some();
+    assert!(!(ended && nurture.is_open()), "nothing is sent to nobody");
 }
 
 /// (version, ordinal) is unique and dense: versions 1..n, ordinals 0..k in each.

@@ -1,20 +1,23 @@
 //! The stage machine of domain.md, a test for each row, and what the clocks make of it.
 
 use handfast_domain::clock::{CalendarMode, ClockKind, ClockLevel, ClockState, Party, SlaClock};
+use handfast_domain::context_request::ContextAnswer;
 use handfast_domain::deployment::DeploymentMode;
 use handfast_domain::disposition::Disposal;
 use handfast_domain::evaluation::Composition;
 use handfast_domain::event::{ActivityKind, Direction, Fact, GreyTrigger};
 use handfast_domain::grey_case;
 use handfast_domain::handoff::HandoffStatus;
+use handfast_domain::nurture::NurtureStatus;
 use handfast_domain::refused::{RefusalCode, Refused};
 use handfast_domain::sales::Activity;
 use handfast_domain::stage::{Cause, CycleOpenedBy, CycleOutcome, StageKind, WorkState};
 use handfast_domain::time::{DAY, HOUR, Instant, MINUTE};
 use handfast_domain::verdict::{Outcome, Status};
+use uuid::Uuid;
 
 use crate::invariants;
-use crate::world::{Funnel, IVO, MIA, MONDAY, SAM, SUE, Step, Vote, World, copy, graded, packet};
+use crate::world::{Funnel, IVO, MIA, MONDAY, SAM, SUE, Step, Vote, World, copy, graded, packet, question};
 
 fn world() -> World {
     World::new(&Funnel::default(), 1)
@@ -85,7 +88,22 @@ fn close(world: &mut World, outcome: CycleOutcome, disposal: Disposal) -> Result
 
 fn reject(world: &mut World, disposal: Disposal) -> Result<(), Refused> {
     let user = world.lead(0).owner.unwrap_or(SAM);
-    let result = world.act(0, Cause::Sales, |draft| draft.reject_handoff(user, disposal.clone()));
+    let result = world.act(0, Cause::Sales, |draft| draft.reject_handoff(user, disposal.clone(), None));
+    check(world);
+    result
+}
+
+fn ask(world: &mut World, user: Uuid) -> Result<(), Refused> {
+    let result = world.act(0, Cause::Context, |draft| draft.request_context(user, &question()).map(drop));
+    check(world);
+    result
+}
+
+/// To the oldest question.
+fn reply(world: &mut World) -> Result<(), Refused> {
+    let (asked, at) = (world.questions(0).remove(0), world.now);
+    let said = ContextAnswer { text: "twelve".into(), user: MIA, at };
+    let result = world.act(0, Cause::Context, |draft| draft.answer_context(&asked, said.clone()));
     check(world);
     result
 }
@@ -265,6 +283,130 @@ fn a_hand_off_without_context_returns_to_marketing_and_stops_sales_clock() {
     assert_eq!(states(&world, ClockKind::FirstTouch, ClockLevel::Lead), [ClockState::Running]);
     let owners = [ClockState::Cancelled, ClockState::Running];
     assert_eq!(states(&world, ClockKind::FirstTouch, ClockLevel::Owner), owners, "restarts at reassignment");
+}
+
+#[test]
+fn a_question_stops_sales_clocks_until_the_last_one_is_answered() {
+    let mut world = lead_at(StageKind::Mql);
+    let due = |world: &World| clocks(world, ClockKind::Accept, ClockLevel::Owner)[0].due_at;
+    let before = due(&world);
+    world.wait(HOUR);
+    ask(&mut world, SAM).unwrap();
+    ask(&mut world, SAM).unwrap();
+    assert_eq!(states(&world, ClockKind::Context, ClockLevel::Lead), [ClockState::Running; 2]);
+    assert_eq!(states(&world, ClockKind::Accept, ClockLevel::Owner), [ClockState::Paused]);
+    for level in [ClockLevel::Lead, ClockLevel::Owner] {
+        assert_eq!(states(&world, ClockKind::FirstTouch, level), [ClockState::Paused]);
+    }
+    world.wait(HOUR);
+    reply(&mut world).unwrap();
+    assert_eq!(states(&world, ClockKind::Accept, ClockLevel::Owner), [ClockState::Paused], "one is open");
+    world.wait(HOUR);
+    reply(&mut world).unwrap();
+    assert_eq!(states(&world, ClockKind::Context, ClockLevel::Lead), [ClockState::Met; 2]);
+    assert_eq!(states(&world, ClockKind::Accept, ClockLevel::Owner), [ClockState::Running]);
+    assert_eq!(due(&world), before.plus(2 * HOUR), "marketing's two hours are not sales'");
+}
+
+#[test]
+fn a_question_is_answered_by_no_other_hand_off_and_only_once() {
+    let mut world = lead_at(StageKind::Mql);
+    ask(&mut world, SAM).unwrap();
+    let asked = world.questions(0).remove(0);
+    world.wait(HOUR);
+    world.route(0, Some(SUE), None).unwrap();
+    check(&world);
+    assert_eq!(states(&world, ClockKind::Context, ClockLevel::Lead), [ClockState::Running]);
+    reply(&mut world).unwrap();
+    let said = ContextAnswer { text: "twelve".into(), user: MIA, at: world.now };
+    let known = handfast_domain::context_request::ContextRequest { answer: Some(said.clone()), ..asked };
+    let again = world.act(0, Cause::Context, |draft| draft.answer_context(&known, said.clone()));
+    assert_eq!(code(again), RefusalCode::AlreadyExists);
+}
+
+#[test]
+fn a_rejection_with_a_question_waits_for_its_answer_and_for_the_next_hand_off() {
+    let mut world = lead_at(StageKind::Mql);
+    let (no_context, asked) = (because("NO_CONTEXT"), question());
+    world.act(0, Cause::Sales, |draft| draft.reject_handoff(SAM, no_context.clone(), Some(&asked))).unwrap();
+    check(&world);
+    assert_eq!(
+        states(&world, ClockKind::Context, ClockLevel::Lead),
+        [ClockState::Running],
+        "one promise, not two"
+    );
+    world.wait(HOUR);
+    reply(&mut world).unwrap();
+    assert_eq!(states(&world, ClockKind::Context, ClockLevel::Lead), [ClockState::Met]);
+    assert_eq!(
+        states(&world, ClockKind::FirstTouch, ClockLevel::Lead),
+        [ClockState::Paused],
+        "marketing has it"
+    );
+    world.route(0, Some(SAM), None).unwrap();
+    assert_eq!(states(&world, ClockKind::FirstTouch, ClockLevel::Lead), [ClockState::Running]);
+    let not_icp = because("NOT_ICP");
+    let ends = world.act(0, Cause::Sales, |draft| draft.reject_handoff(SAM, not_icp.clone(), Some(&asked)));
+    assert_eq!(code(ends), RefusalCode::Validation, "whoever ends a cycle asks nothing");
+}
+
+#[test]
+fn only_whoever_has_the_lead_asks_and_not_without_end() {
+    let mut world = lead_at(StageKind::Mql);
+    for stranger in [SUE, IVO, MIA] {
+        assert_eq!(code(ask(&mut world, stranger)), RefusalCode::Forbidden);
+    }
+    for _ in 0..10 {
+        ask(&mut world, SAM).unwrap();
+    }
+    assert_eq!(code(ask(&mut world, SAM)), RefusalCode::Validation, "ten wait");
+    let mut late = lead_at(StageKind::Sal);
+    ask(&mut late, SAM).unwrap();
+    assert_eq!(states(&late, ClockKind::Disposition, ClockLevel::Lead), [ClockState::Paused]);
+    late.act(0, Cause::Disposition, |draft| {
+        draft.close(CycleOutcome::Disqualified, because("NOT_ICP"), None)
+    })
+    .unwrap();
+    check(&late);
+    assert_eq!(states(&late, ClockKind::Context, ClockLevel::Lead), [ClockState::Cancelled]);
+    reply(&mut late).unwrap();
+    assert_eq!(code(ask(&mut late, SAM)), RefusalCode::IllegalTransition, "the cycle is over");
+}
+
+#[test]
+fn nurture_waits_while_sales_works_the_lead_and_goes_on_when_it_comes_back() {
+    let status = |world: &World| world.lead(0).nurture.as_ref().map(|one| (one.status, one.next_step_at));
+    let mut world = world();
+    world.capture(0).unwrap();
+    world.act(0, Cause::Nurture, |draft| draft.enrol("slow")).unwrap();
+    assert_eq!(status(&world), Some((NurtureStatus::Active, Some(world.now.plus(30 * DAY)))));
+    bring(&mut world, StageKind::Mql);
+    assert_eq!(status(&world), Some((NurtureStatus::Suppressed, None)));
+    let again = world.act(0, Cause::Nurture, |draft| draft.enrol("value"));
+    assert_eq!(code(again), RefusalCode::IllegalTransition, "sales has it");
+    world.wait(40 * DAY);
+    tick(&mut world);
+    reject(&mut world, because("NO_CONTEXT")).unwrap_or(());
+    // The hand-off expired meanwhile, and whoever works the fallback queue sends it back.
+    assert_eq!(
+        status(&world),
+        Some((NurtureStatus::Active, Some(world.now.plus(30 * DAY)))),
+        "its days begin again"
+    );
+    let recycle = dated("NO_BUDGET", world.now.plus(9 * DAY));
+    close(&mut world, CycleOutcome::Recycled, recycle).unwrap();
+    let enrolled = world.lead(0).nurture.clone().unwrap();
+    assert_eq!(
+        (enrolled.track.as_str(), enrolled.status),
+        ("value", NurtureStatus::Active),
+        "the reason's track"
+    );
+    for (days, done, status) in [(1, 1, NurtureStatus::Active), (3, 2, NurtureStatus::Completed)] {
+        world.wait(days * DAY);
+        tick(&mut world);
+        let now = world.lead(0).nurture.clone().unwrap();
+        assert_eq!((now.steps_done, now.status), (done, status));
+    }
 }
 
 #[test]

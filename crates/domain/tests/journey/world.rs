@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use handfast_domain::calendar::{Calendar, TimeZone, Weekday, WeeklyInterval};
 use handfast_domain::change::{Change, Draft, Scene};
 use handfast_domain::charter::{Charter, CharterBody, CharterStatus, Known, RuleSlot, SlotKind};
+use handfast_domain::context_request::{ContextRequest, ContextTopic, Question};
 use handfast_domain::criterion::{Comparator, Criterion, FieldTest};
 use handfast_domain::deployment::DeploymentMode;
 use handfast_domain::digest::Digest;
 use handfast_domain::directory::{Directory, NamedCalendar, Queue, Team, User};
 use handfast_domain::evaluation::{Composition, Decision, Evaluation, GateResult, RULED_GATES, judge_gate};
-use handfast_domain::event::{Actor, ActorKind, Event};
+use handfast_domain::event::{Actor, ActorKind, Event, Fact};
 use handfast_domain::handoff::Packet;
 use handfast_domain::lead::Journey;
+use handfast_domain::nurture::{NurtureStep, NurtureTrack};
 use handfast_domain::profile::{Answer, Profile};
 use handfast_domain::qualify::{Capture, Destination, Judgement};
 use handfast_domain::refused::Refused;
@@ -104,7 +106,15 @@ pub fn directory() -> Directory {
         ],
         pools: vec![],
         territories: vec![],
+        tracks: vec![track(41, "value", &[1, 3]), track(42, "slow", &[30])],
     }
+}
+
+fn track(n: u128, key: &str, days: &[u32]) -> NurtureTrack {
+    let step =
+        |days: &u32| NurtureStep { after_days: *days, channel: Channel::Email, content: "letter".into() };
+    let steps = days.iter().map(step).collect();
+    NurtureTrack { id: Uuid::from_u128(n), key: key.into(), name: key.into(), personas: vec![], steps }
 }
 
 pub fn known() -> Known {
@@ -214,6 +224,11 @@ pub enum Vote {
     Failed(Status),
 }
 
+pub fn question() -> Question {
+    let (topic, field) = (ContextTopic::Background, Some("company.employees".to_owned()));
+    Question { topic, field, text: "How many people work there?".to_owned() }
+}
+
 /// The company, its leads, and the time.
 pub struct World {
     pub directory: Directory,
@@ -252,6 +267,30 @@ impl World {
 
     pub fn wait(&mut self, ms: i64) {
         self.now = self.now.plus(ms);
+    }
+
+    /// What waits for an answer, the oldest first.
+    pub fn questions(&self, lead: usize) -> Vec<ContextRequest> {
+        let mut open: Vec<ContextRequest> = vec![];
+        for event in &self.leads[lead].events {
+            match &event.body.fact {
+                Fact::ContextRequested { request, handoff, topic, field } => open.push(ContextRequest {
+                    id: *request,
+                    lead: event.stream_id,
+                    cycle: event.body.cycle.unwrap_or(0),
+                    handoff: *handoff,
+                    topic: *topic,
+                    field: field.clone(),
+                    question: question().text,
+                    asked_by: event.body.actor.user.unwrap_or(SAM),
+                    asked_at: event.occurred_at,
+                    answer: None,
+                }),
+                Fact::ContextAnswered { request } => open.retain(|asked| asked.id != *request),
+                _ => {}
+            }
+        }
+        open
     }
 
     pub fn lead(&self, lead: usize) -> &handfast_domain::lead::Lead {

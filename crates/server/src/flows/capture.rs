@@ -1,7 +1,7 @@
 //! Capture: people become leads. Any number of them in one command: found by identity or created, their touches and
 //! traits recorded, judged by the rules, routed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use handfast_domain::change::Draft;
 use handfast_domain::digest::Digest;
@@ -13,7 +13,10 @@ use handfast_domain::refused::{RefusalCode, Refused};
 use handfast_domain::stage::{Cause, Channel, CycleOpenedBy, CycleOutcome, StageKind};
 use handfast_domain::time::Instant;
 use handfast_store::change::NewLead;
-use handfast_store::person::{Account, ExternalRef, Person, Trait, accounts_by_domain, identities};
+use handfast_store::person::{
+    Account, ExternalRef, Identities, Person, Trait, accounts_by_domain, identities,
+};
+use handfast_store::suppression;
 use handfast_store::touchpoint::Touchpoint;
 use serde::Serialize;
 use uuid::Uuid;
@@ -161,7 +164,7 @@ pub struct Intaken {
     pub owner: Option<Uuid>,
 }
 
-/// Checks the intakes and finds out who is known, in three statements for any number of them. `newer` are accounts by
+/// Checks the intakes and finds out who is known, in four statements for any number of them. `newer` are accounts by
 /// domain that the database does not show yet as they will be.
 pub async fn prepare(
     app: &App,
@@ -180,6 +183,7 @@ pub async fn prepare(
     let domains: Vec<String> = good().filter_map(account_domain).collect();
     let db = app.store.read();
     let mut known = identities(db, &emails, &phones, &refs).await?;
+    let suppressed = suppressed(app, emails.iter().chain(&phones), &known).await?;
     let accounts = if domains.is_empty() { vec![] } else { accounts_by_domain(db, &domains).await? };
     let mut accounts: BTreeMap<String, (Account, bool)> =
         accounts.into_iter().filter_map(|a| Some((a.domain.clone()?, (a, false)))).collect();
@@ -201,6 +205,11 @@ pub async fn prepare(
         let by_phone = intake.phone.as_ref().and_then(|phone| known.phones.get(phone));
         let by_ref = external.as_ref().and_then(|at| known.refs.get(at));
         let found = by_ref.or(by_email).or(by_phone).copied();
+        let asked = |address: &Option<String>| address.as_ref().is_some_and(|one| suppressed.contains(one));
+        if found.is_none() && (asked(&intake.email) || asked(&intake.phone)) {
+            results.push(Err(left_alone()));
+            continue;
+        }
         let lead = found.unwrap_or_else(|| app.id());
         // Later intakes of the same request find this one.
         intake.email.iter().for_each(|email| _ = known.emails.entry(email.clone()).or_insert(lead));
@@ -215,6 +224,26 @@ pub async fn prepare(
         results.push(Ok(Place(place)));
     }
     Ok(Prepared { results, people })
+}
+
+fn left_alone() -> Refused {
+    let message = "this person asked not to be contacted; nothing was recorded";
+    Refused::new(RefusalCode::Suppressed, message)
+}
+
+/// Those addresses of unknown people that are to be left in peace.
+async fn suppressed<'a>(
+    app: &App,
+    addresses: impl Iterator<Item = &'a String>,
+    known: &Identities,
+) -> Result<BTreeSet<String>, Error> {
+    let unknown =
+        addresses.filter(|one| !known.emails.contains_key(*one) && !known.phones.contains_key(*one));
+    let hashes: BTreeMap<[u8; 32], &String> =
+        unknown.map(|one| (suppression::hash(app.store.secret(), one), one)).collect();
+    let list: Vec<[u8; 32]> = hashes.keys().copied().collect();
+    let found = suppression::known(app.store.read(), &list).await?;
+    Ok(found.iter().filter_map(|hash| hashes.get(hash).map(|one| (*one).clone())).collect())
 }
 
 fn blank(app: &App, lead: Uuid, known: bool, intake: &Intake, now: Instant) -> Intaken {
@@ -454,8 +483,7 @@ fn start(draft: &mut Draft<'_>, one: &Intaken) -> Result<(), Refused> {
         });
     }
     if draft.journey.lead.suppressed {
-        let message = "this person asked not to be contacted; nothing was recorded";
-        return Err(Refused::new(RefusalCode::Suppressed, message));
+        return Err(left_alone());
     }
     match draft.journey.lead.outcome {
         CycleOutcome::Recycled | CycleOutcome::Lost if one.high_intent => {

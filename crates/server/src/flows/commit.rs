@@ -17,7 +17,9 @@ use handfast_store::idempotency::{self, IdempotencyKey, Reservation};
 use handfast_store::import::{self, ImportProgress};
 use handfast_store::person::{Account, ExternalRef, Person, Trait};
 use handfast_store::touchpoint::Touchpoint;
-use handfast_store::{StoreError, Tx, change, grey_case, person, reevaluation, touchpoint};
+use handfast_store::{
+    StoreError, Tx, change, grey_case, merge, person, personal, reevaluation, suppression, touchpoint,
+};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -46,10 +48,23 @@ pub struct Plan {
     pub resolved: Option<(GreyCase, Option<(Precedent, Snapshot)>)>,
     /// Passes over other leads, which this plan asks for.
     pub reevaluations: Vec<Reevaluation>,
+    /// Duplicates and the lead that each of them goes on as.
+    pub merged: Vec<(Uuid, Uuid)>,
+    /// Who is to be forgotten.
+    pub erased: Option<Erased>,
     /// What a side says of a grey case, by the case's id.
     pub opinion: Option<(Uuid, Opinion)>,
     /// How far an import is with this plan.
     pub progress: Option<ImportProgress>,
+}
+
+/// Leads of which nothing is to be known any more, and the hashed addresses that are to be left in peace.
+#[derive(Clone, Debug)]
+pub struct Erased {
+    pub leads: Vec<Uuid>,
+    pub suppressed: Vec<[u8; 32]>,
+    pub reason: String,
+    pub at: Instant,
 }
 
 /// What a plan that is being written will have changed. Who plans meanwhile cannot read it yet.
@@ -344,6 +359,8 @@ async fn write(tx: &Tx, plan: Plan) -> Result<(), Stop> {
         facts,
         resolved,
         reevaluations,
+        merged,
+        erased,
         opinion,
         progress,
     } = plan;
@@ -371,6 +388,13 @@ async fn write(tx: &Tx, plan: Plan) -> Result<(), Stop> {
     }
     if let Some((id, opinion)) = opinion {
         grey_case::give(tx, id, opinion).await?.map_err(Stop::Refused)?;
+    }
+    for (duplicate, lead) in merged {
+        merge::join(tx, duplicate, lead).await?;
+    }
+    if let Some(Erased { leads, suppressed, reason, at }) = erased {
+        suppression::put(tx, &suppressed, &reason, at).await?;
+        personal::erase(tx, &leads).await?;
     }
     for fact in facts {
         change::append_fact(tx, fact).await?;

@@ -285,6 +285,15 @@ where
     F: FnOnce(&Standing, Uuid) -> Result<T, Vec<Refused>> + Send + 'static,
 {
     ask.viewer.require(scope::ADMIN)?;
+    put_noun(app, ask, make).await
+}
+
+/// The same for a noun that others than the administrator keep.
+pub(super) async fn put_noun<T, F>(app: &App, ask: &Ask<'_>, make: F) -> Result<T, Error>
+where
+    T: Noun + Clone + Sync + 'static,
+    F: FnOnce(&Standing, Uuid) -> Result<T, Vec<Refused>> + Send + 'static,
+{
     let (id, own, actor) = (app.id(), app.clone(), ask.viewer.actor());
     let decided = app.decide(ask.once.as_ref(), ask.dry_run, move |tx| {
         Box::pin(async move {
@@ -324,6 +333,6 @@ fn keys<T: Noun>(nouns: &[T]) -> impl Iterator<Item = &str> + Clone {
     nouns.iter().map(Noun::key)
 }
 
-fn known<T: Noun>(nouns: &[T], key: &str) -> Option<Uuid> {
+pub(super) fn known<T: Noun>(nouns: &[T], key: &str) -> Option<Uuid> {
     nouns.iter().find(|noun| noun.key() == key).map(Noun::id)
 }

@@ -10,11 +10,13 @@ pub mod charter;
 pub mod check;
 pub mod commit;
 pub mod consumer;
+pub mod context_request;
 pub mod decision_override;
 pub mod deliver;
 pub mod deploy;
 pub mod directory;
 pub mod doctor;
+pub mod erase;
 pub mod evaluate;
 pub mod export;
 pub mod fairness;
@@ -27,6 +29,8 @@ pub mod import;
 pub mod instead;
 pub mod lead;
 pub mod ledger;
+pub mod merge;
+pub mod nurture;
 pub mod overlap;
 pub mod plugin;
 pub mod qualify;
@@ -114,13 +118,14 @@ pub struct Viewer {
 pub mod scope {
     pub const LEADS_READ: &str = "leads:read";
     pub const LEADS_WRITE: &str = "leads:write";
+    pub const LEADS_ERASE: &str = "leads:erase";
     pub const CHARTER_SIGN: &str = "charter:sign";
     pub const PLUGINS_DEPLOY: &str = "plugins:deploy";
     pub const IMPORT: &str = "import";
     pub const WEBHOOKS_WRITE: &str = "webhooks:write";
     pub const ADMIN: &str = "admin";
-    pub const ALL: [&str; 7] =
-        [LEADS_READ, LEADS_WRITE, CHARTER_SIGN, PLUGINS_DEPLOY, IMPORT, WEBHOOKS_WRITE, ADMIN];
+    pub const ALL: [&str; 8] =
+        [LEADS_READ, LEADS_WRITE, LEADS_ERASE, CHARTER_SIGN, PLUGINS_DEPLOY, IMPORT, WEBHOOKS_WRITE, ADMIN];
 }
 
 impl Viewer {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::commit::{Committed, Plan};
 use super::evaluate::Look;
-use super::{Error, evaluate, forget, guardrail, lead};
+use super::{Error, evaluate, forget, guardrail, lead, nurture};
 use crate::app::App;
 use crate::config::ServerConfig;
 
@@ -83,6 +83,16 @@ async fn tick(app: &App, ids: &[Uuid]) -> Result<(), Error> {
     let journeys = handfast_store::lead::journeys(app.store.read(), ids).await?;
     let mut plan = Plan::default();
     let mut idle = vec![];
+    let now = app.now();
+    let sends = |journey: &Journey| {
+        let nurture = journey.lead.nurture.as_ref();
+        nurture.and_then(|one| one.next_step_at).is_some_and(|at| at <= now)
+    };
+    let nurtured: Vec<Uuid> = journeys.iter().filter(|(_, one)| sends(one)).map(|(id, _)| *id).collect();
+    let unwilling = match nurtured.is_empty() {
+        true => Default::default(),
+        false => nurture::unwilling(app, &nurtured).await?,
+    };
     for (id, journey) in journeys {
         let clock = Actor::of(ActorKind::Clock);
         let scene = lead::scene(app, &workspace, clock, Cause::Clock, None);
@@ -95,6 +105,10 @@ async fn tick(app: &App, ids: &[Uuid]) -> Result<(), Error> {
             }
             None => Draft::new(journey, scene),
         };
+        if unwilling.contains(&id) {
+            // Consent was withdrawn since; the lead leaves before anything is sent.
+            let _ = draft.leave_nurture();
+        }
         draft.tick();
         if draft.is_empty() {
             idle.push(id);

@@ -9,6 +9,7 @@ use async_graphql::{
 use handfast_domain::clock::{ClockKind, ClockLevel, ClockState, Party};
 use handfast_domain::digest::Digest;
 use handfast_domain::evaluation::{Evaluation as Judged, GateResult};
+use handfast_domain::handling::{Handling, handling};
 use handfast_domain::handoff::{Handoff as DomainHandoff, Packet};
 use handfast_domain::lead::{Cycle, Lead as DomainLead};
 use handfast_domain::stage::{Cause, Channel, CycleOutcome, StageKind};
@@ -19,6 +20,7 @@ use handfast_store::rows::Only;
 use handfast_store::timeline::{Entry, EntryKind};
 
 use super::campaign::Campaign;
+use super::context_request::ContextRequest;
 use super::decision::Decision;
 use super::directory::{Queue, User};
 use super::inline::Inline;
@@ -170,9 +172,9 @@ impl Touchpoint {
 #[derive(Clone, Debug, SimpleObject)]
 pub struct Clock {
     pub id: ID,
-    kind: ClockKind,
+    pub kind: ClockKind,
     /// Who owes.
-    party: Party,
+    pub party: Party,
     level: ClockLevel,
     state: ClockState,
     cycle: i32,
@@ -283,6 +285,8 @@ pub enum TimelineKind {
     Evaluation,
     /// A hand-off and its answer.
     Handoff,
+    /// A question of sales, or marketing's answer to it.
+    Context,
 }
 
 /// One line of the unified timeline: marketing's touches and sales' work in one list.
@@ -304,6 +308,7 @@ impl From<Entry> for TimelineEntry {
             EntryKind::Stage => TimelineKind::Stage,
             EntryKind::Evaluation => TimelineKind::Evaluation,
             EntryKind::Handoff => TimelineKind::Handoff,
+            EntryKind::Context => TimelineKind::Context,
         };
         TimelineEntry { at: entry.at, kind, summary: entry.summary, detail: entry.detail }
     }
@@ -318,6 +323,14 @@ impl Lead {
     /// Rises by one with each change; send it back as `expectedVersion` to change only what you saw.
     async fn version(&self) -> i32 {
         i32::try_from(self.state.version).unwrap_or(i32::MAX)
+    }
+
+    /// The lead that goes on for this one, which was found to be the same person.
+    async fn merged_into(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Lead>> {
+        match self.state.merged_into {
+            Some(into) => lead_by(app(ctx)?, into, &want(ctx.look_ahead())).await,
+            None => Ok(None),
+        }
     }
 
     /// Who it is. Contact data is shown to whoever may read leads.
@@ -414,6 +427,21 @@ impl Lead {
         Ok(cycles.into_iter().map(Inline).collect())
     }
 
+    /// How sales handled it in its newest cycle, beside how good it is.
+    async fn handling(&self, ctx: &Context<'_>) -> async_graphql::Result<Handling> {
+        let filled;
+        let (cycles, clocks) = match (&self.loaded.cycles, &self.loaded.clocks) {
+            (Some(cycles), Some(clocks)) => (cycles, clocks),
+            _ => {
+                filled = self.fill(ctx, Want { cycles: true, clocks: true, ..Want::default() }).await?;
+                let both = filled.cycles.as_ref().zip(filled.clocks.as_ref());
+                both.ok_or_else(|| super::not_found("clocks"))?
+            }
+        };
+        let newest = cycles.last().ok_or_else(|| super::not_found("cycle"))?;
+        Ok(handling(newest, clocks))
+    }
+
     /// All service levels, the oldest first.
     async fn clocks(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Inline<Clock>>> {
         let filled;
@@ -457,6 +485,23 @@ impl Lead {
             }
         };
         Ok(handoff.as_ref().map(|(state, packet)| Inline(Handoff::wrap(state, packet.as_ref()))))
+    }
+
+    /// What sales asked about it, and what marketing answered; the newest first.
+    async fn context_requests(
+        &self,
+        ctx: &Context<'_>,
+    ) -> async_graphql::Result<Vec<Inline<ContextRequest>>> {
+        let filled;
+        let requests = match &self.loaded.context_requests {
+            Some(requests) => requests,
+            None => {
+                filled = self.fill(ctx, Want { context_requests: true, ..Want::default() }).await?;
+                filled.context_requests.as_ref().ok_or_else(|| super::not_found("context requests"))?
+            }
+        };
+        let workspace = app(ctx)?.workspace();
+        Ok(requests.iter().cloned().map(|one| ContextRequest::wrap(&workspace, one)).map(Inline).collect())
     }
 
     /// The newest evaluations, newest first.
@@ -590,10 +635,11 @@ pub fn want(look: Lookahead<'_>) -> Want {
         person: look.field("contact").exists(),
         account: look.field("account").exists(),
         touches: limit("touchpoints", 5),
-        cycles: look.field("cycles").exists(),
-        clocks: look.field("clocks").exists(),
+        cycles: look.field("cycles").exists() || look.field("handling").exists(),
+        clocks: look.field("clocks").exists() || look.field("handling").exists(),
         traits: look.field("traits").exists(),
         handoff: look.field("handoff").exists(),
+        context_requests: look.field("contextRequests").exists(),
         evaluations: limit("evaluations", 3),
     }
 }
@@ -601,15 +647,17 @@ pub fn want(look: Lookahead<'_>) -> Want {
 /// The columns of a lead that the fields of a selection are made of. A field that is made of something else stands in the
 /// list below; an unknown one reads all columns.
 fn columns(look: &Lookahead<'_>) -> Only {
-    const BESIDE: [&str; 11] = [
+    const BESIDE: [&str; 13] = [
         "__typename",
         "uuid",
         "contact",
         "touchpoints",
         "cycles",
         "clocks",
+        "handling",
         "traits",
         "handoff",
+        "contextRequests",
         "evaluations",
         "timeline",
         "id",

@@ -13,7 +13,7 @@ use handfast_store::ledger::{self, ClockFilter};
 use handfast_store::loaded::LoadedLead;
 
 use super::lead::{Clock, Lead, want};
-use super::page::{Page, PageArgs};
+use super::page::{Page, PageArgs, Window};
 use super::problem::{coded, failure};
 use super::scalar::Long;
 use super::{app, read_viewer};
@@ -215,26 +215,10 @@ impl LedgerQuery {
     ) -> async_graphql::Result<Page<LeadClock>> {
         read_viewer(ctx)?;
         let app = app(ctx)?;
-        let filter = ClockFilter { state, kind, party };
+        let filter = ClockFilter { state, kind, party, due_until: None };
         let digest = Digest::of("filter", 1, &format!("{filter:?}"));
         let window = PageArgs { first, after, ..PageArgs::default() }.window(app, "due", digest)?;
-        let rows = ledger::clocks(app.store.read(), &filter, window.from, window.limit).await;
-        let rows = rows.map_err(|error| failure(error.into()))?;
-        let leads = rows.iter().map(|(_, stored)| (stored.lead.id, stored.clone()));
-        // Several promises may be given on one lead.
-        let leads: BTreeMap<_, _> = leads.collect();
-        let leads = load(ctx, leads.into_values().collect(), &["edges", "node", "lead"]).await?;
-        let mut page = vec![];
-        for (clock, stored) in rows {
-            let Some(loaded) = leads.get(&stored.lead.id) else { continue };
-            page.push((clock, loaded.clone()));
-        }
-        Ok(window.page(
-            app,
-            page,
-            |(clock, _)| (clock.due_at.ms(), clock.id),
-            |(clock, loaded)| LeadClock { clock: Clock::wrap(&clock), lead: Lead::wrap(loaded) },
-        ))
+        clock_page(ctx, &filter, window).await
     }
 
     /// How many promises of each kind were given, and where they stand.
@@ -254,6 +238,32 @@ impl LedgerQuery {
         };
         Ok(counts.into_iter().map(wrap).collect())
     }
+}
+
+/// A page of promises with their leads.
+pub async fn clock_page(
+    ctx: &Context<'_>,
+    filter: &ClockFilter,
+    window: Window,
+) -> async_graphql::Result<Page<LeadClock>> {
+    let app = app(ctx)?;
+    let rows = ledger::clocks(app.store.read(), filter, window.from, window.limit).await;
+    let rows = rows.map_err(|error| failure(error.into()))?;
+    let leads = rows.iter().map(|(_, stored)| (stored.lead.id, stored.clone()));
+    // Several promises may be given on one lead.
+    let leads: BTreeMap<_, _> = leads.collect();
+    let leads = load(ctx, leads.into_values().collect(), &["edges", "node", "lead"]).await?;
+    let mut page = vec![];
+    for (clock, stored) in rows {
+        let Some(loaded) = leads.get(&stored.lead.id) else { continue };
+        page.push((clock, loaded.clone()));
+    }
+    Ok(window.page(
+        app,
+        page,
+        |(clock, _)| (clock.due_at.ms(), clock.id),
+        |(clock, loaded)| LeadClock { clock: Clock::wrap(&clock), lead: Lead::wrap(loaded) },
+    ))
 }
 
 /// The leads with the children that the selection at `path` asks for.

@@ -5,22 +5,28 @@ pub mod attribution;
 pub mod backtest;
 pub mod campaign;
 pub mod charter;
+pub mod clock;
 pub mod consumer;
+pub mod context_request;
 pub mod decision;
 pub mod decision_override;
 pub mod deployment;
 pub mod directory;
+pub mod erase;
 pub mod event;
 pub mod fairness;
 pub mod filter;
 pub mod funnel;
 pub mod grey_case;
+pub mod handoff;
 pub mod import;
 pub mod inline;
 pub mod intake;
 pub mod lead;
 pub mod ledger;
+pub mod merge;
 pub mod node;
+pub mod nurture;
 pub mod overlap;
 pub mod page;
 pub mod plugin;
@@ -64,6 +70,8 @@ pub struct Query(
     plugin::PluginQuery,
     deployment::DeploymentQuery,
     grey_case::GreyCaseQuery,
+    context_request::ContextRequestQuery,
+    nurture::NurtureQuery,
     backtest::BacktestQuery,
     reevaluation::ReevaluationQuery,
     signature::SignatureQuery,
@@ -87,6 +95,10 @@ pub struct Mutation(
     deployment::DeploymentMutation,
     decision_override::DecisionOverrideMutation,
     grey_case::GreyCaseMutation,
+    context_request::ContextRequestMutation,
+    merge::MergeMutation,
+    nurture::NurtureMutation,
+    erase::EraseMutation,
     backtest::BacktestMutation,
     reevaluation::ReevaluationMutation,
     signature::SignatureMutation,
@@ -105,6 +117,8 @@ pub struct Subscription(
     grey_case::GreyCaseSubscription,
     deployment::DeploymentSubscription,
     charter::CharterSubscription,
+    handoff::HandoffSubscription,
+    clock::ClockSubscription,
 );
 
 pub type HandfastSchema = Schema<Query, Mutation, Subscription>;
@@ -135,6 +149,7 @@ const WEIGHTS: &[Weight] = &[
     ("leads", Some("order"), 200),
     ("ledger", None, 200),
     ("ledgerNow", None, 500),
+    ("mostRequestedContext", None, 500),
     ("readings", None, 500),
     ("roi", None, 1_000),
     ("tally", None, 100),

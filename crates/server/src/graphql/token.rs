@@ -17,7 +17,7 @@ pub struct Token {
     pub id: ID,
     /// What it is for.
     name: String,
-    /// What it may do: `leads:read`, `leads:write`, `charter:sign`, `plugins:deploy`, `import`, `webhooks:write`, `admin`.
+    /// What it may do: `leads:read`, `leads:write`, `leads:erase`, `charter:sign`, `plugins:deploy`, `import`, `webhooks:write`, `admin`.
     scopes: Vec<String>,
     created_at: Instant,
     /// Null for one that never expires.
@@ -70,7 +70,7 @@ pub struct CreateTokenInput {
     user: String,
     /// What it is for.
     name: String,
-    /// What it may do: `leads:read`, `leads:write`, `charter:sign`, `plugins:deploy`, `import`, `webhooks:write`, `admin`.
+    /// What it may do: `leads:read`, `leads:write`, `leads:erase`, `charter:sign`, `plugins:deploy`, `import`, `webhooks:write`, `admin`.
     scopes: Vec<String>,
     expires_at: Option<Instant>,
     /// The same key again has no second effect and is answered as before.

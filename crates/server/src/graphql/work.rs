@@ -9,6 +9,7 @@ use handfast_domain::sales::Activity;
 use handfast_domain::stage::{Cause, CycleOutcome, Side, StageKind};
 use handfast_domain::time::Instant;
 
+use super::context_request::QuestionInput;
 use super::lead::{Lead, LeadRef, lead_by, want};
 use super::problem::{UserError, payload};
 use super::scalar::Money;
@@ -44,6 +45,8 @@ pub struct RejectHandoffInput {
     reason: String,
     /// When the buyer wants to hear from us again, for reasons that recycle.
     recycle_at: Option<Instant>,
+    /// What is missing, with a reason that sends the lead back to marketing; marketing answers it by answerContext.
+    question: Option<QuestionInput>,
 }
 
 #[derive(Clone, Debug, InputObject)]
@@ -168,7 +171,9 @@ impl WorkMutation {
         input: RejectHandoffInput,
     ) -> async_graphql::Result<LeadPayload> {
         let disposal = Disposal { reason: input.reason, recycle_at: input.recycle_at, ..Disposal::default() };
-        let verb_ = |draft: &mut Draft<'_>, user| draft.reject_handoff(user, disposal.clone());
+        let question = input.question.map(QuestionInput::read);
+        let verb_ =
+            |draft: &mut Draft<'_>, user| draft.reject_handoff(user, disposal.clone(), question.as_ref());
         verb(ctx, "rejectHandoff", input.target, Cause::Sales, None, verb_).await
     }
 

@@ -16,6 +16,9 @@ mod m0012_reevaluation;
 mod m0013_override;
 mod m0014_charter_reading;
 mod m0015_numbering;
+mod m0016_context_request;
+mod m0017_lead_end;
+mod m0018_nurture;
 
 use crate::{
     dialect::Dialect,
@@ -43,6 +46,9 @@ const ALL: &[SqlMigration] = &[
     m0013_override::MIGRATION,
     m0014_charter_reading::MIGRATION,
     m0015_numbering::MIGRATION,
+    m0016_context_request::MIGRATION,
+    m0017_lead_end::MIGRATION,
+    m0018_nurture::MIGRATION,
 ];
 
 #[derive(Clone, Copy)]

@@ -5,6 +5,7 @@ mod feed;
 mod filter;
 mod job;
 mod open;
+mod personal;
 mod postgres;
 mod records;
 mod rows;
