@@ -3,6 +3,8 @@
 use handfast_tests::{Api, Server, eventually};
 use serde_json::{Value, json};
 
+use crate::conversion::{file, lead, past};
+use crate::import::{import, server_in};
 use crate::work::{World, done, look};
 
 /// Nine people and ten cycles: two inquiries of which one is no customer at all, two MQLs of which sales
@@ -159,4 +161,84 @@ fn the_funnel_is_the_same_after_a_crash_and_moves_with_the_next_change() {
     assert_eq!(counts(&after, 3), (json!("1"), json!("8")), "it left MQL");
     assert_eq!(counts(&before, 4), (json!("0"), json!("5")));
     assert_eq!(counts(&after, 4), (json!("1"), json!("6")), "and is an SAL");
+}
+
+const AS_OF: &str = "query($asOf: DateTime, $basis: FunnelBasis! = RECORDED) { funnel(asOf: $asOf, basis: $basis) { asOf charter { number signed } \
+    won lost recycled disqualified stages { stage label open furthest entered standing { outcome leads } } \
+    conversion { from to entered advanced rateBasisPoints } } }";
+
+#[test]
+fn a_past_moment_is_told_from_the_log_as_the_live_counters_told_it_then() {
+    let world = World::start();
+    let World { mia, rob, admin, .. } = &world;
+    let mut told: Vec<Value> = vec![];
+    let mut remember = || {
+        // The moment after the change, and before the next one.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        told.push(admin.query(AS_OF, json!({}))["funnel"].clone());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    remember();
+    let refused = world.mql("first@example.test", json!({}));
+    remember();
+    done(rob, "rejectHandoff", &refused, json!({"reason": "NOT_ICP"}));
+    remember();
+    let later = world.at("SAL", "second@example.test");
+    remember();
+    done(rob, "recycleLead", &later, json!({"reason": "NOT_READY"}));
+    remember();
+    let won = world.at("OPPORTUNITY", "third@example.test");
+    world.agree(|body| {
+        let stages = body["stages"].as_array_mut().expect("stages");
+        stages.iter_mut().for_each(|stage| {
+            stage["label"] = json!(format!("our {}", stage["kind"].as_str().unwrap_or_default()))
+        });
+    });
+    remember();
+    done(rob, "closeWon", &won, json!({"amount": {"amountMinor": "990000", "currency": "EUR"}}));
+    done(mia, "reopenLead", &later, json!({"reason": "they called"}));
+    eventually(10, "a reopened lead is judged", || {
+        (look(rob, &later, "stage")["stage"] == "MQL").then_some(())
+    });
+    remember();
+    story(&world);
+    assert!(
+        told.windows(2).all(|pair| pair[0]["stages"] != pair[1]["stages"]),
+        "each moment has numbers of its own"
+    );
+    for then in &told {
+        assert_eq!(admin.query(AS_OF, json!({"asOf": then["asOf"]}))["funnel"], *then);
+        // What happens live is written down at once.
+        assert_eq!(admin.query(AS_OF, json!({"asOf": then["asOf"], "basis": "OCCURRED"}))["funnel"], *then);
+    }
+    let before = admin.query(AS_OF, json!({"asOf": "2001-01-01T00:00:00Z"}))["funnel"].clone();
+    assert_eq!((&before["charter"]["number"], &before["stages"][1]["entered"]), (&json!(0), &json!("0")));
+    let error = admin.error(AS_OF, json!({"asOf": "2999-01-01T00:00:00Z"}));
+    assert!(error["message"].as_str().unwrap_or_default().contains("asOf must be a past moment"), "{error}");
+}
+
+#[test]
+fn an_imported_past_is_known_from_its_import_on_and_was_so_before() {
+    let server = server_in("EUR", "UTC");
+    let api = server.admin();
+    let before = api.query(AS_OF, json!({}))["funnel"].clone();
+    let rows = [
+        lead("a", "2024-01-10T12:00:00Z", "ads", Some(("WON", "2024-01-20T12:00:00Z"))),
+        lead("b", "2024-02-01T12:00:00Z", "ads", None),
+    ];
+    let ended = import(&api, file(&rows), &past());
+    assert!(ended.refused().is_empty(), "{:?}", ended.refused());
+    let entered = |at: &Value, basis: &str| {
+        let funnel = api.query(AS_OF, json!({"asOf": at, "basis": basis}))["funnel"].clone();
+        let stages = funnel["stages"].as_array().expect("stages").clone();
+        let mql = stages.iter().find(|stage| stage["stage"] == "MQL").expect("MQL").clone();
+        (mql["entered"].clone(), mql["open"].clone(), funnel["won"].clone())
+    };
+    let zero = (json!("0"), json!("0"), json!("0"));
+    assert_eq!(entered(&before["asOf"], "RECORDED"), zero);
+    assert_eq!(entered(&json!("2024-01-15T00:00:00Z"), "RECORDED"), zero, "nobody knew");
+    assert_eq!(entered(&json!("2024-01-09T00:00:00Z"), "OCCURRED"), zero);
+    assert_eq!(entered(&json!("2024-01-15T00:00:00Z"), "OCCURRED"), (json!("1"), json!("1"), json!("0")));
+    assert_eq!(entered(&json!("2024-01-25T00:00:00Z"), "OCCURRED"), (json!("1"), json!("0"), json!("1")));
+    assert_eq!(entered(&before["asOf"], "OCCURRED"), (json!("2"), json!("1"), json!("1")));
 }

@@ -153,7 +153,7 @@ fn balanced(api: &Api) -> i64 {
 }
 
 /// A server whose charter 0 is of this currency and zone.
-fn server_in(currency: &str, zone: &str) -> Server {
+pub fn server_in(currency: &str, zone: &str) -> Server {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let text = format!("[workspace]\ncurrency = \"{currency}\"\ntime_zone = \"{zone}\"\n");
     std::fs::write(dir.path().join("handfast.toml"), text).expect("the configuration is written");

@@ -134,6 +134,7 @@ const SMALL: &[&str] = &[
     "minSample",
     "number",
     "ordinal",
+    "percents",
     "position",
     "priority",
     "queueShareBasisPoints",

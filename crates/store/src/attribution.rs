@@ -1,6 +1,6 @@
 //! Won deals with the paths that led to them, as reports read them: some hundreds of deals at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use handfast_domain::attribution::{LONGEST_PATH, Milestones};
 use handfast_domain::event::{ActivityKind, Body, Fact};
@@ -126,7 +126,8 @@ pub async fn path(
 }
 
 async fn walk(db: &impl ConnectionTrait, rows: Vec<Row>, with_work: bool) -> Result<Vec<Path>> {
-    let amounts = amounts(db, &rows).await?;
+    let leads: BTreeSet<Uuid> = rows.iter().map(|row| row.lead).collect();
+    let amounts = amounts(db, &leads).await?;
     let mut deals = vec![];
     for row in rows {
         let Row { lead, number, closed_at, won_before, lead_at, opportunity_at } = row;
@@ -150,14 +151,17 @@ async fn walk(db: &impl ConnectionTrait, rows: Vec<Row>, with_work: bool) -> Res
 }
 
 /// What deals were won with, by lead and cycle: the log says so, also of those that only an import told of.
-async fn amounts(db: &impl ConnectionTrait, rows: &[Row]) -> Result<BTreeMap<(Uuid, u32), i64>> {
+pub async fn amounts(
+    db: &impl ConnectionTrait,
+    leads: &BTreeSet<Uuid>,
+) -> Result<BTreeMap<(Uuid, u32), i64>> {
     #[derive(FromQueryResult)]
     struct Closed {
         id: Uuid,
         stream_id: Uuid,
         payload: String,
     }
-    if rows.is_empty() {
+    if leads.is_empty() {
         return Ok(BTreeMap::new());
     }
     let sql = format!(
@@ -165,7 +169,7 @@ async fn amounts(db: &impl ConnectionTrait, rows: &[Row]) -> Result<BTreeMap<(Uu
          AND e.kind = 'CYCLE_CLOSED'",
         list(db)
     );
-    let leads = dialect::uuids(rows.iter().map(|row| &row.lead));
+    let leads = dialect::uuids(leads);
     let mut found = BTreeMap::new();
     for Closed { id, stream_id, payload } in fetch_all(db, &sql, vec![leads]).await? {
         let body: Body = decode::json(Place("event", "payload", &id), &payload)?;

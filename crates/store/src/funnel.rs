@@ -1,16 +1,22 @@
 //! The funnel's numbers, read from counters that each change keeps in its own transaction, and kept in memory until the
-//! next one.
+//! next one; those of a past moment from the log.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use handfast_domain::event::{Body, Event, Fact, StreamKind};
+use handfast_domain::lead::Journey;
 use handfast_domain::stage::{CycleOutcome, StageKind};
-use sea_orm::ConnectionTrait;
+use handfast_domain::time::Instant;
+use sea_orm::{ConnectionTrait, FromQueryResult};
 use uuid::Uuid;
 
+use crate::counter::{self, Deltas};
+use crate::decode::{self, Place};
 use crate::dialect::{self, Dialect};
 use crate::error::Result;
-use crate::rows::{columns, fetch_all};
+use crate::lead::list;
+use crate::rows::{columns, fetch_all, fetch_one};
 
 /// Counts by stage and by outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -126,26 +132,165 @@ impl Kept {
     }
 }
 
+/// The families of counters that make the funnel.
+const FAMILIES: [&str; 4] = ["funnel", "furthest", "entered", "closed"];
+
 async fn counts(db: &impl ConnectionTrait) -> Result<Counts> {
-    let sql = format!(
-        "SELECT {} FROM counter c WHERE c.family IN ('funnel', 'furthest', 'entered', 'closed')",
-        Row::COLUMNS
-    );
+    let families = FAMILIES.map(|family| format!("'{family}'")).join(", ");
+    let sql = format!("SELECT {} FROM counter c WHERE c.family IN ({families})", Row::COLUMNS);
     let mut counts = Counts::default();
     for Row { family, subject, metric, value } in fetch_all::<Row>(db, &sql, vec![]).await? {
-        match (family.as_str(), StageKind::parse(&subject), CycleOutcome::parse(&subject)) {
+        counts.put(&family, &subject, &metric, value);
+    }
+    Ok(counts)
+}
+
+impl Counts {
+    fn put(&mut self, family: &str, subject: &str, metric: &str, value: i64) {
+        match (family, StageKind::parse(subject), CycleOutcome::parse(subject)) {
             ("funnel", Some(stage), _) => {
-                if let Some(outcome) = CycleOutcome::parse(&metric) {
-                    counts.standing.insert((stage, outcome), value);
+                if let Some(outcome) = CycleOutcome::parse(metric) {
+                    self.standing.insert((stage, outcome), value);
                 }
             }
-            ("furthest", Some(stage), _) => drop(counts.furthest.insert(stage, value)),
-            ("entered", Some(stage), _) => drop(counts.entered.insert(stage, value)),
-            ("closed", _, Some(outcome)) => drop(counts.closed.insert(outcome, value)),
+            ("furthest", Some(stage), _) => drop(self.furthest.insert(stage, value)),
+            ("entered", Some(stage), _) => drop(self.entered.insert(stage, value)),
+            ("closed", _, Some(outcome)) => drop(self.closed.insert(outcome, value)),
             _ => {}
         }
     }
-    Ok(counts)
+
+    /// Leads that were counted.
+    pub fn leads(&self) -> i64 {
+        self.furthest.values().sum()
+    }
+}
+
+/// By which of its two times the log is cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CutBy {
+    /// When it was written down: what was known then.
+    Recorded,
+    /// When it happened: what was so then, with what was told later.
+    Occurred,
+}
+
+impl CutBy {
+    fn column(self) -> &'static str {
+        match self {
+            CutBy::Recorded => "recorded_at",
+            CutBy::Occurred => "occurred_at",
+        }
+    }
+}
+
+/// Leads whose past is told at once.
+const PAGE: i64 = 500;
+
+/// The log told again up to a moment, some hundred leads at a time: what the counters said then, counted by the function that
+/// moves them.
+pub struct Past {
+    at: Instant,
+    by: CutBy,
+    after: Uuid,
+    deltas: Deltas,
+}
+
+impl Past {
+    pub fn new(at: Instant, by: CutBy) -> Past {
+        Past { at, by, after: Uuid::nil(), deltas: Deltas::new() }
+    }
+
+    /// Counts the next leads; false after the last one. Two statements.
+    pub async fn next(&mut self, db: &impl ConnectionTrait) -> Result<bool> {
+        #[derive(FromQueryResult)]
+        struct Id {
+            id: Uuid,
+        }
+        #[derive(FromQueryResult)]
+        struct Told {
+            id: Uuid,
+            stream_id: Uuid,
+            version: i64,
+            ordinal: i64,
+            payload: String,
+            occurred_at: i64,
+            recorded_at: i64,
+        }
+        let sql = "SELECT l.id FROM lead l WHERE l.id > $1 ORDER BY l.id LIMIT $2";
+        let ids: Vec<Id> = fetch_all(db, sql, vec![self.after.into(), PAGE.into()]).await?;
+        let Some(last) = ids.last() else { return Ok(false) };
+        self.after = last.id;
+        // Of all that happens to a lead this moves stage, outcome and furthest stage.
+        let sql = format!(
+            "SELECT e.id, e.stream_id, e.version, e.ordinal, e.payload, e.occurred_at, e.recorded_at FROM event e \
+             WHERE e.stream_kind = 'LEAD' AND e.stream_id {} AND e.{} <= $2 \
+             AND e.kind IN ('LEAD_CAPTURED', 'CYCLE_OPENED', 'STAGE_CHANGED', 'CYCLE_CLOSED') \
+             ORDER BY e.stream_id, e.version, e.ordinal",
+            list(db),
+            self.by.column()
+        );
+        let leads = dialect::uuids(ids.iter().map(|row| &row.id));
+        let rows: Vec<Told> = fetch_all(db, &sql, vec![leads, self.at.ms().into()]).await?;
+        let mut events: Vec<Event> = vec![];
+        for row in rows {
+            let body: Body = decode::json(Place("event", "payload", &row.id), &row.payload)?;
+            if events.first().is_some_and(|first| first.stream_id != row.stream_id) {
+                self.count(&std::mem::take(&mut events));
+            }
+            events.push(Event {
+                id: row.id,
+                stream: StreamKind::Lead,
+                stream_id: row.stream_id,
+                version: row.version,
+                ordinal: u32::try_from(row.ordinal).unwrap_or(u32::MAX),
+                occurred_at: Instant(row.occurred_at),
+                recorded_at: Instant(row.recorded_at),
+                body,
+            });
+        }
+        self.count(&events);
+        // What is counted by days or campaigns would grow with the past.
+        self.deltas.retain(|(family, _, _), _| FAMILIES.contains(family));
+        Ok(true)
+    }
+
+    fn count(&mut self, events: &[Event]) {
+        let Some(first) = events.first() else { return };
+        let mut journey = Journey::blank(first.stream_id, first.occurred_at);
+        events.iter().for_each(|event| journey.apply(&event.body.fact, event.occurred_at));
+        counter::count(&mut self.deltas, None, &journey, events);
+    }
+
+    /// What was counted.
+    pub fn finish(self) -> Counts {
+        let mut counts = Counts::default();
+        for ((family, subject, metric), value) in self.deltas {
+            counts.put(family, &subject, &metric, value);
+        }
+        counts
+    }
+}
+
+/// Number of the charter that was in force at a moment; 0 until the first one was activated.
+pub async fn charter_at(db: &impl ConnectionTrait, at: Instant, by: CutBy) -> Result<u32> {
+    #[derive(FromQueryResult)]
+    struct Activated {
+        id: Uuid,
+        payload: String,
+    }
+    let column = by.column();
+    let sql = format!(
+        "SELECT e.id, e.payload FROM event e WHERE e.stream_kind = 'CHARTER' AND e.kind = 'CHARTER_ACTIVATED' \
+         AND e.{column} <= $1 ORDER BY e.{column} DESC, e.id DESC LIMIT 1"
+    );
+    let row: Option<Activated> = fetch_one(db, &sql, vec![at.ms().into()]).await?;
+    let Some(row) = row else { return Ok(0) };
+    let body: Body = decode::json(Place("event", "payload", &row.id), &row.payload)?;
+    match body.fact {
+        Fact::CharterActivated { number, .. } => Ok(number),
+        _ => Ok(0),
+    }
 }
 
 /// What came of a campaign, counted by the campaign that a lead was captured with.

@@ -37,6 +37,7 @@ pub mod loaded;
 pub mod mark;
 pub mod merge;
 pub mod open;
+pub mod passage;
 pub mod person;
 pub mod personal;
 pub mod plugin;

@@ -2,25 +2,27 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Object, SimpleObject};
-use handfast_domain::charter::StageDefinition;
+use async_graphql::{Context, Enum, Object, SimpleObject};
+use handfast_domain::charter::{Charter, CharterBody, StageDefinition};
 use handfast_domain::clock::Party;
 use handfast_domain::evaluation::Composition;
 use handfast_domain::stage::{CycleOutcome, StageKind};
 use handfast_domain::time::Instant;
-use handfast_store::funnel::Counts;
+use handfast_store::funnel::{Counts, CutBy};
 
 use super::inline::Inline;
 use super::problem::failure;
 use super::scalar::Long;
 use super::{app, read_viewer};
 use crate::app::App;
+use crate::flows::funnel;
 use crate::workspace::Workspace;
 
-/// The whole funnel at one moment. Every number comes from counters that each change keeps, so asking is cheap.
+/// The whole funnel at one moment. Every number comes from counters that each change keeps, so asking is cheap; those of a past
+/// moment are told from the log.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct Funnel {
-    /// The agreement in force: what its stages mean is what is counted.
+    /// The agreement in force then: what its stages mean is what is counted.
     charter: FunnelCharter,
     as_of: Instant,
     /// The charter's stages, in order; and stages of earlier charters where leads stand.
@@ -48,7 +50,10 @@ pub struct FunnelCharter {
 
 impl FunnelCharter {
     pub fn of(workspace: &Workspace) -> FunnelCharter {
-        let charter = &workspace.charter;
+        FunnelCharter::wrap(&workspace.charter)
+    }
+
+    pub fn wrap(charter: &Charter) -> FunnelCharter {
         FunnelCharter { number: super::small(charter.number), signed: !charter.unsigned() }
     }
 }
@@ -95,36 +100,74 @@ pub struct FunnelQuery;
 
 #[Object]
 impl FunnelQuery {
-    /// Where leads stand, what converts, and how cycles end. Subscribe to `funnelCounts` to see it move.
-    async fn funnel(&self, ctx: &Context<'_>) -> async_graphql::Result<Inline<Funnel>> {
+    /// Where leads stand, what converts, and how cycles end: now, or at any past moment. Subscribe to `funnelCounts` to see it
+    /// move.
+    async fn funnel(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "A past moment, told from the log of at most 500,000 leads; now without.")]
+        as_of: Option<Instant>,
+        #[graphql(
+            desc = "By which of its times the log is cut off there.",
+            default_with = "FunnelBasis::Recorded"
+        )]
+        basis: FunnelBasis,
+    ) -> async_graphql::Result<Inline<Funnel>> {
         read_viewer(ctx)?;
         let app = app(ctx)?;
-        let workspace = app.workspace();
-        let counts = counts(app).await?;
-        Ok(Inline(Funnel {
-            charter: FunnelCharter::of(&workspace),
-            as_of: app.now(),
-            stages: wrap(&workspace, &counts),
-            conversion: conversion(&workspace, &counts),
+        let Some(at) = as_of else {
+            let workspace = app.workspace();
+            return Ok(Inline(Funnel::of(&workspace.charter, &*counts(app).await?, app.now())));
+        };
+        let (charter, counts) = funnel::as_of(app, at, basis.into()).await.map_err(failure)?;
+        Ok(Inline(Funnel::of(&charter, &counts, at)))
+    }
+}
+
+/// By which of its two times the log is cut off at a past moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub enum FunnelBasis {
+    /// When it was written down: what the live counters said then.
+    Recorded,
+    /// When it happened: what was so then, with what imports and late news told afterwards.
+    Occurred,
+}
+
+impl From<FunnelBasis> for CutBy {
+    fn from(basis: FunnelBasis) -> CutBy {
+        match basis {
+            FunnelBasis::Recorded => CutBy::Recorded,
+            FunnelBasis::Occurred => CutBy::Occurred,
+        }
+    }
+}
+
+impl Funnel {
+    fn of(charter: &Charter, counts: &Counts, as_of: Instant) -> Funnel {
+        Funnel {
+            charter: FunnelCharter::wrap(charter),
+            as_of,
+            stages: wrap(&charter.body, counts),
+            conversion: conversion(&charter.body, counts),
             won: Long(counts.closed(CycleOutcome::Won)),
             lost: Long(counts.closed(CycleOutcome::Lost)),
             recycled: Long(counts.closed(CycleOutcome::Recycled)),
             disqualified: Long(counts.closed(CycleOutcome::Disqualified)),
-        }))
+        }
     }
 }
 
 /// All stages of the charter, from counters that each change keeps.
 pub async fn stages(app: &App) -> async_graphql::Result<Vec<Inline<FunnelStage>>> {
     let counts = counts(app).await?;
-    Ok(wrap(&app.workspace(), &counts))
+    Ok(wrap(&app.workspace().charter.body, &counts))
 }
 
 async fn counts(app: &App) -> async_graphql::Result<Arc<Counts>> {
     app.store.funnel().await.map_err(|error| failure(error.into()))
 }
 
-fn wrap(workspace: &Workspace, counts: &Counts) -> Vec<Inline<FunnelStage>> {
+fn wrap(body: &CharterBody, counts: &Counts) -> Vec<Inline<FunnelStage>> {
     let stage = |definition: &StageDefinition| {
         let stage = definition.kind;
         let standing = CycleOutcome::ALL.iter().map(|outcome| (*outcome, counts.standing(stage, *outcome)));
@@ -140,7 +183,6 @@ fn wrap(workspace: &Workspace, counts: &Counts) -> Vec<Inline<FunnelStage>> {
                 .collect(),
         })
     };
-    let body = &workspace.charter.body;
     let mut stages: Vec<Inline<FunnelStage>> = body.stages.iter().map(stage).collect();
     // A lead may stand at a stage that an earlier charter had; it must not vanish.
     for kind in StageKind::ALL.iter().filter(|kind| body.stage(**kind).is_none()) {
@@ -161,9 +203,9 @@ fn wrap(workspace: &Workspace, counts: &Counts) -> Vec<Inline<FunnelStage>> {
     stages
 }
 
-fn conversion(workspace: &Workspace, counts: &Counts) -> Vec<Inline<FunnelConversion>> {
+fn conversion(body: &CharterBody, counts: &Counts) -> Vec<Inline<FunnelConversion>> {
     // A visitor has no cycle yet, so nothing converts from ANONYMOUS.
-    let counted = workspace.charter.body.stages.iter().map(|stage| stage.kind);
+    let counted = body.stages.iter().map(|stage| stage.kind);
     let counted: Vec<StageKind> = counted.filter(|stage| *stage > StageKind::Anonymous).collect();
     counted
         .windows(2)

@@ -8,6 +8,7 @@ pub mod charter;
 pub mod clock;
 pub mod consumer;
 pub mod context_request;
+pub mod conversion;
 pub mod decision;
 pub mod decision_override;
 pub mod deployment;
@@ -25,10 +26,12 @@ pub mod intake;
 pub mod lead;
 pub mod ledger;
 pub mod merge;
+pub mod metric;
 pub mod node;
 pub mod nurture;
 pub mod overlap;
 pub mod page;
+pub mod passage;
 pub mod plugin;
 pub mod problem;
 pub mod progress;
@@ -38,6 +41,7 @@ pub mod results;
 pub mod scalar;
 pub mod signature;
 pub mod token;
+pub mod velocity;
 pub mod webhook;
 pub mod whynot;
 pub mod work;
@@ -60,6 +64,9 @@ pub struct Query(
     lead::LeadQuery,
     attribution::AttributionQuery,
     funnel::FunnelQuery,
+    conversion::ConversionQuery,
+    velocity::VelocityQuery,
+    metric::MetricQuery,
     ledger::LedgerQuery,
     campaign::CampaignQuery,
     charter::CharterQuery,
@@ -143,8 +150,12 @@ const WEIGHTS: &[Weight] = &[
     ("awaitingAcknowledgement", None, 10),
     ("consumer", None, 50),
     ("contribution", None, 1_000),
+    ("conversion", None, 1_000),
     ("eventConsumers", None, 200),
     ("fairness", None, 1_000),
+    ("funnel", Some("asOf"), 1_000),
+    ("funnelHealth", None, 1_000),
+    ("journeys", None, 1_000),
     ("leads", Some("filter"), 200),
     ("leads", Some("order"), 200),
     ("ledger", None, 200),
@@ -156,6 +167,7 @@ const WEIGHTS: &[Weight] = &[
     ("overlap", None, 1_000),
     ("override", None, 5),
     ("unattended", None, 500),
+    ("velocity", None, 1_000),
     ("verifyDecision", None, 50),
     ("whyNot", None, 1_000),
 ];

@@ -19,6 +19,7 @@ mod m0015_numbering;
 mod m0016_context_request;
 mod m0017_lead_end;
 mod m0018_nurture;
+mod m0020_report;
 
 use crate::{
     dialect::Dialect,
@@ -49,6 +50,7 @@ const ALL: &[SqlMigration] = &[
     m0016_context_request::MIGRATION,
     m0017_lead_end::MIGRATION,
     m0018_nurture::MIGRATION,
+    m0020_report::MIGRATION,
 ];
 
 #[derive(Clone, Copy)]
