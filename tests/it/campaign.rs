@@ -493,3 +493,39 @@ fn many_who_ask_for_many_results_at_once_all_get_them() {
         assert_eq!(costs.len() as i64, count, "each its own");
     }
 }
+
+#[test]
+fn where_it_is_asked_for_results_are_looked_at_before_the_next_campaign() {
+    let server = Server::configured(&[("HANDFAST__CAMPAIGNS__REQUIRE_REVIEW", "true")]);
+    let mia = server.user("mia", "marketing");
+    let create = |key: &str, kind: &str, reviewed: Value| {
+        let input =
+            json!({"key": key, "name": key, "kind": kind, "channel": "EVENT", "reviewedCampaigns": reviewed});
+        mia.attempt(
+            "createCampaign",
+            "CreateCampaignInput",
+            input,
+            "campaign { id reviewed { key results { leads } } }",
+        )
+    };
+    let first = create("fair-1", "fair", json!([]));
+    assert_eq!(first["errors"], json!([]), "the first of its kind has nothing before it");
+    assert_eq!(
+        create("fair-2", "fair", json!([]))["errors"],
+        json!([]),
+        "nor has one before it brought anybody"
+    );
+    let lead = json!({"lead": {"email": "a@example.test", "campaign": "fair-1"}});
+    mia.mutate("captureLead", "CaptureLeadInput", lead, "lead { id }");
+    let refused = create("fair-3", "fair", json!([]))["errors"][0].clone();
+    assert_eq!(
+        (&refused["code"], &refused["path"]),
+        (&json!("REVIEW_MISSING"), &json!(["input", "reviewedCampaigns"]))
+    );
+    assert!(refused["message"].as_str().is_some_and(|text| text.ends_with("fair-1")), "{refused}");
+    assert_eq!(create("webinar-1", "webinar", json!([]))["errors"], json!([]), "another kind");
+    let made = create("fair-3", "fair", json!([first["campaign"]["id"], first["campaign"]["id"]]));
+    assert_eq!(made["campaign"]["reviewed"], json!([{"key": "fair-1", "results": {"leads": "1"}}]), "{made}");
+    let unknown = create("fair-4", "fair", json!(["01a217bd-0000-7000-8000-000000000000"]));
+    assert_eq!(unknown["errors"][0]["code"], "NOT_FOUND", "{unknown}");
+}

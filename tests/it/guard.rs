@@ -31,7 +31,7 @@ const TELLING: &str = "Account BacktestFlipConnection CampaignResults Contact De
 
 /// The ways to what tells of leads through something else: the field, the scope that it takes to come there, and how.
 /// There the field is named `told`.
-const BELOW: [(&str, &str, &str); 14] = [
+const BELOW: [(&str, &str, &str); 16] = [
     (
         "BacktestRun.flipped",
         "plugins:deploy",
@@ -49,9 +49,21 @@ const BELOW: [(&str, &str, &str); 14] = [
         r#"captureLeads(input: {leads: [{email: "a@b.test"}]}) { results { told: lead { id } } }"#,
     ),
     (
+        "LeadEdge.node",
+        "leads:write",
+        r#"createAudience(input: {key: "a", name: "A", tests: [{field: "lead.stage", comparator: KNOWN, values: []}], dryRun: true}) {
+               audience { leads { edges { told: node { id } } } } }"#,
+    ),
+    (
         "LeadPayload.lead",
         "leads:write",
         r#"evaluateLead(input: {lead: {email: "lead@example.test"}}) { told: lead { id } }"#,
+    ),
+    (
+        "FeedbackAbout.lead",
+        "leads:write",
+        r#"postFeedback(input: {kind: INSIGHT, about: {lead: "LEAD"}, text: "so", dryRun: true}) {
+               feedback { about { told: lead { id } } } }"#,
     ),
     (
         "GreyCase.lead",
@@ -397,7 +409,8 @@ impl Guard {
         let decision = self.known["decision"].as_str().unwrap_or_default().to_owned();
         let asked = self.known["request"].as_str().unwrap_or_default().to_owned();
         let mut mutation = mutation.replace("DIGEST", &digest).replace("CASE", &case);
-        mutation = mutation.replace("DECISION", &decision).replace("REQUEST", &asked);
+        let lead = self.known["LeadRef"]["id"].as_str().unwrap_or_default();
+        mutation = mutation.replace("DECISION", &decision).replace("REQUEST", &asked).replace("LEAD", lead);
         if mutation.contains("PLUGIN") {
             mutation = mutation.replace("PLUGIN", &self.parties.server.push("scorecard"));
         }

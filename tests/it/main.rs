@@ -1,6 +1,7 @@
 //! Black-box tests of the built product, one file a noun.
 
 mod attribution;
+mod audience;
 mod author;
 mod backtest;
 mod backup;
@@ -9,6 +10,7 @@ mod capability;
 mod catalogue;
 mod charter;
 mod consumer;
+mod content;
 mod context_request;
 mod conversion;
 mod decision;
@@ -18,6 +20,8 @@ mod directory;
 mod erase;
 mod export;
 mod fairness;
+mod feedback;
+mod form;
 mod funnel;
 mod fuzz;
 mod graphiql;
@@ -34,6 +38,7 @@ mod nurture;
 mod oidc;
 mod overlap;
 mod plugin;
+mod rating;
 mod reevaluation;
 mod registry;
 mod schema;

@@ -9,6 +9,7 @@ use crate::clock::ClockEvent;
 use crate::context_request::ContextTopic;
 use crate::deployment::{DeploymentMode, DeploymentState};
 use crate::digest::Digest;
+use crate::feedback::{EffectKind, FeedbackKind, FeedbackStatus, FeedbackSubject};
 use crate::stage::{Cause, Channel, CycleOpenedBy, CycleOutcome, Side, StageKind, WorkState};
 use crate::text::text_enum;
 use crate::time::Instant;
@@ -30,6 +31,8 @@ text_enum! {
         Campaign = "CAMPAIGN",
         /// A grey case.
         Case = "CASE",
+        /// Feedback of one side to the other.
+        Feedback = "FEEDBACK",
         /// A noun of the set-up, by its own id.
         Setup = "SETUP",
     }
@@ -62,6 +65,16 @@ text_enum! {
         Webhook = "WEBHOOK",
         /// A key by which a team signs its plugins: registered or revoked.
         TeamKey = "TEAM_KEY",
+        /// A piece of content.
+        Content = "CONTENT",
+        /// A request for content: asked, fulfilled or declined.
+        ContentRequest = "CONTENT_REQUEST",
+        /// A form.
+        Form = "FORM",
+        /// An audience.
+        Audience = "AUDIENCE",
+        /// An offer.
+        Offer = "OFFER",
     }
 }
 
@@ -403,6 +416,46 @@ pub enum Fact {
         /// The side that answers for the slot.
         side: Side,
     },
+    /// One side told the other something; the words stand with the feedback. The receiver's clock is a CLOCK_CHANGED of the
+    /// same stream.
+    FeedbackPosted {
+        /// The feedback.
+        feedback: Uuid,
+        /// The side that gave it.
+        from: Side,
+        /// The side that owes an answer.
+        to: Side,
+        /// What kind of feedback.
+        feedback_kind: FeedbackKind,
+        /// What it is about, if it is about something.
+        about: Option<FeedbackSubject>,
+        /// Id of the lead, campaign or content, key of the persona, or digest of the version.
+        subject: Option<String>,
+    },
+    /// The receiving side answered feedback.
+    FeedbackAnswered {
+        /// The feedback.
+        feedback: Uuid,
+        /// The side that gave it.
+        from: Side,
+        /// The side that answered.
+        to: Side,
+        /// Where it stands now.
+        status: FeedbackStatus,
+    },
+    /// Somebody said what feedback caused.
+    FeedbackEffectLinked {
+        /// The feedback.
+        feedback: Uuid,
+        /// The side that gave it.
+        from: Side,
+        /// The side that owed an answer.
+        to: Side,
+        /// What kind of thing it caused.
+        effect: EffectKind,
+        /// Id of the audience, content, campaign or deployment, or number of the charter.
+        subject: String,
+    },
     /// A charter is open for signatures.
     CharterProposed {
         /// Number of the charter.
@@ -559,6 +612,9 @@ impl Fact {
         "GREY_CASE_OPENED",
         "GREY_CASE_RESOLVED",
         "DECISION_OVERRIDDEN",
+        "FEEDBACK_POSTED",
+        "FEEDBACK_ANSWERED",
+        "FEEDBACK_EFFECT_LINKED",
         "CHARTER_PROPOSED",
         "CHARTER_SIGNED",
         "CHARTER_REJECTED",
@@ -604,6 +660,9 @@ impl Fact {
             Fact::GreyCaseOpened { .. } => "GREY_CASE_OPENED",
             Fact::GreyCaseResolved { .. } => "GREY_CASE_RESOLVED",
             Fact::DecisionOverridden { .. } => "DECISION_OVERRIDDEN",
+            Fact::FeedbackPosted { .. } => "FEEDBACK_POSTED",
+            Fact::FeedbackAnswered { .. } => "FEEDBACK_ANSWERED",
+            Fact::FeedbackEffectLinked { .. } => "FEEDBACK_EFFECT_LINKED",
             Fact::CharterProposed { .. } => "CHARTER_PROPOSED",
             Fact::CharterSigned { .. } => "CHARTER_SIGNED",
             Fact::CharterRejected { .. } => "CHARTER_REJECTED",

@@ -360,6 +360,9 @@ impl Journey {
             Fact::DuplicateMerged { .. }
             | Fact::ContextRequested { .. }
             | Fact::ContextAnswered { .. }
+            | Fact::FeedbackPosted { .. }
+            | Fact::FeedbackAnswered { .. }
+            | Fact::FeedbackEffectLinked { .. }
             | Fact::DecisionOverridden { .. }
             | Fact::CharterProposed { .. }
             | Fact::CharterSigned { .. }

@@ -36,6 +36,12 @@ text_enum! {
         DeploymentState = "DEPLOYMENT_STATE",
         /// The grey case is decided already, or the two sides do not agree yet.
         GreyCaseState = "GREY_CASE_STATE",
+        /// The feedback was answered already, or declined.
+        FeedbackState = "FEEDBACK_STATE",
+        /// The request for content was answered already.
+        ContentRequestState = "CONTENT_REQUEST_STATE",
+        /// Look at what earlier campaigns of the kind came to first, and name those that you looked at.
+        ReviewMissing = "REVIEW_MISSING",
         /// The decision is not the one that counts at its slot, or was overridden already.
         DecisionState = "DECISION_STATE",
         /// The version decides otherwise than both sides did in a grey case.

@@ -12,6 +12,12 @@ pub struct Share {
     pub of: u64,
 }
 
+/// `part` of `of` in basis points, to the nearest; none of nothing.
+pub fn basis_points(part: i64, of: i64) -> Option<i32> {
+    let points = (i128::from(part) * 20_000 + i128::from(of)).checked_div(2 * i128::from(of))?;
+    i32::try_from(points).ok()
+}
+
 /// Both ends of a 95 % interval, as fractions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {

@@ -59,6 +59,8 @@ pub struct Inner {
     pub shadows: Shadows,
     /// Whose versions must be signed.
     pub signatures: Policy,
+    /// Whether results are looked at before the next campaign of their kind.
+    pub review_campaigns: bool,
     workspace: ArcSwap<Workspace>,
     /// Reloads happen one after the other, so that an older one never overwrites a newer one.
     reloading: tokio::sync::Mutex<()>,
@@ -119,6 +121,7 @@ impl App {
             breakers: Breakers::default(),
             shadows: Shadows::default(),
             signatures: config.rules.require_signatures.clone(),
+            review_campaigns: config.campaigns.require_review,
             workspace: ArcSwap::from_pointee(workspace),
             reloading: tokio::sync::Mutex::new(()),
         };

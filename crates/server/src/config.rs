@@ -31,6 +31,15 @@ pub struct Config {
     pub nats: NatsConfig,
     #[serde(default)]
     pub rules: RulesConfig,
+    #[serde(default)]
+    pub campaigns: CampaignsConfig,
+}
+
+/// How campaigns are planned.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CampaignsConfig {
+    pub require_review: bool,
 }
 
 /// What versions of rules must be like.

@@ -4,12 +4,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use handfast_domain::audience::Audience;
 use handfast_domain::calendar::TimeZone;
 use handfast_domain::charter::{Charter, CharterStatus, Known};
+use handfast_domain::content::ContentAsset;
 use handfast_domain::deployment::{Breaker, Deployment, DeploymentMode};
 use handfast_domain::digest::Digest;
 use handfast_domain::directory::{Directory, User};
 use handfast_domain::field::TraitKinds;
+use handfast_domain::form::FormDefinition;
+use handfast_domain::offer::Offer;
 use handfast_domain::time::Instant;
 use handfast_domain::webhook::Webhook;
 use handfast_rules::{Host, Rule, Settings};
@@ -81,6 +85,14 @@ pub struct Workspace {
     /// Those of the directory, shared with every request that one of them makes.
     users: HashMap<Uuid, Arc<User>>,
     pub campaigns: Campaigns,
+    /// By key.
+    pub contents: Vec<Arc<ContentAsset>>,
+    /// By key.
+    pub forms: Vec<Arc<FormDefinition>>,
+    /// By key.
+    pub audiences: Vec<Arc<Audience>>,
+    /// By key.
+    pub offers: Vec<Arc<Offer>>,
     /// Slot key to what runs there. A slot without a LIVE rule is answered by the built-in one.
     pub rules: BTreeMap<String, SlotRules>,
     /// The oldest first.
@@ -105,6 +117,10 @@ impl Workspace {
             directory,
             traits,
             campaigns: Campaigns::new(handfast_store::campaign::all(db).await?),
+            contents: directory::all::<ContentAsset>(db).await?.into_iter().map(Arc::new).collect(),
+            forms: directory::all::<FormDefinition>(db).await?.into_iter().map(Arc::new).collect(),
+            audiences: directory::all::<Audience>(db).await?.into_iter().map(Arc::new).collect(),
+            offers: directory::all::<Offer>(db).await?.into_iter().map(Arc::new).collect(),
             rules: BTreeMap::new(),
             webhooks: handfast_store::webhook::all(db).await?.into_iter().map(Arc::new).collect(),
             zone,
@@ -153,6 +169,14 @@ impl Workspace {
 
     pub fn campaign_by_key(&self, key: &str) -> Option<&Arc<Campaign>> {
         self.campaigns.by_key.get(key)
+    }
+
+    pub fn content(&self, id: Uuid) -> Option<&Arc<ContentAsset>> {
+        self.contents.iter().find(|content| content.id == id)
+    }
+
+    pub fn content_by_key(&self, key: &str) -> Option<&Arc<ContentAsset>> {
+        self.contents.iter().find(|content| content.key == key)
     }
 
     pub fn webhook(&self, id: Uuid) -> Option<&Arc<Webhook>> {

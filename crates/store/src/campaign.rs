@@ -1,11 +1,14 @@
 //! Campaigns and their computed results.
 
+use std::collections::BTreeSet;
+
 use handfast_domain::stage::Channel;
 use handfast_domain::time::Instant;
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use uuid::Uuid;
 
-use crate::decode::{Place, closed};
+use crate::decode::{Place, closed, json};
+use crate::dialect::{self, Dialect};
 use crate::error::Result;
 use crate::rows::{fetch_all, fetch_one, upsert_rows};
 use crate::tx::Tx;
@@ -22,6 +25,8 @@ pub struct Campaign {
     pub starts_at: Option<Instant>,
     pub ends_at: Option<Instant>,
     pub created_at: Instant,
+    /// Earlier campaigns whose results were looked at before.
+    pub reviewed: Vec<Uuid>,
 }
 
 #[derive(FromQueryResult)]
@@ -35,11 +40,16 @@ struct Row {
     starts_at: Option<i64>,
     ends_at: Option<i64>,
     created_at: i64,
+    reviewed: Option<String>,
 }
 
 impl Row {
     fn decode(self) -> Result<Campaign> {
+        let reviewed = self.reviewed.as_deref();
+        let reviewed =
+            reviewed.map(|list| json(Place("campaign", "reviewed", &self.id), list)).transpose()?;
         Ok(Campaign {
+            reviewed: reviewed.unwrap_or_default(),
             channel: closed(Place("campaign", "channel", &self.id), &self.channel, Channel::parse)?,
             id: self.id,
             key: self.key,
@@ -53,7 +63,7 @@ impl Row {
     }
 }
 
-const CAMPAIGN: &str = "id, key, name, kind, channel, cost_minor, starts_at, ends_at, created_at";
+const CAMPAIGN: &str = "id, key, name, kind, channel, cost_minor, starts_at, ends_at, created_at, reviewed";
 
 /// All campaigns, the newest first.
 pub async fn all(db: &impl ConnectionTrait) -> Result<Vec<Campaign>> {
@@ -75,9 +85,11 @@ pub async fn by_key(db: &impl ConnectionTrait, key: &str) -> Result<Option<Campa
 }
 
 pub async fn put(tx: &Tx, campaigns: &[Campaign]) -> Result<()> {
-    let rows = campaigns.iter().map(|campaign| {
-        let Campaign { id, key, name, kind, channel, cost_minor, starts_at, ends_at, created_at } = campaign;
-        vec![
+    let mut rows = vec![];
+    for campaign in campaigns {
+        let Campaign { id, key, name, kind, channel, cost_minor, starts_at, ends_at, created_at, reviewed } =
+            campaign;
+        rows.push(vec![
             (*id).into(),
             key.as_str().into(),
             name.as_str().into(),
@@ -87,10 +99,36 @@ pub async fn put(tx: &Tx, campaigns: &[Campaign]) -> Result<()> {
             starts_at.map(|at| at.ms()).into(),
             ends_at.map(|at| at.ms()).into(),
             created_at.ms().into(),
-        ]
-    });
-    let columns =
-        &["id", "key", "name", "kind", "channel", "cost_minor", "starts_at", "ends_at", "created_at"];
-    upsert_rows(tx, "campaign", columns, &["id"], rows.collect()).await?;
+            crate::change::json(reviewed)?.into(),
+        ]);
+    }
+    let columns = &[
+        "id",
+        "key",
+        "name",
+        "kind",
+        "channel",
+        "cost_minor",
+        "starts_at",
+        "ends_at",
+        "created_at",
+        "reviewed",
+    ];
+    upsert_rows(tx, "campaign", columns, &["id"], rows).await?;
     Ok(())
+}
+
+/// Which of these campaigns brought a lead.
+pub async fn with_leads(db: &impl ConnectionTrait, campaigns: &[Uuid]) -> Result<BTreeSet<Uuid>> {
+    #[derive(FromQueryResult)]
+    struct Found {
+        subject: String,
+    }
+    let sql = format!(
+        "SELECT subject FROM counter WHERE family = 'campaign' AND metric = 'leads' AND value > 0 AND subject {}",
+        Dialect::of(db.get_database_backend()).text_list("$1")
+    );
+    let subjects: Vec<String> = campaigns.iter().map(|id| id.simple().to_string()).collect();
+    let rows: Vec<Found> = fetch_all(db, &sql, vec![dialect::texts(&subjects)]).await?;
+    Ok(rows.iter().filter_map(|row| Uuid::try_parse(&row.subject).ok()).collect())
 }

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use handfast_domain::audience::Audience;
+use handfast_domain::content::ContentAsset;
 use handfast_domain::directory::{Directory, NamedCalendar, Pool, Queue, Team, Territory, User};
 use handfast_domain::event::SetupNoun;
 use handfast_domain::field::Kind;
+use handfast_domain::form::FormDefinition;
 use handfast_domain::nurture::NurtureTrack;
+use handfast_domain::offer::Offer;
 use handfast_domain::snapshot::OwnerState;
 use handfast_domain::time::Instant;
 use sea_orm::{ConnectionTrait, FromQueryResult};
@@ -63,6 +67,10 @@ noun! {
     Territory => "territory", Territory;
     NurtureTrack => "nurture_track", NurtureTrack;
     TraitDefinition => "trait_definition", Trait;
+    ContentAsset => "content", Content;
+    FormDefinition => "form", Form;
+    Audience => "audience", Audience;
+    Offer => "offer", Offer;
 }
 
 #[derive(FromQueryResult)]

@@ -32,6 +32,8 @@ pub async fn join(tx: &Tx, duplicate: Uuid, lead: Uuid) -> Result<()> {
     touchpoint::join(tx, duplicate, lead, Instant(since)).await?;
     let sql = "UPDATE activity SET lead = $1, cycle = (SELECT cycle FROM lead WHERE id = $1) WHERE lead = $2 AND at > $3";
     execute(tx, sql, vec![lead.into(), duplicate.into(), since.into()]).await?;
+    let sql = "UPDATE content_use SET lead = $1 WHERE lead = $2 AND at > $3";
+    execute(tx, sql, vec![lead.into(), duplicate.into(), since.into()]).await?;
     let sql = "INSERT INTO trait (lead, key, value, source, observed_at) \
                SELECT $1, key, value, source, observed_at FROM trait WHERE lead = $2 \
                ON CONFLICT (lead, key) DO UPDATE SET value = excluded.value, source = excluded.source, \

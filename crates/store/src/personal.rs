@@ -146,6 +146,13 @@ pub const TABLES: &[Table] = &[
         plain: "id lead cycle handoff topic field asked_by asked_at answered_by answered_at",
     },
     Table {
+        name: "feedback",
+        of: Kept("lead {leads}"),
+        personal: &[("text", Empty), ("answer", Null)],
+        plain: "id from_side to_side user_id kind about_kind about_key lead posted_at status acknowledged_by acknowledged_at \
+                closed_by closed_at clock clock_id clock_state due_at wake_at",
+    },
+    Table {
         name: "import_row",
         of: Kept("lead {leads}"),
         personal: &[("value", Null), ("message", Null)],
@@ -164,12 +171,26 @@ pub const TABLES: &[Table] = &[
     ),
     plain("engagement", "lead body"),
     plain("evaluation", "id lead cycle as_of charter snapshot cause gates"),
+    plain("content_use", "id content lead user_id at"),
+    // Names of fields, never what somebody wrote into them.
+    plain("form_submission", "id form version lead at filled"),
     plain("backtest_flip", "run number lead at baseline candidate good"),
     // Keyed hashes, which are there so that an erased person stays in peace.
     plain("suppression", "identity reason at"),
     // Companies, campaigns, and the people who work here.
     plain("account", "id name domain industry employees annual_revenue country region incumbent created_at"),
-    plain("campaign", "id key name kind channel cost_minor starts_at ends_at created_at"),
+    plain("campaign", "id key name kind channel cost_minor starts_at ends_at created_at reviewed"),
+    plain("content", "id key body"),
+    plain(
+        "content_request",
+        "id persona stage objection user_id requested_at status content reason closed_by closed_at",
+    ),
+    plain("form", "id key body"),
+    plain("audience", "id key body"),
+    plain("offer", "id key body"),
+    plain("rating", "kind subject user_id side stars reasons at"),
+    plain("feedback_tag", "tag feedback"),
+    plain("feedback_effect", "id feedback kind subject user_id at"),
     plain("team", "id key body"),
     plain("app_user", "id key body"),
     plain("calendar", "id key body"),

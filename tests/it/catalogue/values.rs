@@ -8,7 +8,7 @@ use handfast_tests::Server;
 use serde_json::{Value, json};
 
 use super::{Row, Sent, check, short};
-use crate::schema::{bare, list, name, types};
+use crate::schema::{bare, list, name, needed, types};
 
 const CAPTURE: &str = "mutation($input: CaptureLeadInput!) { captureLead(input: $input) { lead { id } errors { message path code } } }";
 
@@ -153,14 +153,15 @@ fn no_list_gives_a_page_that_is_too_large_or_none() {
     for field in list(&types["Query"], "fields") {
         for arg in list(field, "args").map(name).filter(|arg| ["first", "last"].contains(arg)) {
             for size in [3_000_000, 501, 0, -1, i64::from(i32::MIN)] {
-                let needed = list(field, "args").filter_map(|one| match name(one) {
+                let more = list(field, "args").filter_map(|one| match name(one) {
                     "gate" => Some(", gate: MQL"),
                     "by" => Some(", by: CHANNEL"),
                     "model" => Some(", model: LINEAR"),
+                    "lead" if needed(one) => Some(", lead: {email: \"a@example.test\"}"),
                     _ => None,
                 });
-                let needed: String = needed.collect();
-                let document = format!("{{ {}({arg}: {size}{needed}) {{ __typename }} }}", name(field));
+                let more: String = more.collect();
+                let document = format!("{{ {}({arg}: {size}{more}) {{ __typename }} }}", name(field));
                 let (_, answer) = admin.post(&json!({ "query": document }));
                 let error = &answer["errors"][0];
                 let said = error["message"].as_str().unwrap_or_default();

@@ -18,6 +18,9 @@ use crate::app::App;
 
 /// Integers up to here survive every reader of JSON.
 const MOST: i64 = 1 << 53;
+const REVIEWED: usize = 50;
+/// Campaigns that a refusal names.
+const NAMED: usize = 5;
 
 #[derive(Clone, Debug)]
 pub struct NewCampaign {
@@ -29,6 +32,8 @@ pub struct NewCampaign {
     pub cost: Option<(i64, String)>,
     pub starts_at: Option<Instant>,
     pub ends_at: Option<Instant>,
+    /// Earlier campaigns whose results were looked at.
+    pub reviewed: Vec<Uuid>,
 }
 
 /// What changes; the rest stays. Kind and channel stay for good, since past decisions have read them.
@@ -41,14 +46,52 @@ pub struct CampaignEdit {
 }
 
 pub async fn create(app: &App, ask: &Ask<'_>, new: NewCampaign) -> Result<Campaign, Error> {
-    let NewCampaign { key, name, kind, channel, cost, starts_at, ends_at } = new;
+    let NewCampaign { key, name, kind, channel, cost, starts_at, ends_at, mut reviewed } = new;
     let mut checks = Checks::default();
     checks.key("key", &key);
     checks.key("kind", &kind);
     let cost_minor = in_currency(app, &mut checks, cost).unwrap_or(0);
     let (id, created_at) = (app.id(), app.now());
-    let campaign = Campaign { id, key, name, kind, channel, cost_minor, starts_at, ends_at, created_at };
+    reviewed.sort();
+    reviewed.dedup();
+    review(app, ask, &mut checks, &kind, &reviewed).await?;
+    let campaign =
+        Campaign { id, key, name, kind, channel, cost_minor, starts_at, ends_at, created_at, reviewed };
     write(app, ask, "create a campaign", checks, What::New(campaign)).await
+}
+
+/// Campaigns that were looked at exist; where the server asks for it, somebody looked at one of the kind that has results.
+async fn review(
+    app: &App,
+    ask: &Ask<'_>,
+    checks: &mut Checks,
+    kind: &str,
+    reviewed: &[Uuid],
+) -> Result<(), Error> {
+    let workspace = app.workspace();
+    checks.need(reviewed.len() <= REVIEWED, "reviewedCampaigns", || {
+        format!("at most {REVIEWED} campaigns, found {}", reviewed.len())
+    });
+    if reviewed.iter().any(|id| workspace.campaign(*id).is_none()) {
+        checks.refuse(Refused::not_found("campaign").at("reviewedCampaigns"));
+    }
+    if !app.review_campaigns || ask.viewer.require_side(Side::Marketing, "create a campaign").is_err() {
+        return Ok(());
+    }
+    let of_kind: Vec<Uuid> =
+        workspace.campaigns.newest.iter().filter(|one| one.kind == kind).map(|one| one.id).collect();
+    let with_leads = rows::with_leads(app.store.read(), &of_kind).await?;
+    if with_leads.is_empty() || reviewed.iter().any(|id| with_leads.contains(id)) {
+        return Ok(());
+    }
+    let newest = workspace.campaigns.newest.iter().filter(|one| with_leads.contains(&one.id)).take(NAMED);
+    let keys: Vec<&str> = newest.map(|campaign| campaign.key.as_str()).collect();
+    let message = format!(
+        "look at the results of an earlier campaign of the kind {kind} first, and name it here: {}",
+        keys.join(", ")
+    );
+    checks.refuse(Refused::new(RefusalCode::ReviewMissing, message).at("reviewedCampaigns"));
+    Ok(())
 }
 
 pub async fn update(app: &App, ask: &Ask<'_>, id: Uuid, edit: CampaignEdit) -> Result<Campaign, Error> {

@@ -13,6 +13,7 @@ use handfast_domain::refused::{RefusalCode, Refused};
 use handfast_domain::stage::{Cause, Channel, CycleOpenedBy, CycleOutcome, StageKind};
 use handfast_domain::time::Instant;
 use handfast_store::change::NewLead;
+use handfast_store::form::Submission;
 use handfast_store::person::{
     Account, ExternalRef, Identities, Person, Trait, accounts_by_domain, identities,
 };
@@ -29,7 +30,7 @@ pub use check::{
 
 use super::commit::{Committed, Once, Plan};
 use super::evaluate::{self, Subject};
-use super::{Error, Viewer, lead, reevaluation, scope};
+use super::{Error, Viewer, form, lead, reevaluation, scope};
 use crate::app::App;
 use crate::workspace::Workspace;
 
@@ -57,6 +58,9 @@ pub struct Intake {
     /// Content that the form belonged to, for example `demo-request`.
     pub content: Option<String>,
     pub traits: Vec<(String, String)>,
+    /// Key of the form that it came by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<String>,
     pub occurred_at: Option<Instant>,
     /// The touch's system and id there: the same one is recorded once.
     pub touch: Option<(String, String)>,
@@ -158,6 +162,7 @@ pub struct Intaken {
     pub anonymous: Vec<String>,
     pub traits: BTreeMap<String, Value>,
     pub touches: Vec<Touchpoint>,
+    pub submissions: Vec<Submission>,
     pub at: Instant,
     pub high_intent: bool,
     pub stage: Option<StageKind>,
@@ -261,6 +266,7 @@ fn blank(app: &App, lead: Uuid, known: bool, intake: &Intake, now: Instant) -> I
         anonymous: vec![],
         traits: BTreeMap::new(),
         touches: vec![],
+        submissions: vec![],
         at,
         high_intent: false,
         stage: None,
@@ -277,6 +283,7 @@ fn absorb(
     account: Option<(Account, bool)>,
     now: Instant,
 ) {
+    one.submissions.extend(submission(app, workspace, one.lead, &intake, now));
     let campaign = intake.campaign.as_deref().and_then(|key| workspace.campaign_by_key(key));
     let person = &mut one.person;
     let newer = |new: Option<String>, old: &mut Option<String>| {
@@ -325,6 +332,21 @@ fn absorb(
         received_at: now,
         external: intake.touch.map(external_ref),
     });
+}
+
+/// By which version of which form it came, and what that filled. That nothing is missing was checked before.
+fn submission(
+    app: &App,
+    workspace: &Workspace,
+    lead: Uuid,
+    intake: &Intake,
+    now: Instant,
+) -> Option<Submission> {
+    let form = form::find(workspace, intake.form.as_deref()?)?;
+    let version = form.current()?;
+    let filled = form::filled(version, intake).ok()?;
+    let at = intake.occurred_at.unwrap_or(now);
+    Some(Submission { id: app.id(), form: form.id, version: version.number, lead, at, filled })
 }
 
 fn account(
@@ -571,6 +593,7 @@ fn write_records(plan: &mut Plan, one: &Intaken, profile: &Profile, person: Opti
     plan.refs.extend(one.refs.iter().map(|at| (at.clone(), one.lead)));
     plan.adopted.extend(one.anonymous.iter().map(|visitor| (visitor.clone(), one.lead)));
     plan.touches.extend(one.touches.iter().cloned());
+    plan.submissions.extend(one.submissions.iter().cloned());
     plan.traits.extend(one.traits.iter().map(|(key, value)| Trait {
         lead: one.lead,
         key: key.clone(),

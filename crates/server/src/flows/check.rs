@@ -65,6 +65,15 @@ impl Checks {
     }
 }
 
+/// Somebody's words, of one or of many lines: something in them, and not too long.
+pub fn words(checks: &mut Checks, path: &str, text: &str, most: usize) -> String {
+    let (text, length) = (text.trim(), text.trim().chars().count());
+    checks.need((1..=most).contains(&length), path, || format!("1 to {most} characters, found {length}"));
+    let odd = text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'));
+    checks.need(!odd, path, || "control characters other than line breaks are not allowed".to_owned());
+    text.to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,6 +13,7 @@ use handfast_domain::snapshot::Snapshot;
 use handfast_domain::stage::Cause;
 use handfast_domain::time::Instant;
 use handfast_store::change::{Conflict, NewLead};
+use handfast_store::form::Submission;
 use handfast_store::idempotency::{self, IdempotencyKey, Reservation};
 use handfast_store::import::{self, ImportProgress};
 use handfast_store::person::{Account, ExternalRef, Person, Trait};
@@ -39,6 +40,8 @@ pub struct Plan {
     pub refs: Vec<(ExternalRef, Uuid)>,
     pub traits: Vec<Trait>,
     pub touches: Vec<Touchpoint>,
+    /// Forms that were sent.
+    pub submissions: Vec<Submission>,
     /// Visitors who got a name: their earlier touches join the lead.
     pub adopted: Vec<(String, Uuid)>,
     pub answers: Vec<handfast_store::answer::Answer>,
@@ -354,6 +357,7 @@ async fn write(tx: &Tx, plan: Plan) -> Result<(), Stop> {
         refs,
         traits,
         touches,
+        submissions,
         adopted,
         answers,
         facts,
@@ -377,6 +381,7 @@ async fn write(tx: &Tx, plan: Plan) -> Result<(), Stop> {
     person::put_traits(tx, traits).await?;
     handfast_store::answer::put(tx, answers).await?;
     touchpoint::record(tx, &touches).await?;
+    handfast_store::form::insert(tx, &submissions).await?;
     for (anonymous_id, lead) in adopted {
         touchpoint::adopt(tx, &anonymous_id, lead).await?;
     }

@@ -1,8 +1,15 @@
-//! Days of the ledger in the charter's time zone.
+//! Days of the ledger in the charter's time zone, and promises of all that they can be given on.
 
+use std::collections::BTreeMap;
+
+use handfast_domain::clock::{ClockKind, SlaClock};
+use handfast_domain::feedback::Feedback;
 use handfast_domain::ledger::LedgerDay;
 use handfast_domain::time::{DAY, Instant};
-use handfast_store::ledger;
+use handfast_store::feedback;
+use handfast_store::lead::StoredLead;
+use handfast_store::ledger::{self, ClockCounts, ClockFilter};
+use uuid::Uuid;
 
 use super::Error;
 use crate::app::App;
@@ -27,4 +34,55 @@ fn begin(workspace: &Workspace, day: i32) -> Instant {
         if workspace.day(Instant(middle)) >= day { from = middle } else { before = middle }
     }
     Instant(from)
+}
+
+/// What a promise was given on.
+pub enum Given {
+    Lead(Box<StoredLead>),
+    Feedback(Box<Feedback>),
+}
+
+impl Given {
+    pub fn lead(&self) -> Option<&StoredLead> {
+        match self {
+            Given::Lead(lead) => Some(lead),
+            Given::Feedback(_) => None,
+        }
+    }
+}
+
+/// A page of promises, the earliest due time first: those on leads and those to acknowledge feedback have indexes of their own.
+pub async fn clocks(
+    app: &App,
+    filter: &ClockFilter,
+    from: Option<(i64, Uuid)>,
+    limit: i64,
+) -> Result<Vec<(SlaClock, Given)>, Error> {
+    let db = app.store.read();
+    let mut found = vec![];
+    if filter.kind != Some(ClockKind::FeedbackAck) {
+        let rows = ledger::clocks(db, filter, from, limit).await?;
+        found.extend(rows.into_iter().map(|(clock, lead)| (clock, Given::Lead(Box::new(lead)))));
+    }
+    if filter.kind.is_none_or(|kind| kind == ClockKind::FeedbackAck) {
+        let rows = feedback::clocks(db, filter, from, limit).await?;
+        found.extend(
+            rows.into_iter().filter_map(|one| Some((one.clock.clone()?, Given::Feedback(Box::new(one))))),
+        );
+    }
+    found.sort_by_key(|(clock, _)| (clock.due_at, clock.id));
+    found.truncate(usize::try_from(limit).unwrap_or(0));
+    Ok(found)
+}
+
+/// How many promises of each kind were given, and where they stand. Those on leads are counted as they change; feedback is so
+/// little that it is counted where it lies.
+pub async fn clock_counts(app: &App) -> Result<BTreeMap<ClockKind, ClockCounts>, Error> {
+    let mut counts = ledger::clock_counts(app.store.read()).await?;
+    let states = feedback::clock_states(app.store.read()).await?;
+    if !states.is_empty() {
+        let started = states.values().sum();
+        counts.insert(ClockKind::FeedbackAck, ClockCounts { started, states });
+    }
+    Ok(counts)
 }

@@ -2,6 +2,7 @@
 //! nothing here knows GraphQL.
 
 pub mod attribution;
+pub mod audience;
 pub mod backtest;
 pub mod breaker;
 pub mod campaign;
@@ -10,6 +11,7 @@ pub mod charter;
 pub mod check;
 pub mod commit;
 pub mod consumer;
+pub mod content;
 pub mod context_request;
 pub mod conversion;
 pub mod decision_override;
@@ -17,13 +19,16 @@ pub mod deliver;
 pub mod deploy;
 pub mod directory;
 pub mod doctor;
+pub mod document;
 pub mod erase;
 pub mod evaluate;
 pub mod export;
 pub mod fairness;
 pub mod feed;
+pub mod feedback;
 pub mod follow;
 pub mod forget;
+pub mod form;
 pub mod funnel;
 pub mod grey_case;
 pub mod guardrail;
@@ -33,10 +38,12 @@ pub mod lead;
 pub mod ledger;
 pub mod merge;
 pub mod nurture;
+pub mod offer;
 pub mod overlap;
 pub mod passage;
 pub mod plugin;
 pub mod qualify;
+pub mod rating;
 pub mod reevaluation;
 pub mod route;
 pub mod setup;
@@ -150,6 +157,17 @@ impl Viewer {
             return Ok(());
         }
         Err(Refused::new(RefusalCode::Forbidden, format!("your token lacks the scope {scope}")))
+    }
+
+    /// Some verbs are for people of the two parties, each for its own side.
+    pub fn party(&self, verb: &str) -> Result<Side, Refused> {
+        self.require(scope::LEADS_WRITE)?;
+        let side = self.user.side;
+        if self.user.service || !matches!(side, Side::Marketing | Side::Sales) {
+            let message = format!("people of MARKETING and of SALES {verb}; you are {side}");
+            return Err(Refused::new(RefusalCode::Forbidden, message));
+        }
+        Ok(side)
     }
 
     /// Some verbs belong to one side; OPS and INTEGRATION act for neither.

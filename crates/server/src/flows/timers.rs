@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::commit::{Committed, Plan};
 use super::evaluate::Look;
-use super::{Error, evaluate, forget, guardrail, lead, nurture};
+use super::{Error, evaluate, feedback, forget, guardrail, lead, nurture};
 use crate::app::App;
 use crate::config::ServerConfig;
 
@@ -23,20 +23,21 @@ const CHUNK: usize = 64;
 /// Leads that one round looks at.
 const ROUND: i64 = 1_000;
 
-/// Does what is due, and answers how many leads it looked at.
+/// Does what is due, and answers at how many leads and how much feedback it looked.
 pub async fn run_due(app: &App) -> Result<usize, Error> {
+    let feedback = feedback::run_due(app).await?;
     let due = handfast_store::lead::due(app.store.read(), app.now(), ROUND).await?;
     for ids in due.clocks.chunks(CHUNK) {
         tick(app, ids).await?;
     }
     // While the past is told, the rules do not look at its leads as of now: the story may not be at its end.
     if app.importing.load(Ordering::Relaxed) {
-        return Ok(due.clocks.len());
+        return Ok(feedback + due.clocks.len());
     }
     for ids in due.evaluations.chunks(CHUNK) {
         evaluate::evaluate(app, evaluate::RULE, Cause::Evaluation, ids, Look::All).await?;
     }
-    Ok(due.clocks.len() + due.evaluations.len())
+    Ok(feedback + due.clocks.len() + due.evaluations.len())
 }
 
 /// A node whose clock is further from the database's works no timers: it would breach a promise that is still kept, or keep

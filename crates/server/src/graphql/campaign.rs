@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{ComplexObject, Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use handfast_domain::digest::Digest;
+use handfast_domain::rating::RatingSubject;
 use handfast_domain::stage::Channel;
 use handfast_domain::time::Instant;
 use handfast_store::campaign::Campaign as Row;
@@ -11,6 +12,7 @@ use handfast_store::campaign::Campaign as Row;
 use super::inline::Inline;
 use super::page::{Page, PageArgs};
 use super::problem::{UserError, coded, failure, payload};
+use super::rating::Ratings;
 use super::results::{self, CampaignResults};
 use super::scalar::{Long, Money, global, local};
 use super::{app, ask, read_viewer};
@@ -66,6 +68,18 @@ impl Campaign {
     async fn cost(&self, ctx: &Context<'_>) -> async_graphql::Result<Money> {
         let currency = app(ctx)?.workspace().charter.body.currency.clone();
         Ok(Money { amount_minor: Long(self.row.cost_minor), currency })
+    }
+
+    /// Earlier campaigns whose results were looked at before this one was planned.
+    async fn reviewed(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Campaign>> {
+        let workspace = app(ctx)?.workspace();
+        let known = self.row.reviewed.iter().filter_map(|id| workspace.campaign(*id));
+        Ok(known.cloned().map(Campaign::wrap).collect())
+    }
+
+    /// What people of both sides think of it.
+    async fn ratings(&self, ctx: &Context<'_>) -> async_graphql::Result<Ratings> {
+        Ratings::of(app(ctx)?, RatingSubject::Campaign, self.row.id).await
     }
 
     /// What came of it.
@@ -127,6 +141,9 @@ pub struct CreateCampaignInput {
     cost: Option<Money>,
     starts_at: Option<Instant>,
     ends_at: Option<Instant>,
+    /// Earlier campaigns whose results were looked at, at most 50. A server that asks for it refuses a campaign of a kind that has
+    /// results already, unless one of those is named.
+    reviewed_campaigns: Option<Vec<ID>>,
     /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
     /// Decide, and write nothing.
@@ -176,12 +193,22 @@ impl CampaignMutation {
             cost,
             starts_at,
             ends_at,
+            reviewed_campaigns,
             idempotency_key,
             dry_run,
         } = input;
         let ask = ask(ctx, "createCampaign", idempotency_key, dry_run, &said)?;
-        let new = NewCampaign { key, name, kind, channel, cost: cost.map(amount), starts_at, ends_at };
-        let (made, errors) = payload(campaign::create(app(ctx)?, &ask, new).await)?;
+        let reviewed = reviewed_campaigns.unwrap_or_default();
+        let reviewed = reviewed.iter().map(|id| local("Campaign", id, "input/reviewedCampaigns"));
+        let made = match reviewed.collect::<Result<Vec<_>, _>>() {
+            Ok(reviewed) => {
+                let cost = cost.map(amount);
+                let new = NewCampaign { key, name, kind, channel, cost, starts_at, ends_at, reviewed };
+                campaign::create(app(ctx)?, &ask, new).await
+            }
+            Err(refused) => Err(refused.into()),
+        };
+        let (made, errors) = payload(made)?;
         Ok(CampaignPayload { campaign: made.map(Arc::new).map(Campaign::wrap), errors })
     }
 

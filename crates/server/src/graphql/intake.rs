@@ -66,6 +66,8 @@ pub struct LeadInput {
     /// What it asked for, for example `demo-request`.
     content: Option<String>,
     traits: Option<Vec<TraitInput>>,
+    /// Key of the form that it came by: what the form requires must be filled, and the version that asked is kept.
+    form: Option<String>,
     occurred_at: Option<Instant>,
 }
 
@@ -88,6 +90,7 @@ impl From<LeadInput> for Intake {
             campaign,
             content,
             traits,
+            form,
             occurred_at,
         } = input;
         let company = company.map(|company| IntakeCompany {
@@ -119,6 +122,7 @@ impl From<LeadInput> for Intake {
             campaign,
             content,
             traits,
+            form,
             occurred_at,
             ..Intake::default()
         }

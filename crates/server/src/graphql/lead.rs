@@ -19,7 +19,9 @@ use handfast_store::person::{Account as AccountRow, Person as PersonRow};
 use handfast_store::rows::Only;
 use handfast_store::timeline::{Entry, EntryKind};
 
+use super::audience::Audience;
 use super::campaign::Campaign;
+use super::content::ContentSeen;
 use super::context_request::ContextRequest;
 use super::decision::Decision;
 use super::directory::{Queue, User};
@@ -542,6 +544,23 @@ impl Lead {
             .map(Inline)
             .collect())
     }
+
+    /// Content that the lead has seen, by its touches or because sales sent it, the newest look first; with a stage, what it saw
+    /// while it stood there.
+    async fn content_seen(
+        &self,
+        ctx: &Context<'_>,
+        stage: Option<StageKind>,
+        #[graphql(desc = "1 to 200", default = 50)] first: i32,
+    ) -> async_graphql::Result<Vec<Inline<ContentSeen>>> {
+        let first = usize::try_from(super::bounded("first", first, 200)?).unwrap_or(0);
+        ContentSeen::of(app(ctx)?, self.state.id, stage, first).await
+    }
+
+    /// Audiences that the lead belongs to now, by key.
+    async fn segments(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Inline<Audience>>> {
+        Ok(super::audience::of_lead(app(ctx)?, self.state.id).await?.into_iter().map(Inline).collect())
+    }
 }
 
 /// Exactly one way to name a lead.
@@ -660,6 +679,8 @@ fn columns(look: &Lookahead<'_>) -> Only {
         "contextRequests",
         "evaluations",
         "timeline",
+        "contentSeen",
+        "segments",
         "id",
     ];
     let selected = look.selection_fields();

@@ -12,12 +12,13 @@ use handfast_domain::time::Instant;
 use handfast_store::ledger::{self, ClockFilter};
 use handfast_store::loaded::LoadedLead;
 
+use super::feedback::Feedback;
 use super::lead::{Clock, Lead, want};
 use super::page::{Page, PageArgs, Window};
 use super::problem::{coded, failure};
 use super::scalar::Long;
 use super::{app, read_viewer};
-use crate::flows::ledger::{MAX_DAYS, days};
+use crate::flows::ledger::{self as flow, Given, MAX_DAYS, days};
 
 /// One day of the ledger, in cycles: open at start + opened − closed = open at end. What opened and closed is counted as
 /// it happens; what was open is read from the cycles themselves. Two books, one balance.
@@ -94,11 +95,14 @@ pub struct Unattended {
     since: Instant,
 }
 
-/// A promise with the lead that it was given on.
+/// A promise with what it was given on.
 #[derive(Clone, SimpleObject)]
 pub struct LeadClock {
     clock: Clock,
-    lead: Lead,
+    /// The lead that it was given on; null if it is to acknowledge feedback.
+    lead: Option<Lead>,
+    /// The feedback that it is to acknowledge; null if it was given on a lead.
+    feedback: Option<Feedback>,
 }
 
 /// The promises of one kind: met + breached + cancelled + running + paused = started.
@@ -203,7 +207,7 @@ impl LedgerQuery {
         ))
     }
 
-    /// Promises with their leads, the earliest due time first. All given conditions hold together.
+    /// Promises with the leads or the feedback that they were given on, the earliest due time first. All given conditions hold together.
     async fn sla_clocks(
         &self,
         ctx: &Context<'_>,
@@ -224,8 +228,7 @@ impl LedgerQuery {
     /// How many promises of each kind were given, and where they stand.
     async fn sla_summary(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<SlaSummary>> {
         read_viewer(ctx)?;
-        let counts = ledger::clock_counts(app(ctx)?.store.read()).await;
-        let counts = counts.map_err(|error| failure(error.into()))?;
+        let counts = flow::clock_counts(app(ctx)?).await.map_err(failure)?;
         let wrap = |(kind, counts): (ClockKind, ledger::ClockCounts)| SlaSummary {
             kind,
             started: Long(counts.started),
@@ -240,29 +243,37 @@ impl LedgerQuery {
     }
 }
 
-/// A page of promises with their leads.
+/// A page of promises with what they were given on.
 pub async fn clock_page(
     ctx: &Context<'_>,
     filter: &ClockFilter,
     window: Window,
 ) -> async_graphql::Result<Page<LeadClock>> {
     let app = app(ctx)?;
-    let rows = ledger::clocks(app.store.read(), filter, window.from, window.limit).await;
-    let rows = rows.map_err(|error| failure(error.into()))?;
-    let leads = rows.iter().map(|(_, stored)| (stored.lead.id, stored.clone()));
+    let rows = flow::clocks(app, filter, window.from, window.limit).await.map_err(failure)?;
+    let leads = rows.iter().filter_map(|(_, given)| given.lead());
+    let leads = leads.map(|stored| (stored.lead.id, stored.clone()));
     // Several promises may be given on one lead.
     let leads: BTreeMap<_, _> = leads.collect();
     let leads = load(ctx, leads.into_values().collect(), &["edges", "node", "lead"]).await?;
     let mut page = vec![];
-    for (clock, stored) in rows {
-        let Some(loaded) = leads.get(&stored.lead.id) else { continue };
-        page.push((clock, loaded.clone()));
+    for (clock, given) in rows {
+        let (lead, feedback) = match given {
+            Given::Lead(stored) => (leads.get(&stored.lead.id).cloned(), None),
+            Given::Feedback(feedback) => (None, Some(feedback)),
+        };
+        page.push((clock, lead, feedback));
     }
+    let workspace = app.workspace();
     Ok(window.page(
         app,
         page,
-        |(clock, _)| (clock.due_at.ms(), clock.id),
-        |(clock, loaded)| LeadClock { clock: Clock::wrap(&clock), lead: Lead::wrap(loaded) },
+        |(clock, ..)| (clock.due_at.ms(), clock.id),
+        |(clock, lead, feedback)| LeadClock {
+            clock: Clock::wrap(&clock),
+            lead: lead.map(Lead::wrap),
+            feedback: feedback.map(|told| Feedback::wrap(&workspace, *told)),
+        },
     ))
 }
 

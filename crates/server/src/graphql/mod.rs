@@ -2,11 +2,13 @@
 //! decided here, and no statement is written here.
 
 pub mod attribution;
+pub mod audience;
 pub mod backtest;
 pub mod campaign;
 pub mod charter;
 pub mod clock;
 pub mod consumer;
+pub mod content;
 pub mod context_request;
 pub mod conversion;
 pub mod decision;
@@ -16,7 +18,9 @@ pub mod directory;
 pub mod erase;
 pub mod event;
 pub mod fairness;
+pub mod feedback;
 pub mod filter;
+pub mod form;
 pub mod funnel;
 pub mod grey_case;
 pub mod handoff;
@@ -29,6 +33,7 @@ pub mod merge;
 pub mod metric;
 pub mod node;
 pub mod nurture;
+pub mod offer;
 pub mod overlap;
 pub mod page;
 pub mod passage;
@@ -36,6 +41,7 @@ pub mod plugin;
 pub mod problem;
 pub mod progress;
 pub mod rate;
+pub mod rating;
 pub mod reevaluation;
 pub mod results;
 pub mod scalar;
@@ -79,6 +85,12 @@ pub struct Query(
     grey_case::GreyCaseQuery,
     context_request::ContextRequestQuery,
     nurture::NurtureQuery,
+    feedback::FeedbackQuery,
+    rating::RatingQuery,
+    content::ContentQuery,
+    form::FormQuery,
+    audience::AudienceQuery,
+    offer::OfferQuery,
     backtest::BacktestQuery,
     reevaluation::ReevaluationQuery,
     signature::SignatureQuery,
@@ -106,6 +118,12 @@ pub struct Mutation(
     merge::MergeMutation,
     nurture::NurtureMutation,
     erase::EraseMutation,
+    feedback::FeedbackMutation,
+    rating::RatingMutation,
+    content::ContentMutation,
+    form::FormMutation,
+    audience::AudienceMutation,
+    offer::OfferMutation,
     backtest::BacktestMutation,
     reevaluation::ReevaluationMutation,
     signature::SignatureMutation,
@@ -122,6 +140,7 @@ pub struct Subscription(
     backtest::BacktestSubscription,
     reevaluation::ReevaluationSubscription,
     grey_case::GreyCaseSubscription,
+    feedback::FeedbackSubscription,
     deployment::DeploymentSubscription,
     charter::CharterSubscription,
     handoff::HandoffSubscription,
@@ -149,6 +168,9 @@ const WEIGHTS: &[Weight] = &[
     ("attribution", None, 1_000),
     ("awaitingAcknowledgement", None, 10),
     ("consumer", None, 50),
+    ("contentFor", None, 100),
+    ("contentMatrix", None, 50),
+    ("contentSeen", None, 10),
     ("contribution", None, 1_000),
     ("conversion", None, 1_000),
     ("eventConsumers", None, 200),
@@ -156,6 +178,8 @@ const WEIGHTS: &[Weight] = &[
     ("funnel", Some("asOf"), 1_000),
     ("funnelHealth", None, 1_000),
     ("journeys", None, 1_000),
+    ("fieldUsefulness", None, 500),
+    ("influencedWins", None, 500),
     ("leads", Some("filter"), 200),
     ("leads", Some("order"), 200),
     ("ledger", None, 200),
@@ -163,7 +187,9 @@ const WEIGHTS: &[Weight] = &[
     ("mostRequestedContext", None, 500),
     ("readings", None, 500),
     ("roi", None, 1_000),
+    ("segments", None, 20),
     ("tally", None, 100),
+    ("offersFor", None, 50),
     ("overlap", None, 1_000),
     ("override", None, 5),
     ("unattended", None, 500),

@@ -20,6 +20,12 @@ mod m0016_context_request;
 mod m0017_lead_end;
 mod m0018_nurture;
 mod m0020_report;
+mod m0025_feedback;
+mod m0026_rating;
+mod m0027_content;
+mod m0028_campaign_review;
+mod m0029_form;
+mod m0030_audience;
 
 use crate::{
     dialect::Dialect,
@@ -51,6 +57,12 @@ const ALL: &[SqlMigration] = &[
     m0017_lead_end::MIGRATION,
     m0018_nurture::MIGRATION,
     m0020_report::MIGRATION,
+    m0025_feedback::MIGRATION,
+    m0026_rating::MIGRATION,
+    m0027_content::MIGRATION,
+    m0028_campaign_review::MIGRATION,
+    m0029_form::MIGRATION,
+    m0030_audience::MIGRATION,
 ];
 
 #[derive(Clone, Copy)]

@@ -6,6 +6,7 @@ use handfast_domain::time::{DAY, Instant};
 use uuid::Uuid;
 
 use super::Intake;
+use crate::flows::form;
 use crate::workspace::Workspace;
 
 /// A checked intake: identities in their normal form, texts within their limits, keys that exist.
@@ -54,6 +55,16 @@ pub fn check(workspace: &Workspace, intake: &Intake, now: Instant) -> Result<Int
     for (key, text) in &intake.traits {
         if trait_value(workspace, key, text).is_none() {
             return Err(trait_problem(workspace, key, text));
+        }
+    }
+    if let Some(key) = &intake.form {
+        let found = form::find(workspace, key).ok_or_else(|| {
+            let shown: String = key.chars().take(80).collect();
+            Refused::invalid("form", format!("no form {shown:?}; define it by defineForm first"))
+        })?;
+        // A form without a version is none that was ever defined.
+        if let Some(version) = found.current() {
+            form::filled(version, &intake)?;
         }
     }
     if intake.occurred_at.is_some_and(|at| at > now.plus(DAY)) {

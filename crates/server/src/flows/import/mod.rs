@@ -232,6 +232,7 @@ async fn create_campaigns(app: &App, kind: &str, acts: &Acts) -> Result<(), Erro
             starts_at: None,
             ends_at: None,
             created_at: now,
+            reviewed: vec![],
         })
         .collect();
     if new.is_empty() {
