@@ -43,6 +43,7 @@ mod reevaluation;
 mod registry;
 mod schema;
 mod signature;
+mod sim;
 mod storage;
 mod subscribe;
 mod telemetry;

@@ -37,6 +37,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Start a server on a living funnel: a synthetic company, or a real data set.
     Demo(demo::DemoArgs),
+    /// Let a synthetic company live through a season on a server of its own, and check what must hold.
+    Sim(demo::SimArgs),
     /// Import a file into a running server.
     Import(import::ImportArgs),
     /// Export the log of a running server.
@@ -121,6 +123,7 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Serve(args) => serve::serve(config, args),
         Command::Migrate(args) => offline::migrate(config, args),
         Command::Demo(args) => demo::demo(config, args),
+        Command::Sim(args) => demo::sim(config, args),
         Command::Import(args) => import::import(args),
         Command::Export(args) => export::export(args),
         Command::Charter(args) => charter::charter(args),

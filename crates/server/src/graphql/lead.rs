@@ -666,7 +666,7 @@ pub fn want(look: Lookahead<'_>) -> Want {
 /// The columns of a lead that the fields of a selection are made of. A field that is made of something else stands in the
 /// list below; an unknown one reads all columns.
 fn columns(look: &Lookahead<'_>) -> Only {
-    const BESIDE: [&str; 13] = [
+    const BESIDE: [&str; 15] = [
         "__typename",
         "uuid",
         "contact",

@@ -48,7 +48,35 @@ pub fn set_up(demo: &Demo) -> Result<(), CliError> {
         mutate(&demo.admin, "createCampaign", "CreateCampaignInput", input)?;
     }
     agree(demo, &json!(charter::body()))?;
+    if demo.story {
+        tracks(demo)?;
+    }
     rules(demo, SCORECARD, FAIR_SHARE)
+}
+
+/// What rests gets something to read meanwhile; the charter's reasons name the tracks.
+fn tracks(demo: &Demo) -> Result<(), CliError> {
+    let marketing = demo.client(&demo.token(MARKETING)?);
+    for (key, name, days) in [
+        ("value", "What it is worth", &[1, 7, 21][..]),
+        ("find-the-sponsor", "Find the sponsor", &[2, 10]),
+        ("re-engage", "Say hello again", &[5, 20]),
+    ] {
+        let step =
+            |days: &i64| json!({"afterDays": days, "channel": "EMAIL", "content": format!("{key}-{days}")});
+        let steps: Vec<Value> = days.iter().map(step).collect();
+        let input = json!({"key": key, "name": name, "steps": steps});
+        mutate(&marketing, "upsertNurtureTrack", "UpsertNurtureTrackInput", input)?;
+    }
+    Ok(())
+}
+
+/// What both sides learned in the first half of the season, as a second charter.
+pub fn agree_again(demo: &Demo) -> Result<(), CliError> {
+    let mut body = charter::body();
+    body.title = format!("{}, revised", body.title);
+    body.attempts.attempts = 3;
+    agree(demo, &json!(body))
 }
 
 const SCORECARD: &str = include_str!("scorecard.json");

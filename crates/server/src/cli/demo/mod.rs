@@ -10,6 +10,7 @@ mod prospects;
 mod random;
 mod sales;
 mod season;
+mod sim;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use handfast_domain::time::{Clock, DAY, Instant};
+pub use sim::{SimArgs, sim};
 
 use super::client::{CliError, Client};
 use super::{runtime, serve};
@@ -63,6 +65,8 @@ struct Demo {
     url: String,
     admin: Client,
     stopped: Arc<AtomicBool>,
+    /// Whether the two sides also talk with each other: questions, feedback, a second charter, nurture, duplicates, erasures.
+    story: bool,
 }
 
 impl Demo {
@@ -141,14 +145,7 @@ pub fn demo(mut config: Config, args: DemoArgs) -> Result<ExitCode, CliError> {
     }
     config.server.data_dir = dir;
     config.server.listen = format!("127.0.0.1:{}", args.port);
-    let runtime = runtime()?;
-    let clock = Arc::new(ShiftedClock::default());
-    let running = runtime.block_on(async {
-        let ids = Arc::new(RandomIds::default());
-        let app = App::open(&config, clock.clone(), ids);
-        serve::start(app.await.map_err(failed)?, &config).await
-    })?;
-    let url = format!("http://{}", running.address);
+    let Opened { runtime, running, clock, url } = open(&config)?;
     eprintln!("Handfast serves {url}/graphql");
     let (app, handle) = (running.app.clone(), runtime.handle().clone());
     let stopped = Arc::new(AtomicBool::new(false));
@@ -177,6 +174,36 @@ pub fn demo(mut config: Config, args: DemoArgs) -> Result<ExitCode, CliError> {
     failure.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
+/// A server whose clock can be put back.
+struct Opened {
+    runtime: tokio::runtime::Runtime,
+    running: serve::Running,
+    clock: Arc<ShiftedClock>,
+    url: String,
+}
+
+fn open(config: &Config) -> Result<Opened, CliError> {
+    let (runtime, clock) = (runtime()?, Arc::new(ShiftedClock::default()));
+    let running = runtime.block_on(async {
+        let ids = Arc::new(RandomIds::default());
+        let app = App::open(config, clock.clone(), ids);
+        serve::start(app.await.map_err(failed)?, config).await
+    })?;
+    let url = format!("http://{}", running.address);
+    Ok(Opened { runtime, running, clock, url })
+}
+
+/// Who sets the company up.
+fn admin(app: &App, runtime: &tokio::runtime::Handle, url: &str) -> Result<Client, CliError> {
+    let token = runtime.block_on(async {
+        end_old_tokens(app).await?;
+        let all = scope::ALL.iter().map(|scope| (*scope).to_owned()).collect();
+        let expires = Some(SystemClock.now().plus(30 * DAY));
+        flows::token::create_offline(app, flows::setup::ADMIN, TOKEN_NAME, all, expires).await
+    });
+    Ok(Client::new(url, &token.map_err(failed)?))
+}
+
 /// Sets the company up, tells how to look at it, and lets it live until the end.
 fn live(
     args: DemoArgs,
@@ -187,14 +214,8 @@ fn live(
     stopped: Arc<AtomicBool>,
 ) -> Result<(), CliError> {
     let begun = std::time::Instant::now();
-    let admin = runtime.block_on(async {
-        end_old_tokens(&app).await?;
-        let all = scope::ALL.iter().map(|scope| (*scope).to_owned()).collect();
-        let expires = Some(SystemClock.now().plus(30 * DAY));
-        flows::token::create_offline(&app, flows::setup::ADMIN, TOKEN_NAME, all, expires).await
-    });
-    let admin = Client::new(&url, &admin.map_err(failed)?);
-    let demo = Demo { args, app, clock, runtime, url, admin, stopped };
+    let admin = admin(&app, &runtime, &url)?;
+    let demo = Demo { args, app, clock, runtime, url, admin, stopped, story: false };
     let known = demo.app.workspace().directory.users.iter().any(|user| user.key == company::MARKETING);
     let mut life = match (&demo.args.data, known) {
         (None, false) => {

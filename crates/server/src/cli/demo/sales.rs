@@ -15,6 +15,10 @@ pub enum Step {
     Answer,
     /// Marketing adds what sales missed, and sends the lead again.
     AddContext,
+    /// Marketing answers what sales asked, and sales goes on.
+    Reply,
+    /// Marketing hears what sales had to say.
+    Hear,
     Attempt(u32),
     Qualify,
     Offer,
@@ -41,6 +45,8 @@ pub fn first(random: &mut Random) -> Next {
 
 pub struct Seller<'a> {
     pub client: &'a Client,
+    /// Whether the two sides also talk with each other.
+    pub story: bool,
     pub random: &'a mut Random,
     pub now: Instant,
 }
@@ -50,7 +56,9 @@ impl Seller<'_> {
     pub fn take(&mut self, case: &Case, step: Step) -> Result<Next, CliError> {
         let next = match step {
             Step::Answer => self.answer(case),
-            Step::AddContext => self.ask("routeLead", "LeadTarget", with(case, json!({}))).map(|()| None),
+            Step::AddContext => self.add_context(case),
+            Step::Reply => self.reply(case).map(|()| Some((Step::Answer, HOUR))),
+            Step::Hear => self.hear().map(|()| None),
             Step::Attempt(number) => self.attempt(case, number),
             Step::Qualify => self.qualify(case),
             Step::Offer => self.offer(case),
@@ -68,6 +76,11 @@ impl Seller<'_> {
 
     fn answer(&mut self, case: &Case) -> Result<Next, CliError> {
         let Truth { fit, intent, .. } = case.truth;
+        if self.story && self.random.chance(0.08) {
+            let question = json!({"topic": "BACKGROUND", "field": "company.employees", "question": "How large are they really?"});
+            self.ask("requestContext", "RequestContextInput", with(case, question))?;
+            return Ok(Some((Step::Reply, HOUR + self.random.wait(4.0 * HOUR as f64) as i64)));
+        }
         let poor = self.random.chance((0.75 - fit).clamp(0.02, 0.6));
         if poor && intent < 0.55 {
             let reason = match self.random.whole(0, 9) {
@@ -76,11 +89,58 @@ impl Seller<'_> {
                 7 => "NO_CONTEXT",
                 _ => "INVALID_CONTACT",
             };
-            self.ask("rejectHandoff", "RejectHandoffInput", with(case, json!({"reason": reason})))?;
-            return Ok((reason == "NO_CONTEXT").then_some((Step::AddContext, 5 * HOUR)));
+            let returned = reason == "NO_CONTEXT";
+            let mut why = json!({"reason": reason});
+            if self.story && returned {
+                why["question"] = json!({"topic": "INSIGHTS", "question": "Why should we call?"});
+            }
+            self.ask("rejectHandoff", "RejectHandoffInput", with(case, why))?;
+            if self.story && reason == "NOT_ICP" && self.random.chance(0.3) {
+                let told = json!({"kind": "PROBLEM", "about": {"lead": case.lead}, "tags": ["profile"], "text": "Not our kind of company."});
+                self.ask("postFeedback", "PostFeedbackInput", told)?;
+                return Ok(Some((Step::Hear, 3 * HOUR + self.random.wait(DAY as f64) as i64)));
+            }
+            return Ok(returned.then_some((Step::AddContext, 5 * HOUR)));
         }
         self.ask("acceptHandoff", "LeadTarget", with(case, json!({})))?;
         Ok(Some((Step::Attempt(1), 2 * MINUTE + self.random.wait(9.0 * MINUTE as f64) as i64)))
+    }
+
+    fn add_context(&mut self, case: &Case) -> Result<Next, CliError> {
+        if self.story {
+            self.reply(case)?;
+        }
+        self.ask("routeLead", "LeadTarget", with(case, json!({}))).map(|()| None)
+    }
+
+    /// Answers every question about the lead.
+    fn reply(&mut self, case: &Case) -> Result<(), CliError> {
+        let document = "query($by: LeadRef!) { lead(by: $by) { contextRequests { id state } } }";
+        let found = self.client.query(document, json!({"by": {"id": case.lead}}))?;
+        for one in found["lead"]["contextRequests"].as_array().into_iter().flatten() {
+            if one["state"] == "OPEN" {
+                let input = json!({"request": one["id"], "answer": format!("About {} people.", case.truth.employees)});
+                self.ask("answerContext", "AnswerContextInput", input)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what waits, and does something about most of it.
+    fn hear(&mut self) -> Result<(), CliError> {
+        let found = self
+            .client
+            .query("{ feedback(status: OPEN, first: 20) { edges { node { id } } } }", json!({}))?;
+        for one in found["feedback"]["edges"].as_array().into_iter().flatten() {
+            let feedback = &one["node"]["id"];
+            self.ask("acknowledgeFeedback", "AcknowledgeFeedbackInput", json!({"feedback": feedback}))?;
+            if self.random.chance(0.7) {
+                let done =
+                    json!({"feedback": feedback, "text": "The audience of the next letter leaves them out."});
+                self.ask("actOnFeedback", "ActOnFeedbackInput", done)?;
+            }
+        }
+        Ok(())
     }
 
     fn attempt(&mut self, case: &Case, number: u32) -> Result<Next, CliError> {

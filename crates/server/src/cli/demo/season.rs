@@ -96,6 +96,7 @@ pub fn play(demo: &Demo) -> Result<Life<'_>, CliError> {
     }
     eprintln!("Playing a season of {DAYS} days with {leads} leads (seed {}).", demo.args.seed);
     let (mut at, end) = (start, SystemClock.now());
+    let mut chapters = STORY.iter().filter(|_| demo.story).peekable();
     while at < end {
         if demo.stopped() {
             return Ok(life);
@@ -115,10 +116,32 @@ pub fn play(demo: &Demo) -> Result<Life<'_>, CliError> {
         }
         life.touch(&happened)?;
         life.notice(at)?;
+        while let Some((_, chapter)) = chapters.next_if(|(day, _)| start.plus(day * DAY) <= at) {
+            life.tell(*chapter)?;
+        }
         bar.set_position(at.since(start).div_euclid(DAY).unsigned_abs());
     }
     bar.finish_and_clear();
     Ok(life)
+}
+
+/// What happens besides, at the end of which day.
+const STORY: [(i64, Chapter); 5] = [
+    (30, Chapter::Duplicate),
+    (45, Chapter::Charter),
+    (60, Chapter::Duplicate),
+    (70, Chapter::Erasure),
+    (80, Chapter::Erasure),
+];
+
+#[derive(Clone, Copy)]
+enum Chapter {
+    /// Both sides sign a second charter.
+    Charter,
+    /// Somebody turns out to be known already.
+    Duplicate,
+    /// Somebody wants to be forgotten.
+    Erasure,
 }
 
 /// How long the company is left alone: less by day than at night and on weekends, when little happens.
@@ -185,12 +208,13 @@ impl<'d> Life<'d> {
             }
             let Planned { at, case, step, .. } = planned;
             let client = match step {
-                Step::AddContext => Some(&self.marketing),
+                Step::AddContext | Step::Reply | Step::Hear => Some(&self.marketing),
                 _ => self.people.get(&case.rep),
             };
             let Some(client) = client.cloned() else { continue };
             self.demo.set_clock(at);
-            let next = Seller { client: &client, random: &mut self.random, now: at }.take(&case, step)?;
+            let next = Seller { client: &client, story: self.demo.story, random: &mut self.random, now: at }
+                .take(&case, step)?;
             if let Some((step, wait)) = next {
                 self.plan(at.plus(wait / self.pace), case, step);
             }
@@ -201,6 +225,27 @@ impl<'d> Life<'d> {
     fn plan(&mut self, at: Instant, case: Case, step: Step) {
         self.planned_ever += 1;
         self.planned.push(Planned { at, number: self.planned_ever, case, step });
+    }
+
+    fn tell(&mut self, chapter: Chapter) -> Result<(), CliError> {
+        match chapter {
+            Chapter::Charter => company::agree_again(self.demo),
+            Chapter::Duplicate => {
+                let Some(known) = self.known()?.first().cloned() else { return Ok(()) };
+                let phone = format!("+4930{}", self.random.whole(1_000_000, 9_999_999));
+                let input = json!({"lead": {"phone": phone, "source": "email"}});
+                let select = "lead { id }";
+                let again =
+                    company::payload(&self.marketing, "captureLead", "CaptureLeadInput", input, select)?;
+                let input = json!({"lead": {"id": known}, "duplicate": {"id": again["lead"]["id"]}});
+                company::mutate(&self.marketing, "mergeLeads", "MergeLeadsInput", input)
+            }
+            Chapter::Erasure => {
+                let Some(known) = self.known()?.last().cloned() else { return Ok(()) };
+                let input = json!({"lead": {"id": known}, "leaveAlone": true});
+                company::mutate(&self.demo.admin, "eraseLead", "EraseLeadInput", input)
+            }
+        }
     }
 
     /// Sees the new hand-offs.
