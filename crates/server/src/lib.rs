@@ -1,8 +1,5 @@
 //! Handfast, the funnel that marketing and sales own together: flows that decide, GraphQL that wraps, HTTP that admits.
 
-// async-graphql merges root objects one inside of the other, and each of them makes a type deeper.
-#![recursion_limit = "256"]
-
 pub mod admission;
 pub mod app;
 pub mod cli;

@@ -148,6 +148,7 @@ fn run(cli: Cli) -> Result<ExitCode, CliError> {
 
 /// A runtime for the commands that open the data directory themselves.
 pub fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.enable_all().thread_stack_size(crate::http::aside::STACK).build();
     runtime.map_err(|error| CliError::Failed(format!("no runtime: {error}")))
 }

@@ -65,23 +65,27 @@ use crate::http::Schemas;
 use crate::http::cost::Weight;
 use problem::{coded, failure};
 
+/// In groups: the parts of a merged object lie inside one another, and a chain of all of them would be deep.
 #[derive(MergedObject, Default)]
-pub struct Query(
+pub struct Query(QueryOfLeads, QueryOfSides, QueryOfRules, QueryOfSetup);
+
+/// Leads and their numbers.
+#[derive(MergedObject, Default)]
+pub struct QueryOfLeads(
     lead::LeadQuery,
-    attribution::AttributionQuery,
     funnel::FunnelQuery,
+    ledger::LedgerQuery,
+    campaign::CampaignQuery,
+    attribution::AttributionQuery,
     conversion::ConversionQuery,
     velocity::VelocityQuery,
     metric::MetricQuery,
-    ledger::LedgerQuery,
-    campaign::CampaignQuery,
+);
+
+/// What marketing and sales have with each other.
+#[derive(MergedObject, Default)]
+pub struct QueryOfSides(
     charter::CharterQuery,
-    decision::DecisionQuery,
-    whynot::WhyNotQuery,
-    overlap::OverlapQuery,
-    fairness::FairnessQuery,
-    plugin::PluginQuery,
-    deployment::DeploymentQuery,
     grey_case::GreyCaseQuery,
     context_request::ContextRequestQuery,
     nurture::NurtureQuery,
@@ -91,9 +95,25 @@ pub struct Query(
     form::FormQuery,
     audience::AudienceQuery,
     offer::OfferQuery,
+);
+
+/// Rules and what they decide.
+#[derive(MergedObject, Default)]
+pub struct QueryOfRules(
+    decision::DecisionQuery,
+    whynot::WhyNotQuery,
+    overlap::OverlapQuery,
+    fairness::FairnessQuery,
+    plugin::PluginQuery,
+    deployment::DeploymentQuery,
     backtest::BacktestQuery,
     reevaluation::ReevaluationQuery,
     signature::SignatureQuery,
+);
+
+/// The workspace, and what leaves it.
+#[derive(MergedObject, Default)]
+pub struct QueryOfSetup(
     directory::DirectoryQuery,
     token::TokenQuery,
     import::ImportQuery,
@@ -104,29 +124,49 @@ pub struct Query(
     node::NodeQuery,
 );
 
+/// In groups: the parts of a merged object lie inside one another, and a chain of all of them would be deep.
 #[derive(MergedObject, Default)]
-pub struct Mutation(
+pub struct Mutation(MutationOfLeads, MutationOfSides, MutationOfRules, MutationOfSetup);
+
+/// Leads and their numbers.
+#[derive(MergedObject, Default)]
+pub struct MutationOfLeads(
     intake::IntakeMutation,
     work::WorkMutation,
     campaign::CampaignMutation,
+    merge::MergeMutation,
+    erase::EraseMutation,
+);
+
+/// What marketing and sales have with each other.
+#[derive(MergedObject, Default)]
+pub struct MutationOfSides(
     charter::CharterMutation,
-    plugin::PluginMutation,
-    deployment::DeploymentMutation,
-    decision_override::DecisionOverrideMutation,
     grey_case::GreyCaseMutation,
     context_request::ContextRequestMutation,
-    merge::MergeMutation,
     nurture::NurtureMutation,
-    erase::EraseMutation,
     feedback::FeedbackMutation,
     rating::RatingMutation,
     content::ContentMutation,
     form::FormMutation,
     audience::AudienceMutation,
     offer::OfferMutation,
+);
+
+/// Rules and what they decide.
+#[derive(MergedObject, Default)]
+pub struct MutationOfRules(
+    decision_override::DecisionOverrideMutation,
+    plugin::PluginMutation,
+    deployment::DeploymentMutation,
     backtest::BacktestMutation,
     reevaluation::ReevaluationMutation,
     signature::SignatureMutation,
+);
+
+/// The workspace, and what leaves it.
+#[derive(MergedObject, Default)]
+pub struct MutationOfSetup(
     directory::DirectoryMutation,
     token::TokenMutation,
     import::ImportMutation,

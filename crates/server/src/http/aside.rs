@@ -12,8 +12,9 @@ use handfast_store::be_patient;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-/// A rule that judges here shares the thread's stack; the guest alone may use 512 KiB.
-const STACK: usize = 4 << 20;
+/// What threads have that answer requests. A rule that judges here shares it, and the guest alone may use 512 KiB; resolvers lie
+/// inside one another, and without optimisation each of them takes much. Only what is used is ever given.
+pub const STACK: usize = 8 << 20;
 
 /// The threads. They end with the last of its clones.
 #[derive(Clone)]
