@@ -18,6 +18,24 @@ text_enum! {
         Bottleneck = "BOTTLENECK",
         /// Ways of leads through the funnel.
         Journey = "JOURNEY",
+        /// Deals that were won, of those that were won or lost.
+        WinRate = "WIN_RATE",
+        /// What deals were won with.
+        Revenue = "REVENUE",
+        /// Companies that bought for the first time.
+        NewAccounts = "NEW_ACCOUNTS",
+        /// What a deal is worth.
+        DealSize = "DEAL_SIZE",
+        /// How long a cycle lasts.
+        CycleLength = "CYCLE_LENGTH",
+        /// Why cycles end.
+        Dispositions = "DISPOSITIONS",
+        /// Leads that are lost at the hand-off.
+        HandoffLeakage = "HANDOFF_LEAKAGE",
+        /// How much more often leads with a value end so.
+        TraitLift = "TRAIT_LIFT",
+        /// Whether a signed criterion still tells whom sales accepts.
+        DefinitionDrift = "DEFINITION_DRIFT",
     }
 }
 
@@ -187,6 +205,142 @@ pub const METRICS: &[Metric] = &[
             more than five cycles the first five. Leads count by the opening of their first cycle.",
         origin: LOG,
         told_by: &["journeys"],
+    },
+    Metric {
+        key: MetricKey::WinRate,
+        version: 1,
+        unit: MetricUnit::BasisPoints,
+        formula: Formula {
+            kind: FormulaKind::Ratio,
+            of: "cycles that ended WON in the window",
+            over: Some("cycles that ended WON or LOST in the window"),
+            percents: &[],
+        },
+        meaning: "Deals that were won, of those that were decided. Recycled and disqualified cycles are told beside it: they were \
+            never lost to anybody.",
+        origin: WILSON,
+        told_by: &["winLoss", "kpis"],
+    },
+    Metric {
+        key: MetricKey::Revenue,
+        version: 1,
+        unit: MetricUnit::MinorUnits,
+        formula: Formula {
+            kind: FormulaKind::Sum,
+            of: "amounts that the cycles that ended WON in the window were won with",
+            over: None,
+            percents: &[],
+        },
+        meaning: "What deals were won with, by the day of the win. Unknown amounts count as 0 and are told beside it.",
+        origin: LOG,
+        told_by: &["winLoss", "kpis", "attribution", "contribution"],
+    },
+    Metric {
+        key: MetricKey::NewAccounts,
+        version: 1,
+        unit: MetricUnit::Count,
+        formula: Formula {
+            kind: FormulaKind::Count,
+            of: "companies with a cycle that ended WON in the window and none before",
+            over: None,
+            percents: &[],
+        },
+        meaning: "Companies that bought for the first time; a buyer without a company is one of its own.",
+        origin: LOG,
+        told_by: &["kpis"],
+    },
+    Metric {
+        key: MetricKey::DealSize,
+        version: 1,
+        unit: MetricUnit::MinorUnits,
+        formula: Formula {
+            kind: FormulaKind::Quantile,
+            of: "known amounts of the cycles that ended WON in the window",
+            over: None,
+            percents: &[25, 50, 75],
+        },
+        meaning: "The deal in the middle, which a single large one does not move.",
+        origin: RANK,
+        told_by: &["dealShape", "winLoss", "kpis"],
+    },
+    Metric {
+        key: MetricKey::CycleLength,
+        version: 1,
+        unit: MetricUnit::Days,
+        formula: Formula {
+            kind: FormulaKind::Quantile,
+            of: "time from the opening of a cycle to its end",
+            over: None,
+            percents: &[50],
+        },
+        meaning: "Of the cycles that ended in the window, won and lost ones apart, whenever they began.",
+        origin: RANK,
+        told_by: &["dealShape", "winLoss", "kpis"],
+    },
+    Metric {
+        key: MetricKey::Dispositions,
+        version: 1,
+        unit: MetricUnit::Count,
+        formula: Formula {
+            kind: FormulaKind::Count,
+            of: "cycles that ended in the period with the reason and outcome",
+            over: None,
+            percents: &[],
+        },
+        meaning: "Why leads are put aside, by the day of the end in the charter's time zone. Merged and erased cycles are left out.",
+        origin: LOG,
+        told_by: &["dispositions"],
+    },
+    Metric {
+        key: MetricKey::HandoffLeakage,
+        version: 1,
+        unit: MetricUnit::BasisPoints,
+        formula: Formula {
+            kind: FormulaKind::Ratio,
+            of: "hand-offs offered in the window that ended REJECTED, RETURNED or EXPIRED",
+            over: Some("hand-offs offered in the window"),
+            percents: &[],
+        },
+        meaning: "What is lost on the way from marketing to sales. Its value is an estimate: what as many accepted hand-offs of the \
+            same window brought on average until now.",
+        origin: LOG,
+        told_by: &["handoffLeakage"],
+    },
+    Metric {
+        key: MetricKey::TraitLift,
+        version: 1,
+        unit: MetricUnit::BasisPoints,
+        formula: Formula {
+            kind: FormulaKind::Lift,
+            of: "share of the leads with the value that ended so",
+            over: Some("share of all leads that ended so"),
+            percents: &[25, 50, 75],
+        },
+        meaning: "Leads whose cycle ended in the window, each by its newest end, with the newest values of their traits. Values that \
+            were observed when or after the cycle ended take no part, and a trait of which that is one in twenty is flagged as \
+            leaking. Numbers are cut into four bands. A value is beyond chance if it is when all values of the report are looked at \
+            together.",
+        origin: "Interval of 95 %: Katz, Baptista, Azen and Pike (1978), Biometrics 34, 469-474, carried over to the base. Chance: \
+            two-sided test of two proportions with the pooled share (Pearson 1900), over all values by S. Holm (1979), Scandinavian \
+            Journal of Statistics 6, 65-70, at 5 %.",
+        told_by: &["traitLift"],
+    },
+    Metric {
+        key: MetricKey::DefinitionDrift,
+        version: 1,
+        unit: MetricUnit::BasisPoints,
+        formula: Formula {
+            kind: FormulaKind::Difference,
+            of: "share of the accepted among the hand-offs whose lead met the criterion",
+            over: Some("share of the accepted among those whose lead missed it"),
+            percents: &[],
+        },
+        meaning: "Answers of sales to hand-offs that were offered in the window, beside the criteria's results of the newest look before \
+            the offer. A criterion no longer predicts acceptance if the difference may be 0; it is judged from 30 answers of each \
+            kind on.",
+        origin: "Test of two proportions by the interval of 95 % of R. G. Newcombe (1998), Statistics in Medicine 17, 873-890, \
+            method 10.",
+        told_by: &["definitionDrift"],
     },
 ];
 

@@ -64,6 +64,54 @@ impl Share {
         let high = difference + ((a.high - p).powi(2) + (q - b.low).powi(2)).sqrt();
         (difference, Interval { low, high })
     }
+
+    /// The probability that chance alone sets two equal shares as far apart: the two-sided test of two proportions with the
+    /// pooled share, which is Pearson's chi-square with one degree of freedom (1900).
+    pub fn chance(self, other: Share) -> f64 {
+        if self.of == 0 || other.of == 0 {
+            return 1.0;
+        }
+        let (n, m) = (self.of as f64, other.of as f64);
+        let pooled = (self.count + other.count) as f64 / (n + m);
+        let error = (pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m)).sqrt();
+        if error == 0.0 {
+            return 1.0;
+        }
+        tails((self.fraction() - other.fraction()) / error)
+    }
+}
+
+/// The share of the standard normal distribution beyond `z` on both sides, by the series of the error function near the middle
+/// and its continued fraction in the tails (Abramowitz and Stegun 1964, 7.1.5 and 7.1.14).
+fn tails(z: f64) -> f64 {
+    let x = z.abs() / std::f64::consts::SQRT_2;
+    if x < 2.5 {
+        let (mut term, mut sum) = (x, x);
+        for n in 1..80 {
+            term *= -x * x / f64::from(n);
+            sum += term / f64::from(2 * n + 1);
+        }
+        return 1.0 - std::f64::consts::FRAC_2_SQRT_PI * sum;
+    }
+    let fraction = (1..60).rev().fold(x, |below, k| x + f64::from(k) / 2.0 / below);
+    (-x * x).exp() / (fraction * std::f64::consts::PI.sqrt())
+}
+
+/// Which of many tests differ beyond chance when all are looked at together: the step-down procedure of S. Holm (1979,
+/// Scandinavian Journal of Statistics 6, 65-70) keeps the probability of one false finding among all of them at 5 %. None takes
+/// no part.
+pub fn holm(chances: &[Option<f64>]) -> Vec<bool> {
+    let mut order: Vec<(usize, f64)> =
+        chances.iter().enumerate().filter_map(|(place, chance)| Some((place, (*chance)?))).collect();
+    order.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let (tests, mut found) = (order.len(), vec![false; chances.len()]);
+    for (rank, (place, chance)) in order.into_iter().enumerate() {
+        if chance * (tests - rank) as f64 > 0.05 {
+            break;
+        }
+        found[place] = true;
+    }
+    found
 }
 
 #[cfg(test)]
@@ -95,6 +143,31 @@ mod tests {
             near(found.low, low);
             near(found.high, high);
         }
+    }
+
+    #[test]
+    fn chance_is_that_of_the_normal_distribution() {
+        for (z, expected) in [
+            (0.0, 1.0),
+            (1.0, 0.317_311),
+            (1.959_964, 0.05),
+            (2.575_829, 0.01),
+            (3.6, 0.000_318),
+            (5.0, 5.733e-7),
+        ] {
+            let found = tails(z);
+            assert!((found - expected).abs() < expected * 0.001, "{z}: {found} is not {expected}");
+        }
+        // By hand: a difference of 0.2 over a standard error of 0.07547.
+        near(Share::of(56, 70).chance(Share::of(48, 80)), 0.008_04);
+        assert_eq!(Share::of(0, 10).chance(Share::of(0, 10)), 1.0);
+    }
+
+    #[test]
+    fn of_many_tests_the_procedure_of_holm_keeps_few() {
+        let chances = [Some(0.01), None, Some(0.04), Some(0.03), Some(0.005)];
+        assert_eq!(holm(&chances), [true, false, false, false, true]);
+        assert_eq!(holm(&[]), Vec::<bool>::new());
     }
 
     #[test]

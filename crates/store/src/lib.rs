@@ -30,6 +30,7 @@ pub mod feedback;
 pub mod form;
 pub mod funnel;
 pub mod grey_case;
+pub mod handoff;
 pub mod idempotency;
 pub mod import;
 pub mod job;

@@ -15,7 +15,7 @@ use crate::decode::{Place, closed, json, small};
 use crate::dialect::{self, Dialect};
 use crate::error::Result;
 use crate::lead::list;
-use crate::rows::fetch_all;
+use crate::rows::{fetch_all, fetch_value};
 
 /// A place in the order of a page: instant, lead, and number of the cycle or of the stage change.
 pub type Spot = (Instant, Uuid, u32);
@@ -303,4 +303,17 @@ pub async fn horizons(
     let rows: Vec<Row> = fetch_all(db, &sql, vec![dialect::uuids(leads)]).await?;
     let cycle = |row: &Row| small(Place("opportunity", "cycle", &row.id), row.cycle);
     rows.iter().map(|row| Ok(((row.lead, cycle(row)?), row.ahead))).collect()
+}
+
+/// Companies that were won in the span and never before; a lead without a company counts as one of its own. One statement.
+pub async fn new_accounts(db: &impl ConnectionTrait, (from, to): (Instant, Instant)) -> Result<u64> {
+    let sql = "SELECT (SELECT count(DISTINCT l.account) FROM cycle c JOIN lead l ON l.id = c.lead \
+                   WHERE c.closed_at >= $1 AND c.closed_at < $2 AND c.outcome = 'WON' AND l.account IS NOT NULL \
+                   AND NOT EXISTS (SELECT 1 FROM lead o JOIN cycle p ON p.lead = o.id WHERE o.account = l.account \
+                       AND p.outcome = 'WON' AND p.closed_at < $1)) \
+               + (SELECT count(DISTINCT l.id) FROM cycle c JOIN lead l ON l.id = c.lead \
+                   WHERE c.closed_at >= $1 AND c.closed_at < $2 AND c.outcome = 'WON' AND l.account IS NULL \
+                   AND NOT EXISTS (SELECT 1 FROM cycle p WHERE p.lead = l.id AND p.outcome = 'WON' AND p.closed_at < $1))";
+    let count: Option<i64> = fetch_value(db, sql, vec![from.ms().into(), to.ms().into()]).await?;
+    Ok(u64::try_from(count.unwrap_or(0)).unwrap_or(0))
 }

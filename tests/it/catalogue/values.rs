@@ -156,6 +156,7 @@ fn no_list_gives_a_page_that_is_too_large_or_none() {
                 let more = list(field, "args").filter_map(|one| match name(one) {
                     "gate" => Some(", gate: MQL"),
                     "by" => Some(", by: CHANNEL"),
+                    "figure" => Some(", figure: {ending: {}}"),
                     "model" => Some(", model: LINEAR"),
                     "lead" if needed(one) => Some(", lead: {email: \"a@example.test\"}"),
                     _ => None,

@@ -15,6 +15,7 @@ pub mod decision;
 pub mod decision_override;
 pub mod deployment;
 pub mod directory;
+pub mod drill;
 pub mod erase;
 pub mod event;
 pub mod fairness;
@@ -28,6 +29,7 @@ pub mod import;
 pub mod inline;
 pub mod intake;
 pub mod lead;
+pub mod leakage;
 pub mod ledger;
 pub mod merge;
 pub mod metric;
@@ -47,9 +49,11 @@ pub mod results;
 pub mod scalar;
 pub mod signature;
 pub mod token;
+pub mod trait_lift;
 pub mod velocity;
 pub mod webhook;
 pub mod whynot;
+pub mod win_loss;
 pub mod work;
 
 #[cfg(test)]
@@ -67,19 +71,31 @@ use problem::{coded, failure};
 
 /// In groups: the parts of a merged object lie inside one another, and a chain of all of them would be deep.
 #[derive(MergedObject, Default)]
-pub struct Query(QueryOfLeads, QueryOfSides, QueryOfRules, QueryOfSetup);
+pub struct Query(QueryOfLeads, QueryOfNumbers, QueryOfSides, QueryOfRules, QueryOfSetup);
 
-/// Leads and their numbers.
+/// Leads, and what people do with them.
 #[derive(MergedObject, Default)]
 pub struct QueryOfLeads(
     lead::LeadQuery,
-    funnel::FunnelQuery,
+    context_request::ContextRequestQuery,
+    nurture::NurtureQuery,
     ledger::LedgerQuery,
+    event::EventQuery,
+);
+
+/// What leads come to.
+#[derive(MergedObject, Default)]
+pub struct QueryOfNumbers(
+    funnel::FunnelQuery,
     campaign::CampaignQuery,
     attribution::AttributionQuery,
     conversion::ConversionQuery,
     velocity::VelocityQuery,
     metric::MetricQuery,
+    win_loss::WinLossQuery,
+    leakage::LeakageQuery,
+    trait_lift::TraitLiftQuery,
+    drill::DrillQuery,
 );
 
 /// What marketing and sales have with each other.
@@ -87,8 +103,6 @@ pub struct QueryOfLeads(
 pub struct QueryOfSides(
     charter::CharterQuery,
     grey_case::GreyCaseQuery,
-    context_request::ContextRequestQuery,
-    nurture::NurtureQuery,
     feedback::FeedbackQuery,
     rating::RatingQuery,
     content::ContentQuery,
@@ -117,34 +131,36 @@ pub struct QueryOfSetup(
     directory::DirectoryQuery,
     token::TokenQuery,
     import::ImportQuery,
-    event::EventQuery,
     consumer::ConsumerQuery,
     webhook::WebhookQuery,
     rate::RateQuery,
     node::NodeQuery,
 );
 
-/// In groups: the parts of a merged object lie inside one another, and a chain of all of them would be deep.
+/// In groups, as [`Query`] is.
 #[derive(MergedObject, Default)]
-pub struct Mutation(MutationOfLeads, MutationOfSides, MutationOfRules, MutationOfSetup);
+pub struct Mutation(MutationOfLeads, MutationOfNumbers, MutationOfSides, MutationOfRules, MutationOfSetup);
 
-/// Leads and their numbers.
+/// Leads, and what people do with them.
 #[derive(MergedObject, Default)]
 pub struct MutationOfLeads(
     intake::IntakeMutation,
     work::WorkMutation,
-    campaign::CampaignMutation,
     merge::MergeMutation,
     erase::EraseMutation,
+    context_request::ContextRequestMutation,
+    nurture::NurtureMutation,
 );
+
+/// What leads come to.
+#[derive(MergedObject, Default)]
+pub struct MutationOfNumbers(campaign::CampaignMutation);
 
 /// What marketing and sales have with each other.
 #[derive(MergedObject, Default)]
 pub struct MutationOfSides(
     charter::CharterMutation,
     grey_case::GreyCaseMutation,
-    context_request::ContextRequestMutation,
-    nurture::NurtureMutation,
     feedback::FeedbackMutation,
     rating::RatingMutation,
     content::ContentMutation,
@@ -213,13 +229,19 @@ const WEIGHTS: &[Weight] = &[
     ("contentSeen", None, 10),
     ("contribution", None, 1_000),
     ("conversion", None, 1_000),
+    ("dealShape", None, 1_000),
+    ("definitionDrift", None, 1_000),
+    ("dispositions", None, 1_000),
+    ("drill", None, 1_000),
     ("eventConsumers", None, 200),
     ("fairness", None, 1_000),
     ("funnel", Some("asOf"), 1_000),
     ("funnelHealth", None, 1_000),
+    ("handoffLeakage", None, 1_000),
     ("journeys", None, 1_000),
     ("fieldUsefulness", None, 500),
     ("influencedWins", None, 500),
+    ("kpis", None, 2_000),
     ("leads", Some("filter"), 200),
     ("leads", Some("order"), 200),
     ("ledger", None, 200),
@@ -232,10 +254,12 @@ const WEIGHTS: &[Weight] = &[
     ("offersFor", None, 50),
     ("overlap", None, 1_000),
     ("override", None, 5),
+    ("traitLift", None, 1_000),
     ("unattended", None, 500),
     ("velocity", None, 1_000),
     ("verifyDecision", None, 50),
     ("whyNot", None, 1_000),
+    ("winLoss", None, 1_000),
 ];
 
 fn build() -> async_graphql::SchemaBuilder<Query, Mutation, Subscription> {
