@@ -88,7 +88,7 @@ fn behind(api: &Api, figure: &Value, first: i64) -> Vec<Value> {
 
 /// Rows are touches of customers; a conversion is a win, and shows the interest that opens the next cycle of one who is a
 /// customer already.
-fn touches() -> Value {
+pub fn touches() -> Value {
     let channels = json!({"Facebook": "PAID_SOCIAL", "Paid Search": "PAID_SEARCH", "Instagram": "ORGANIC_SOCIAL",
         "Online Video": "CONTENT", "Online Display": "DISPLAY", "Direct": "DIRECT"});
     let content =

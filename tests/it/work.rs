@@ -47,6 +47,19 @@ impl World {
 
     /// Edits the charter in force; both sides sign and Mia activates it. Answers its number.
     pub fn agree(&self, edit: impl FnOnce(&mut Value)) -> Value {
+        let proposed = self.propose(edit);
+        let (number, digest) = (&proposed["number"], &proposed["digest"]);
+        for side in [&self.mia, &self.rob] {
+            let input = json!({"number": number, "digest": digest});
+            side.mutate("signCharter", "SignCharterInput", input, "charter { status }");
+        }
+        let input = json!({"number": number});
+        self.mia.mutate("activateCharter", "ActivateCharterInput", input, "charter { status }");
+        number.clone()
+    }
+
+    /// Edits the charter in force, and leaves it for signatures. Answers number and digest.
+    pub fn propose(&self, edit: impl FnOnce(&mut Value)) -> Value {
         let mut body = self.admin.query(&format!("{{ charter {{ body {{ {BODY} }} }} }}"), json!({}));
         let mut body = body["charter"]["body"].take();
         let promise = |party: &str| {
@@ -59,14 +72,7 @@ impl World {
         let input = json!({"body": body});
         let proposed =
             self.mia.mutate("proposeCharter", "ProposeCharterInput", input, "charter { number digest }");
-        let (number, digest) = (&proposed["charter"]["number"], &proposed["charter"]["digest"]);
-        for side in [&self.mia, &self.rob] {
-            let input = json!({"number": number, "digest": digest});
-            side.mutate("signCharter", "SignCharterInput", input, "charter { status }");
-        }
-        let input = json!({"number": number});
-        self.mia.mutate("activateCharter", "ActivateCharterInput", input, "charter { status }");
-        number.clone()
+        proposed["charter"].clone()
     }
 
     /// Somebody with consent: an MQL.

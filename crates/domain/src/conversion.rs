@@ -7,10 +7,8 @@ use chrono::{Datelike, NaiveDate};
 
 use crate::calendar::Date;
 use crate::dimension::Group;
-use crate::passage::Passage;
 use crate::quantile::{median, quantile};
 use crate::share::Share;
-use crate::stage::StageKind;
 use crate::text::text_enum;
 use crate::time::DAY;
 
@@ -59,9 +57,9 @@ impl CohortPeriod {
 /// A cohort: those of one period and group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cohort {
-    /// Cycles that entered the stage.
+    /// Those that came.
     pub entered: u64,
-    /// How long each took that came to the other one, in milliseconds.
+    /// How long each took that went on, in milliseconds.
     took: Vec<i64>,
 }
 
@@ -71,18 +69,16 @@ pub struct CohortRow {
     /// First day of the period; none for all periods together.
     pub begins: Option<i32>,
     pub group: Group,
-    /// Those that came to the other stage, of those that entered.
+    /// Those that went on, of those that came.
     pub share: Share,
     /// Milliseconds that half of them took at most.
     pub median: Option<i64>,
     pub immature: bool,
 }
 
-/// Conversions from one stage to another.
+/// Cohorts by their periods and groups.
 #[derive(Clone, Debug)]
-pub struct Conversion {
-    from: StageKind,
-    to: StageKind,
+pub struct Cohorts {
     period: CohortPeriod,
     cohorts: BTreeMap<(i32, Group), Cohort>,
 }
@@ -97,17 +93,16 @@ pub struct Converted {
     pub takes: Option<i64>,
 }
 
-impl Conversion {
-    pub fn new(from: StageKind, to: StageKind, period: CohortPeriod) -> Conversion {
-        Conversion { from, to, period, cohorts: BTreeMap::new() }
+impl Cohorts {
+    pub fn new(period: CohortPeriod) -> Cohorts {
+        Cohorts { period, cohorts: BTreeMap::new() }
     }
 
-    /// Counts a cycle that entered the first stage on that day.
-    pub fn add(&mut self, passage: &Passage, day: i32, group: Group) {
-        let Some(entered) = passage.entered(self.from) else { return };
+    /// Counts one that came on that day, with the milliseconds that it took to go on, if it did.
+    pub fn add(&mut self, day: i32, group: Group, took: Option<i64>) {
         let cohort = self.cohorts.entry((self.period.begin(day), group)).or_default();
         cohort.entered += 1;
-        cohort.took.extend(passage.reached(self.to).map(|at| at.since(entered).max(0)));
+        cohort.took.extend(took);
     }
 
     /// A cohort is immature while its youngest members have had less time than nine in ten conversions took; where nothing was
@@ -150,8 +145,9 @@ impl Conversion {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::passage::Passage;
     use crate::passage::tests::passage;
-    use crate::stage::CycleOutcome;
+    use crate::stage::{CycleOutcome, StageKind};
     use StageKind::{Inquiry, Iql, Mql, Sal, Sql};
 
     fn day(text: &str) -> i32 {
@@ -181,17 +177,22 @@ mod tests {
 
     #[test]
     fn a_cohort_is_young_until_most_conversions_had_their_time() {
-        let mut found = Conversion::new(Mql, Sal, CohortPeriod::Month);
+        let mut found = Cohorts::new(CohortPeriod::Month);
+        let add = |found: &mut Cohorts, one: Passage, day: i32| {
+            if let Some(took) = one.took(Mql, Sal) {
+                found.add(day, Group::all(), took);
+            }
+        };
         let january = day("2024-01-10");
         // Ten conversions: nine within 10 days, one after 100.
         for number in 0..10 {
             let took = if number == 9 { 100 } else { number + 2 };
             let one = passage(&[(0, Inquiry, &[]), (1, Mql, &[Iql]), (1 + took, Sql, &[Sal])], None);
-            found.add(&one, january, Group::all());
+            add(&mut found, one, january);
         }
         let lost = passage(&[(0, Inquiry, &[]), (1, Mql, &[Iql])], Some((3, CycleOutcome::Recycled)));
-        found.add(&lost, day("2024-02-29"), Group::all());
-        found.add(&passage(&[(0, Inquiry, &[])], None), january, Group::all());
+        add(&mut found, lost, day("2024-02-29"));
+        add(&mut found, passage(&[(0, Inquiry, &[])], None), january);
         let told = |today: &str| {
             let found = found.clone().finish(day(today));
             assert_eq!(found.takes, Some(10 * DAY));

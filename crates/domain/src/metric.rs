@@ -36,6 +36,10 @@ text_enum! {
         TraitLift = "TRAIT_LIFT",
         /// Whether a signed criterion still tells whom sales accepts.
         DefinitionDrift = "DEFINITION_DRIFT",
+        /// A span under another charter.
+        Restatement = "RESTATEMENT",
+        /// Customers that come back.
+        Retention = "RETENTION",
     }
 }
 
@@ -341,6 +345,37 @@ pub const METRICS: &[Metric] = &[
         origin: "Test of two proportions by the interval of 95 % of R. G. Newcombe (1998), Statistics in Medicine 17, 873-890, \
             method 10.",
         told_by: &["definitionDrift"],
+    },
+    Metric {
+        key: MetricKey::Restatement,
+        version: 1,
+        unit: MetricUnit::Count,
+        formula: Formula {
+            kind: FormulaKind::Count,
+            of: "cycles that met the gate at a look of the window, under the charter of their time and under the other one",
+            over: None,
+            percents: &[],
+        },
+        meaning: "Each look of the window before MQL is judged again by the other charter's criteria, personas and composition, over the \
+            snapshot and the rules' decisions that were stored with it. No rule is asked again, and whoever would have gone on by \
+            hand is not guessed.",
+        origin: LOG,
+        told_by: &["restatedFunnel"],
+    },
+    Metric {
+        key: MetricKey::Retention,
+        version: 1,
+        unit: MetricUnit::BasisPoints,
+        formula: Formula {
+            kind: FormulaKind::Ratio,
+            of: "leads whose first win lies in the period and that were won again until now",
+            over: Some("leads whose first win lies in the period"),
+            percents: &[],
+        },
+        meaning: "A customer counts by the day of its first win, in the charter's time zone. A cohort is immature while its youngest \
+            members have had less time than nine in ten of those who returned took.",
+        origin: WILSON,
+        told_by: &["retention"],
     },
 ];
 

@@ -56,6 +56,13 @@ impl Passage {
         self.steps.iter().find(|step| step.to >= stage).map(|step| step.at)
     }
 
+    /// Milliseconds from entering a stage to coming to another one or beyond it: none if it did not enter the first, and none of it
+    /// if it did not come to the second.
+    pub fn took(&self, from: StageKind, to: StageKind) -> Option<Option<i64>> {
+        let entered = self.entered(from)?;
+        Some(self.reached(to).map(|at| at.since(entered).max(0)))
+    }
+
     /// The stages where it stood and from which it went on or ended. At its last stage an open cycle still stands; a customer
     /// stays one, so that a won cycle has no stay that ended with it.
     pub fn stays(&self) -> Vec<Stay> {

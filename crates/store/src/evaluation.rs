@@ -111,6 +111,25 @@ pub async fn newest(db: &impl ConnectionTrait, leads: &[Uuid], per_lead: i64) ->
         list(db)
     );
     let rows: Vec<EvaluationRow> = fetch_all(db, &sql, vec![dialect::uuids(leads), per_lead.into()]).await?;
+    with_decisions(db, rows).await
+}
+
+/// The next evaluations of a span after a place, the earliest first, with their decisions: two statements.
+pub async fn looks(
+    db: &impl ConnectionTrait,
+    (from, to): (Instant, Instant),
+    after: Option<(Instant, Uuid)>,
+    limit: i64,
+) -> Result<Vec<Evaluation>> {
+    let (at, id) = after.unwrap_or((from, Uuid::nil()));
+    let sql = "SELECT e.id, e.lead, e.cycle, e.as_of, e.charter, e.snapshot, e.cause, e.gates FROM evaluation e \
+               WHERE e.as_of >= $1 AND (e.as_of, e.id) > ($1, $2) AND e.as_of < $3 ORDER BY e.as_of, e.id LIMIT $4";
+    let values = vec![at.ms().into(), id.into(), to.ms().into(), limit.into()];
+    let rows: Vec<EvaluationRow> = fetch_all(db, sql, values).await?;
+    with_decisions(db, rows).await
+}
+
+async fn with_decisions(db: &impl ConnectionTrait, rows: Vec<EvaluationRow>) -> Result<Vec<Evaluation>> {
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
     let sql = format!("{DECISION} WHERE d.evaluation {} ORDER BY d.evaluation, d.id", list(db));
     let decisions: Vec<DecisionRow> =

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use handfast_domain::clock::{ClockKind, ClockState, Party, SlaClock};
 use handfast_domain::ledger::{LedgerDay, LedgerPlace, UnattendedReason};
+use handfast_domain::share::Share;
 use handfast_domain::stage::CycleOutcome;
 use handfast_domain::time::Instant;
 use sea_orm::{ConnectionTrait, FromQueryResult};
@@ -288,4 +289,28 @@ pub async fn clock_counts(db: &impl ConnectionTrait) -> Result<BTreeMap<ClockKin
         }
     }
     Ok(counts)
+}
+
+/// Promises that were due in a span: of each kind those that were kept, of those that were kept or broken. One statement.
+pub async fn kept(
+    db: &impl ConnectionTrait,
+    (from, to): (Instant, Instant),
+) -> Result<Vec<(ClockKind, Share)>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        kind: String,
+        kept: i64,
+        ended: i64,
+    }
+    let sql = "SELECT c.kind, CAST(sum(CASE WHEN c.state = 'MET' THEN 1 ELSE 0 END) AS bigint) AS kept, count(*) AS ended \
+               FROM clock c WHERE c.due_at >= $1 AND c.due_at < $2 AND c.state IN ('MET', 'BREACHED') \
+               GROUP BY c.kind ORDER BY c.kind";
+    let rows: Vec<Row> = fetch_all(db, sql, vec![from.ms().into(), to.ms().into()]).await?;
+    let count = |number: i64| u64::try_from(number).unwrap_or(0);
+    rows.into_iter()
+        .map(|row| {
+            let kind = closed(Place("clock", "kind", &"?"), &row.kind, ClockKind::parse)?;
+            Ok((kind, Share::of(count(row.kept), count(row.ended))))
+        })
+        .collect()
 }

@@ -1,7 +1,7 @@
 //! How many of the cycles that entered a stage came to another one, by cohorts.
 
 use handfast_domain::calendar::Date;
-use handfast_domain::conversion::{CohortPeriod, CohortRow, Conversion, Converted};
+use handfast_domain::conversion::{CohortPeriod, CohortRow, Cohorts, Converted};
 use handfast_domain::dimension::Groups;
 use handfast_domain::quantile::days;
 use handfast_domain::refused::Refused;
@@ -34,10 +34,10 @@ pub async fn conversion(
 ) -> Result<Converted, Error> {
     steps(from, to)?;
     let workspace = app.workspace();
-    let (mut found, mut groups) = (Conversion::new(from, to, period), Groups::default());
+    let (mut found, mut groups) = (Cohorts::new(period), Groups::default());
     each_entry(app, window, grouping, |entry, passage, values| {
-        if entry.enters(from) {
-            found.add(passage, workspace.day(entry.step.at), groups.take(values));
+        if let Some(took) = passage.took(from, to).filter(|_| entry.enters(from)) {
+            found.add(workspace.day(entry.step.at), groups.take(values), took);
         }
     })
     .await?;
@@ -77,7 +77,8 @@ pub fn table(found: &Converted) -> Table {
     Table { columns, rows: found.rows.iter().chain(&found.totals).map(row).collect() }
 }
 
-fn name(row: &CohortRow) -> &'static str {
+/// What a row of a table is.
+pub fn name(row: &CohortRow) -> &'static str {
     match (row.begins.is_some(), row.group.is_others()) {
         (true, false) => "COHORT",
         (true, true) => "COHORT_OTHERS",

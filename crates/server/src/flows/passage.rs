@@ -96,6 +96,9 @@ impl Values {
     pub async fn load(app: &App, grouping: &Grouping, leads: &BTreeSet<Uuid>) -> Result<Values, Error> {
         use Dimension::{Competitor, FirstMeeting, Reason, Timeframe, Trait};
         let (db, mut found) = (app.store.reports(), Values::default());
+        if leads.is_empty() {
+            return Ok(found);
+        }
         let of_lead =
             |one: &Dimension| !matches!(one, Competitor | FirstMeeting | Reason | Timeframe | Trait);
         if grouping.by.iter().any(of_lead) {

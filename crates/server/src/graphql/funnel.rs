@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Enum, Object, SimpleObject};
-use handfast_domain::charter::{Charter, CharterBody, StageDefinition};
+use handfast_domain::charter::{Charter, CharterBody, CharterStatus, StageDefinition};
 use handfast_domain::clock::Party;
 use handfast_domain::evaluation::Composition;
 use handfast_domain::stage::{CycleOutcome, StageKind};
@@ -54,8 +54,13 @@ impl FunnelCharter {
     }
 
     pub fn wrap(charter: &Charter) -> FunnelCharter {
-        FunnelCharter { number: super::small(charter.number), signed: !charter.unsigned() }
+        FunnelCharter { number: super::small(charter.number), signed: is_signed(charter) }
     }
+}
+
+/// Charter 0 has no signatures; one that waits for them, or was rejected, is not signed either.
+fn is_signed(charter: &Charter) -> bool {
+    !charter.unsigned() && !matches!(charter.status, CharterStatus::Proposed | CharterStatus::Rejected)
 }
 
 /// One stage and the leads at it.

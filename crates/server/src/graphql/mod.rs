@@ -45,8 +45,11 @@ pub mod progress;
 pub mod rate;
 pub mod rating;
 pub mod reevaluation;
+pub mod restatement;
 pub mod results;
+pub mod retention;
 pub mod scalar;
+pub mod scoreboard;
 pub mod signature;
 pub mod token;
 pub mod trait_lift;
@@ -96,6 +99,9 @@ pub struct QueryOfNumbers(
     leakage::LeakageQuery,
     trait_lift::TraitLiftQuery,
     drill::DrillQuery,
+    restatement::RestatementQuery,
+    retention::RetentionQuery,
+    scoreboard::ScoreboardQuery,
 );
 
 /// What marketing and sales have with each other.
@@ -248,8 +254,11 @@ const WEIGHTS: &[Weight] = &[
     ("ledgerNow", None, 500),
     ("mostRequestedContext", None, 500),
     ("readings", None, 500),
+    ("restatedFunnel", None, 2_000),
+    ("retention", None, 1_000),
     ("roi", None, 1_000),
     ("segments", None, 20),
+    ("scoreboard", None, 2_000),
     ("tally", None, 100),
     ("offersFor", None, 50),
     ("overlap", None, 1_000),

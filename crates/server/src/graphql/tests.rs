@@ -105,6 +105,16 @@ async fn statements_are_counted_by_levels_and_never_by_rows() {
         ("{ events(first: 50) { events { kind lead { contact { email } } } } }", 2),
         ("{ workQueue(queue: \"fallback\") { edges { node { contact { email } } } } }", 1),
         ("{ charter { number body { title } } users { key } personas { key } }", 0),
+        // Reports read pages of some hundreds: what happened, cycles, their stage changes, what they are counted by; and once more
+        // to see that nothing is left.
+        ("{ conversion(from: INQUIRY, to: MQL, by: SOURCE) { totals { key entered reached } } }", 5),
+        ("{ velocity(by: TRAIT, trait: \"seats\") { stages { stage stays } } }", 6),
+        ("{ funnelHealth { stages { stage volume } } }", 4),
+        ("{ journeys { journeys { path leads } } }", 4),
+        ("{ winLoss(by: [INDUSTRY]) { rows { won lost } } }", 1),
+        ("{ restatedFunnel(underCharter: 0) { looks stages { was restated } } }", 4),
+        ("{ funnel(asOf: \"2001-01-01T00:00:00Z\") { won } }", 4),
+        ("{ drill(figure: {conversion: {from: INQUIRY, to: MQL}}) { edges { node { lead { id } } } } }", 5),
     ];
     let (few, many) = (Workspace::with(3).await, Workspace::with(40).await);
     // One more looks whether all that was committed is in the feed; on SQLite it is.

@@ -20,6 +20,7 @@ mod m0016_context_request;
 mod m0017_lead_end;
 mod m0018_nurture;
 mod m0020_report;
+mod m0021_looks;
 mod m0025_feedback;
 mod m0026_rating;
 mod m0027_content;
@@ -57,6 +58,7 @@ const ALL: &[SqlMigration] = &[
     m0017_lead_end::MIGRATION,
     m0018_nurture::MIGRATION,
     m0020_report::MIGRATION,
+    m0021_looks::MIGRATION,
     m0025_feedback::MIGRATION,
     m0026_rating::MIGRATION,
     m0027_content::MIGRATION,
