@@ -18,7 +18,7 @@ const MOST_VALUES: usize = 200;
 /// Different numbers of a trait that are kept; beyond it, neighbours are joined.
 const MOST_NUMBERS: usize = 4_096;
 /// Bands that numbers are cut into, each with the same number of leads.
-const BANDS: usize = 4;
+const BANDS: u64 = 4;
 
 /// What is said of a trait.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,18 +118,17 @@ impl Counted {
     /// Numbers by quantiles: a band ends with the number at its rank, so that equal numbers stay together.
     fn bands(&self) -> Vec<(Said, Share)> {
         let total: u64 = self.numbers.values().map(|share| share.of).sum();
-        let (mut bands, mut seen, mut open): (Vec<(Said, Share)>, u64, Option<(i64, Share)>) =
-            (vec![], 0, None);
+        let mut bands: Vec<(Said, Share)> = vec![];
+        let (mut seen, mut filled, mut open) = (0, 0, None);
         for (number, share) in &self.numbers {
             let (first, mut sum) = open.take().unwrap_or((*number, Share::default()));
             merge(&mut sum, *share);
             seen += share.of;
-            // The band is full when its upper quantile is reached.
-            let full = (bands.len() as u64 + 1) * total;
-            if seen * BANDS as u64 >= full {
+            // The band is full when its upper quantile is reached; a number that many leads have may fill several of them.
+            if seen * BANDS >= (filled + 1) * total {
                 let last = ((*number + 1) << self.coarse) - 1;
                 bands.push((Said::Band(first << self.coarse, last), sum));
-                // A number that many leads have may fill several bands.
+                filled = seen * BANDS / total;
                 continue;
             }
             open = Some((first, sum));
@@ -285,8 +284,7 @@ mod tests {
         );
         // Half of all leads have the same number.
         let same: Vec<i64> = [7; 50].into_iter().chain(8..58).collect();
-        assert_eq!(bands(&same)[0], band(7, 7, 50));
-        assert_eq!(bands(&same).iter().map(|(_, of)| of).sum::<u64>(), 100);
+        assert_eq!(bands(&same), [band(7, 7, 50), band(8, 32, 25), band(33, 57, 25)]);
         let many: Vec<i64> = (0..20_000).collect();
         let sum: u64 = bands(&many).iter().map(|(_, of)| of).sum();
         assert_eq!((bands(&many).len(), sum), (4, 20_000));

@@ -1,6 +1,7 @@
 //! What each side promised in the charter in force, beside what came of it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use handfast_domain::charter::Commitment;
 use handfast_domain::clock::Party;
@@ -39,9 +40,9 @@ pub async fn scoreboard(app: &App) -> Result<Vec<Board>, Error> {
     let mut counted: BTreeMap<u32, Counted> = BTreeMap::new();
     for one in commitments {
         let days = days(one);
-        if !counted.contains_key(&days) {
+        if let Entry::Vacant(place) = counted.entry(days) {
             let window = Window { from: now.plus(-Counted::span(days)), to: now };
-            counted.insert(days, count(app, window, days).await?);
+            place.insert(count(app, window, days).await?);
         }
     }
     let line = |one: &Commitment| {
