@@ -248,6 +248,9 @@ impl Guard {
             let found = admin.query("{ greyCases { edges { node { id } } } }", json!({}));
             found["greyCases"]["edges"].get(0).map(|edge| edge["node"]["id"].clone())
         });
+        // A subscription from the start on has it to tell.
+        let told = json!({"kind": "REQUEST", "text": "Tell us more"});
+        parties.sales.mutate("postFeedback", "PostFeedbackInput", told, "feedback { id }");
         let public = include_str!("../../crates/domain/src/signature/key.pub");
         let input = json!({"team": "marketing", "name": "known", "publicKey": public});
         let key = admin.mutate("registerTeamKey", "RegisterTeamKeyInput", input, "key { id }");

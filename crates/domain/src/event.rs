@@ -75,6 +75,12 @@ text_enum! {
         Audience = "AUDIENCE",
         /// An offer.
         Offer = "OFFER",
+        /// A goal of both sides.
+        SharedGoal = "SHARED_GOAL",
+        /// A project of both sides.
+        SharedProject = "SHARED_PROJECT",
+        /// What both sides decided in a week.
+        Review = "REVIEW",
     }
 }
 

@@ -8,8 +8,10 @@ use handfast_domain::directory::{Directory, NamedCalendar, Pool, Queue, Team, Te
 use handfast_domain::event::SetupNoun;
 use handfast_domain::field::Kind;
 use handfast_domain::form::FormDefinition;
+use handfast_domain::goal::{SharedGoal, SharedProject};
 use handfast_domain::nurture::NurtureTrack;
 use handfast_domain::offer::Offer;
+use handfast_domain::review::AlignmentReview;
 use handfast_domain::snapshot::OwnerState;
 use handfast_domain::time::Instant;
 use sea_orm::{ConnectionTrait, FromQueryResult};
@@ -71,6 +73,9 @@ noun! {
     FormDefinition => "form", Form;
     Audience => "audience", Audience;
     Offer => "offer", Offer;
+    SharedGoal => "shared_goal", SharedGoal;
+    SharedProject => "shared_project", SharedProject;
+    AlignmentReview => "alignment_review", Review;
 }
 
 #[derive(FromQueryResult)]

@@ -95,6 +95,7 @@ const REFERENCES: &[(&str, &str, &str, &str)] = &[
     ("content_use", "content", "content", "id"),
     ("content_use", "lead", "lead", "id"),
     ("content_request", "content", "content", "id"),
+    ("pulse", "user_id", "app_user", "id"),
     ("form_submission", "form", "form", "id"),
     ("form_submission", "lead", "lead", "id"),
     ("deployment", "version", "plugin_version", "digest"),

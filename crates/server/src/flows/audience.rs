@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::check::Checks;
 use super::commit::Ask;
 use super::window::Window;
-use super::{Error, document, feedback, scope};
+use super::{Error, document, scope};
 use crate::app::App;
 use crate::workspace::Workspace;
 
@@ -42,14 +42,15 @@ pub enum Definition {
     },
 }
 
-/// Makes an audience.
+/// Makes an audience. Whoever may not is told so before anything is said of the definition.
 pub async fn create(
     app: &App,
     ask: &Ask<'_>,
     (key, name): (String, String),
-    definition: Definition,
+    definition: Result<Definition, Refused>,
 ) -> Result<Audience, Error> {
     may(ask, "make an audience")?;
+    let definition = definition?;
     let mut checks = Checks::default();
     checks.key("key", &key);
     checks.text("name", &name, 128);
@@ -70,16 +71,17 @@ pub async fn revise(
     app: &App,
     ask: &Ask<'_>,
     id: Uuid,
-    definition: Definition,
+    definition: Result<Definition, Refused>,
     based_on: Vec<Uuid>,
 ) -> Result<Audience, Error> {
     may(ask, "revise an audience")?;
+    let definition = definition?;
     if find(&app.workspace(), id).is_none() {
         return Err(Refused::not_found("audience").at("input/audience").into());
     }
-    feedback::known_all(app, &based_on).await?;
     let made = version(app, ask, definition, based_on.clone()).await?;
-    let audience = document::put(app, ask, move |all: &[Audience], _| {
+    let caused = Some((EffectKind::Audience, based_on));
+    document::put_based_on(app, ask, caused, move |all: &[Audience], _| {
         let found = all.iter().find(|audience| audience.id == id).cloned();
         let mut audience = found.ok_or_else(|| vec![Refused::not_found("audience").at("input/audience")])?;
         if audience.versions.len() >= VERSIONS {
@@ -90,9 +92,7 @@ pub async fn revise(
         audience.versions.push(AudienceVersion { number, ..made });
         Ok(audience)
     })
-    .await?;
-    feedback::caused(app, ask, &based_on, EffectKind::Audience, audience.id).await?;
-    Ok(audience)
+    .await
 }
 
 fn may(ask: &Ask<'_>, verb: &str) -> Result<(), Refused> {

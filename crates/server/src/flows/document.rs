@@ -1,13 +1,14 @@
 //! Nouns that are few, read whole and kept as a document under a key: decided inside of their transaction from all that there are.
 //! Who may do it is for the caller to say.
 
+use handfast_domain::feedback::EffectKind;
 use handfast_domain::refused::{RefusalCode, Refused};
 use handfast_store::change::append_fact;
 use handfast_store::directory::{self as rows, Noun};
 use uuid::Uuid;
 
-use super::Error;
 use super::commit::{Ask, Decided};
+use super::{Error, feedback};
 use crate::app::App;
 
 /// The most nouns of a kind: they are held in memory, or read whole.
@@ -15,6 +16,20 @@ const MOST: usize = 1_000;
 
 /// Writes one noun, once, and takes it up. `make` is given all of them and the id of a new one.
 pub async fn put<T, F>(app: &App, ask: &Ask<'_>, make: F) -> Result<T, Error>
+where
+    T: Noun + Clone + Sync + 'static,
+    F: FnOnce(&[T], Uuid) -> Result<T, Vec<Refused>> + Send + 'static,
+{
+    put_based_on(app, ask, None, make).await
+}
+
+/// [`put`] of something that was made of feedback, which has caused it from then on: both or neither.
+pub async fn put_based_on<T, F>(
+    app: &App,
+    ask: &Ask<'_>,
+    basis: Option<(EffectKind, Vec<Uuid>)>,
+    make: F,
+) -> Result<T, Error>
 where
     T: Noun + Clone + Sync + 'static,
     F: FnOnce(&[T], Uuid) -> Result<T, Vec<Refused>> + Send + 'static,
@@ -30,6 +45,9 @@ where
             }
             rows::put(tx, &noun).await?;
             append_fact(tx, own.setup_changed(actor, T::NOUN, noun.id())).await?;
+            if let Some((kind, feedback)) = basis {
+                feedback::caused(&own, tx, actor, &feedback, (kind, noun.id())).await?;
+            }
             let answer = noun.id().to_string();
             Ok((noun, answer))
         })

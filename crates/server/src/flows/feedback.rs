@@ -173,7 +173,7 @@ pub async fn link(app: &App, ask: &Ask<'_>, id: Uuid, caused: Caused) -> Result<
     let (own, actor) = (app.clone(), ask.viewer.actor());
     let decided = app.decide_beside(ask.once.as_ref(), ask.dry_run, move |tx| {
         Box::pin(async move {
-            let feedback = note(&own, tx, actor, effect).await?;
+            let feedback = note(&own, tx, actor, effect, "input/feedback").await?;
             Ok((feedback, id.to_string()))
         })
     });
@@ -212,49 +212,32 @@ async fn effect(app: &App, caused: &Caused) -> Result<Named<EffectKind>, Error> 
     Ok(Named { kind, key })
 }
 
-/// Refuses where something is said to be based on feedback that does not exist, or was declined.
-pub async fn known_all(app: &App, ids: &[Uuid]) -> Result<(), Error> {
+/// Notes that feedback caused what is made of it, inside of the command that makes it. Refused where some does not exist, or was
+/// declined.
+pub async fn caused(
+    app: &App,
+    tx: &Tx,
+    actor: Actor,
+    ids: &[Uuid],
+    (kind, made): (EffectKind, Uuid),
+) -> Result<(), Error> {
     if ids.len() > BASIS {
         let message = format!("at most {BASIS} pieces of feedback, found {}", ids.len());
         return Err(Refused::invalid("input/basedOn", message).into());
     }
-    let found = rows::by_id(app.store.read(), ids).await?;
-    for (place, id) in ids.iter().enumerate() {
-        let path = format!("input/basedOn/{place}");
-        let of = Named { kind: EffectKind::Content, key: String::new() };
-        match found.get(id) {
-            Some(feedback) => drop(feedback.link(&of).map_err(|refused| refused.at(&path))?),
-            None => return Err(Refused::not_found("feedback").at(&path).into()),
-        }
-    }
-    Ok(())
-}
-
-/// Notes that feedback caused what was just made of it. The same again changes nothing, so that a repeated request mends what a
-/// crash left out.
-pub async fn caused(
-    app: &App,
-    ask: &Ask<'_>,
-    ids: &[Uuid],
-    kind: EffectKind,
-    made: Uuid,
-) -> Result<(), Error> {
-    for id in ids.iter().copied().filter(|_| !ask.dry_run) {
+    for (place, id) in ids.iter().copied().enumerate() {
         let of = Named { kind, key: made.to_string() };
-        let effect = Effect { id: app.id(), feedback: id, of, user: ask.viewer.id(), at: app.now() };
-        let (own, actor) = (app.clone(), ask.viewer.actor());
-        app.decide_beside(None, false, move |tx| {
-            Box::pin(async move { Ok((note(&own, tx, actor, effect).await?, String::new())) })
-        })
-        .await?;
+        let user = actor.user.unwrap_or_default();
+        let effect = Effect { id: app.id(), feedback: id, of, user, at: app.now() };
+        note(app, tx, actor, effect, &format!("input/basedOn/{place}")).await?;
     }
     Ok(())
 }
 
-async fn note(app: &App, tx: &Tx, actor: Actor, effect: Effect) -> Result<Feedback, Error> {
+async fn note(app: &App, tx: &Tx, actor: Actor, effect: Effect, path: &str) -> Result<Feedback, Error> {
     let id = effect.feedback;
-    let feedback = known(rows::locked(tx, id).await?)?;
-    let fact = feedback.link(&effect.of).map_err(|refused| refused.at("input/feedback"))?;
+    let feedback = rows::locked(tx, id).await?.ok_or_else(|| Refused::not_found("feedback").at(path))?;
+    let fact = feedback.link(&effect.of).map_err(|refused| refused.at(path))?;
     if rows::link(tx, &effect).await? {
         append_facts(tx, events(app, actor, id, vec![fact])).await?;
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use handfast_domain::feedback::EffectKind;
 use handfast_domain::field::nearest;
 use handfast_domain::form::{
     FormDefinition, FormField, FormVersion, Usefulness, fillable, is_fillable, path_of, usefulness,
@@ -15,7 +16,7 @@ use super::capture::Intake;
 use super::check::Checks;
 use super::commit::Ask;
 use super::window::Window;
-use super::{Error, document, feedback, scope};
+use super::{Error, document, scope};
 use crate::app::App;
 use crate::workspace::Workspace;
 
@@ -56,9 +57,9 @@ pub async fn define(app: &App, ask: &Ask<'_>, new: NewForm) -> Result<FormDefini
         "a form asks for an e-mail or a phone: a lead needs an identity".to_owned()
     });
     checks.done()?;
-    feedback::known_all(app, &based_on).await?;
     let basis = based_on.clone();
-    let form = document::put(app, ask, move |all: &[FormDefinition], id| {
+    let caused = Some((EffectKind::Form, based_on));
+    document::put_based_on(app, ask, caused, move |all: &[FormDefinition], id| {
         let before = all.iter().find(|form| form.key == key).cloned();
         let mut form = before.unwrap_or(FormDefinition { id, key, name: String::new(), versions: vec![] });
         form.name = name;
@@ -72,9 +73,7 @@ pub async fn define(app: &App, ask: &Ask<'_>, new: NewForm) -> Result<FormDefini
         }
         Ok(form)
     })
-    .await?;
-    feedback::caused(app, ask, &based_on, handfast_domain::feedback::EffectKind::Form, form.id).await?;
-    Ok(form)
+    .await
 }
 
 fn problem(workspace: &Workspace, fills: &str) -> Option<String> {

@@ -21,9 +21,11 @@ use uuid::Uuid;
 
 use super::commit::{Ask, Committed, Decided, Once, Plan};
 use super::instead::{self, Word};
-use super::{Error, Viewer, lead, scope};
+use super::{Error, Viewer, lead};
 use crate::app::App;
 
+/// What people of both sides do here, as a refusal says it.
+const VERB: &str = "decide grey cases";
 /// Longest opinion, rationale and reason, in characters.
 const WORDS: usize = 2_000;
 /// Precedents that a version is held against: the newest ones of its slot.
@@ -33,7 +35,7 @@ const NAMED: usize = 5;
 
 /// Says what the viewer's side thinks should come out, which keeps the side's promise to say so in time.
 pub async fn opine(app: &App, ask: &Ask<'_>, id: Uuid, outcome: Outcome, words: &str) -> Result<Uuid, Error> {
-    let side = party(ask.viewer)?;
+    let side = ask.viewer.party(VERB)?;
     let text = said("input/text", words)?;
     if Once::answered(ask.once.as_ref(), app).await?.is_some() {
         return Ok(id);
@@ -80,7 +82,7 @@ pub struct Decide {
 
 /// Decides a case as both sides said. If the lead still waits at that gate, it goes where the decision says.
 pub async fn resolve(app: &App, ask: &Ask<'_>, input: Decide) -> Result<Uuid, Error> {
-    party(ask.viewer)?;
+    ask.viewer.party(VERB)?;
     let rationale = said("input/rationale", &input.rationale)?;
     if Once::answered(ask.once.as_ref(), app).await?.is_some() {
         return Ok(input.case);
@@ -163,7 +165,7 @@ pub async fn waive(
     version: Digest,
     reason: &str,
 ) -> Result<Uuid, Error> {
-    let side = party(ask.viewer)?;
+    let side = ask.viewer.party(VERB)?;
     let reason = said("input/reason", reason)?;
     let waiver = Waiver { user: ask.viewer.id(), side, reason, at: app.now() };
     let decided = app.decide(ask.once.as_ref(), ask.dry_run, move |tx| {
@@ -255,17 +257,6 @@ fn shortened(text: &str) -> String {
 
 fn known(case: Option<GreyCase>) -> Result<GreyCase, Refused> {
     case.ok_or_else(|| Refused::not_found("grey case").at("input/greyCase"))
-}
-
-/// Who decides: a person of marketing or sales.
-fn party(viewer: &Viewer) -> Result<Side, Refused> {
-    viewer.require(scope::LEADS_WRITE)?;
-    let side = viewer.user.side;
-    if viewer.user.service || !matches!(side, Side::Marketing | Side::Sales) {
-        let message = format!("people of MARKETING and of SALES decide grey cases; you are {side}");
-        return Err(Refused::new(RefusalCode::Forbidden, message));
-    }
-    Ok(side)
 }
 
 fn said(path: &str, text: &str) -> Result<String, Refused> {

@@ -26,7 +26,7 @@ pub async fn days(app: &App, first: i32, last: i32) -> Result<Vec<LedgerDay>, Er
 }
 
 /// When a day begins: the first instant that counts to it. A day that a zone skipped is empty.
-fn begin(workspace: &Workspace, day: i32) -> Instant {
+pub fn begin(workspace: &Workspace, day: i32) -> Instant {
     let midnight = i64::from(day) * DAY;
     let (mut before, mut from) = (midnight - 2 * DAY, midnight + 2 * DAY);
     while from - before > 1 {

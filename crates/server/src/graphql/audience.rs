@@ -229,10 +229,8 @@ impl AudienceMutation {
         let said = format!("{:?}", (&key, &name, &tests, &from_wins));
         let ask = ask(ctx, "createAudience", idempotency_key, dry_run, &said)?;
         let app = app(ctx)?;
-        let made = match definition(app, tests, from_wins) {
-            Ok(definition) => audience::create(app, &ask, (key, name), definition).await,
-            Err(refused) => Err(refused.into()),
-        };
+        let definition = definition(app, tests, from_wins);
+        let made = audience::create(app, &ask, (key, name), definition).await;
         answer(made)
     }
 
@@ -249,10 +247,13 @@ impl AudienceMutation {
         let app = app(ctx)?;
         let read = || {
             let id = local("Audience", &id, "input/audience")?;
-            Ok::<_, Refused>((id, definition(app, tests, from_wins)?, feedback_ids(based_on)?))
+            Ok::<_, Refused>((id, feedback_ids(based_on)?))
         };
         let made = match read() {
-            Ok((id, definition, based_on)) => audience::revise(app, &ask, id, definition, based_on).await,
+            Ok((id, based_on)) => {
+                let definition = definition(app, tests, from_wins);
+                audience::revise(app, &ask, id, definition, based_on).await
+            }
             Err(refused) => Err(refused.into()),
         };
         answer(made)

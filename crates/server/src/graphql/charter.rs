@@ -107,7 +107,7 @@ pub struct CharterRejection {
 }
 
 impl Charter {
-    fn wrap(workspace: &Workspace, charter: &Agreed) -> Charter {
+    pub fn wrap(workspace: &Workspace, charter: &Agreed) -> Charter {
         let user = |id| workspace.directory.user(id).map(User::wrap);
         let Agreed {
             number,

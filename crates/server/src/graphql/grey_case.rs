@@ -115,7 +115,7 @@ fn person(workspace: &Workspace, id: uuid::Uuid) -> Option<User> {
 }
 
 impl GreyCase {
-    fn wrap(workspace: &Workspace, case: Case) -> GreyCase {
+    pub fn wrap(workspace: &Workspace, case: Case) -> GreyCase {
         let state = case.state();
         let opinions = case.opinions.into_iter().map(|opinion| GreyOpinion {
             user: person(workspace, opinion.user),

@@ -22,7 +22,9 @@ pub mod fairness;
 pub mod feedback;
 pub mod filter;
 pub mod form;
+pub mod friction;
 pub mod funnel;
+pub mod goal;
 pub mod grey_case;
 pub mod handoff;
 pub mod import;
@@ -42,12 +44,14 @@ pub mod passage;
 pub mod plugin;
 pub mod problem;
 pub mod progress;
+pub mod pulse;
 pub mod rate;
 pub mod rating;
 pub mod reevaluation;
 pub mod restatement;
 pub mod results;
 pub mod retention;
+pub mod review;
 pub mod scalar;
 pub mod scoreboard;
 pub mod signature;
@@ -115,6 +119,10 @@ pub struct QueryOfSides(
     form::FormQuery,
     audience::AudienceQuery,
     offer::OfferQuery,
+    goal::GoalQuery,
+    review::ReviewQuery,
+    pulse::PulseQuery,
+    friction::FrictionQuery,
 );
 
 /// Rules and what they decide.
@@ -173,6 +181,9 @@ pub struct MutationOfSides(
     form::FormMutation,
     audience::AudienceMutation,
     offer::OfferMutation,
+    goal::GoalMutation,
+    review::ReviewMutation,
+    pulse::PulseMutation,
 );
 
 /// Rules and what they decide.
@@ -229,6 +240,7 @@ const WEIGHTS: &[Weight] = &[
     ("attributedDeals", None, 1_000),
     ("attribution", None, 1_000),
     ("awaitingAcknowledgement", None, 10),
+    ("conflictingTouches", None, 500),
     ("consumer", None, 50),
     ("contentFor", None, 100),
     ("contentMatrix", None, 50),
@@ -246,6 +258,7 @@ const WEIGHTS: &[Weight] = &[
     ("handoffLeakage", None, 1_000),
     ("journeys", None, 1_000),
     ("fieldUsefulness", None, 500),
+    ("frictionPoints", None, 1_000),
     ("influencedWins", None, 500),
     ("kpis", None, 2_000),
     ("leads", Some("filter"), 200),
@@ -259,6 +272,8 @@ const WEIGHTS: &[Weight] = &[
     ("roi", None, 1_000),
     ("segments", None, 20),
     ("scoreboard", None, 2_000),
+    ("reviewAgenda", None, 1_000),
+    ("sharedGoals", None, 50),
     ("tally", None, 100),
     ("offersFor", None, 50),
     ("overlap", None, 1_000),

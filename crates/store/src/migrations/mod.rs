@@ -27,6 +27,8 @@ mod m0027_content;
 mod m0028_campaign_review;
 mod m0029_form;
 mod m0030_audience;
+mod m0031_shared;
+mod m0032_pulse;
 
 use crate::{
     dialect::Dialect,
@@ -65,6 +67,8 @@ const ALL: &[SqlMigration] = &[
     m0028_campaign_review::MIGRATION,
     m0029_form::MIGRATION,
     m0030_audience::MIGRATION,
+    m0031_shared::MIGRATION,
+    m0032_pulse::MIGRATION,
 ];
 
 #[derive(Clone, Copy)]
