@@ -150,7 +150,10 @@ mod tests {
         let (marketing, sales) =
             (alone(Party::Marketing, "MQL_PER_MONTH"), alone(Party::Sales, "FIRST_TOUCH_IN_TIME"));
         assert_eq!(conflicts(&all, &[]), [marketing.clone(), sales.clone()]);
-        assert_eq!(conflicts(&all, &[goal("MQL_PER_MONTH", SharedStatus::Open)]), [sales.clone()]);
+        assert_eq!(
+            conflicts(&all, &[goal("MQL_PER_MONTH", SharedStatus::Open)]),
+            std::slice::from_ref(&sales)
+        );
         assert_eq!(conflicts(&all, &[goal("MQL_PER_MONTH", SharedStatus::Dropped)]), [marketing, sales]);
     }
 
