@@ -6,7 +6,7 @@ use crate::subscribe;
 use crate::work::{World, act, clock, done, look, now, refused};
 use handfast_tests::Api;
 
-const REQUEST: &str = "request { id state topic field question askedBy { key } answer answeredBy { key } answeredAt cycle \
+const REQUEST: &str = "contextRequest { id state topic field question askedBy { key } answer answeredBy { key } answeredAt cycle \
     lead { id } }";
 
 /// Asks about a lead; the payload.
@@ -23,7 +23,7 @@ fn answer(api: &Api, request: &Value, text: &str) -> Value {
     api.attempt(
         "answerContext",
         "AnswerContextInput",
-        json!({"request": request["id"], "answer": text}),
+        json!({"contextRequest": request["id"], "answer": text}),
         REQUEST,
     )
 }
@@ -49,7 +49,7 @@ fn sales_asks_marketing_answers_and_the_clocks_of_both_follow() {
     assert_eq!(states(&lead), ["RUNNING", "RUNNING", "-"]);
     let asked = ask(&world.rob, &lead, json!({"field": "company.employees"}));
     assert_eq!(asked["errors"], json!([]));
-    let request = &asked["request"];
+    let request = &asked["contextRequest"];
     let shown = json!([
         request["state"],
         request["topic"],
@@ -67,7 +67,7 @@ fn sales_asks_marketing_answers_and_the_clocks_of_both_follow() {
 
     let told = answer(&world.mia, request, "Forty, in two offices.");
     assert_eq!(told["errors"], json!([]));
-    let told = &told["request"];
+    let told = &told["contextRequest"];
     let shown = json!([told["state"], told["answer"], told["answeredBy"]["key"]]);
     assert_eq!(shown, json!(["ANSWERED", "Forty, in two offices.", "mia"]));
     let after = look(
@@ -133,7 +133,7 @@ fn a_question_has_words_a_known_field_and_somebody_who_has_the_lead() {
     for (who, more, code, path) in table {
         let refused = ask(who, &lead, more.clone());
         assert_eq!(
-            (&refused["errors"][0]["code"], &refused["request"]),
+            (&refused["errors"][0]["code"], &refused["contextRequest"]),
             (&json!(code), &json!(null)),
             "{more}"
         );
@@ -144,16 +144,19 @@ fn a_question_has_words_a_known_field_and_somebody_who_has_the_lead() {
         );
     }
     let tried = ask(&world.rob, &lead, json!({"dryRun": true}));
-    assert_eq!((&tried["request"], &tried["errors"]), (&json!(null), &json!([])));
+    assert_eq!((&tried["contextRequest"], &tried["errors"]), (&json!(null), &json!([])));
     assert!(open(&world.mia).is_empty(), "nothing was written");
 
     let once = json!({"idempotencyKey": "one question"});
     let (first, second) = (ask(&world.rob, &lead, once.clone()), ask(&world.rob, &lead, once));
-    assert_eq!(first["request"]["id"], second["request"]["id"], "the same key asks once");
+    assert_eq!(first["contextRequest"]["id"], second["contextRequest"]["id"], "the same key asks once");
     assert_eq!(open(&world.mia).len(), 1);
-    assert_eq!(answer(&world.mia, &first["request"], "")["errors"][0]["path"], json!(["input", "answer"]));
-    assert_eq!(answer(&world.mia, &first["request"], "Twelve.")["errors"], json!([]));
-    let late = answer(&world.mia, &first["request"], "Thirteen.");
+    assert_eq!(
+        answer(&world.mia, &first["contextRequest"], "")["errors"][0]["path"],
+        json!(["input", "answer"])
+    );
+    assert_eq!(answer(&world.mia, &first["contextRequest"], "Twelve.")["errors"], json!([]));
+    let late = answer(&world.mia, &first["contextRequest"], "Thirteen.");
     assert_eq!(late["errors"][0]["code"], "ALREADY_EXISTS");
     assert!(late["errors"][0]["message"].as_str().unwrap_or_default().contains("ask another one"), "{late}");
     let seen = look(&world.rob, &lead, "contextRequests { answer }");
@@ -196,7 +199,7 @@ fn both_sides_hear_of_hand_offs_and_of_promises() {
     let live = subscribe::follow(&world.server, "ws", HANDOFFS, json!({"after": head}), 6, || {
         let lead = world.mql("hear@example.test", json!({}));
         let asked = ask(&world.rob, &lead, json!({}));
-        answer(&world.mia, &asked["request"], "Twelve.");
+        answer(&world.mia, &asked["contextRequest"], "Twelve.");
         act(&world.rob, "rejectHandoff", &lead, json!({"reason": "NO_CONTEXT"}));
         done(&world.mia, "routeLead", &lead, json!({}));
         done(&world.rob, "acceptHandoff", &lead, json!({}));

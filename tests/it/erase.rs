@@ -72,9 +72,9 @@ fn known(world: &World) -> Value {
     });
     let lead = world.mql_of(lead);
     let input = json!({"lead": {"id": lead["id"]}, "topic": "OTHER", "question": "zqquestion?"});
-    let asked = world.rob.mutate("requestContext", "RequestContextInput", input, "request { id }");
-    let input = json!({"request": asked["request"]["id"], "answer": "zqanswer."});
-    world.mia.mutate("answerContext", "AnswerContextInput", input, "request { id }");
+    let asked = world.rob.mutate("requestContext", "RequestContextInput", input, "contextRequest { id }");
+    let input = json!({"contextRequest": asked["contextRequest"]["id"], "answer": "zqanswer."});
+    world.mia.mutate("answerContext", "AnswerContextInput", input, "contextRequest { id }");
     done(&world.rob, "acceptHandoff", &lead, json!({}));
     done(&world.rob, "logActivity", &lead, json!({"kind": "CALL", "direction": "TWO_WAY", "note": "zqnote"}));
     let answers = json!({"answers": [{"key": "need", "grade": 3, "evidence": "zqevidence"}]});

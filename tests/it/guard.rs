@@ -88,7 +88,7 @@ const BELOW: [(&str, &str, &str); 16] = [
     (
         "ContextRequest.lead",
         "leads:write",
-        r#"answerContext(input: {request: "REQUEST", answer: "so", dryRun: true}) { request { told: lead { id } } }"#,
+        r#"answerContext(input: {contextRequest: "REQUEST", answer: "so", dryRun: true}) { contextRequest { told: lead { id } } }"#,
     ),
     (
         "MergeLeadsPayload.lead",
@@ -243,7 +243,8 @@ impl Guard {
         let input = json!({"decision": ruled, "outcome": "ADVANCE", "reason": "known"});
         parties.marketing.mutate("overrideDecision", "OverrideDecisionInput", input, "lead { id }");
         let input = json!({"lead": {"id": asked["lead"]["id"]}, "topic": "OTHER", "question": "Who is it?"});
-        let asked = parties.sales.mutate("requestContext", "RequestContextInput", input, "request { id }");
+        let asked =
+            parties.sales.mutate("requestContext", "RequestContextInput", input, "contextRequest { id }");
         let grey = eventually(20, "a grey case is opened", || {
             let found = admin.query("{ greyCases { edges { node { id } } } }", json!({}));
             found["greyCases"]["edges"].get(0).map(|edge| edge["node"]["id"].clone())
@@ -256,7 +257,7 @@ impl Guard {
         let key = admin.mutate("registerTeamKey", "RegisterTeamKeyInput", input, "key { id }");
         let known = [
             ("greyCase", grey),
-            ("request", asked["request"]["id"].clone()),
+            ("contextRequest", asked["contextRequest"]["id"].clone()),
             // Of the built-in rule, which holds everybody.
             ("decision", decision),
             ("teamKey", key["key"]["id"].clone()),
@@ -410,7 +411,7 @@ impl Guard {
         let digest = self.parties.admin.put_blob("import", b"email\nrow@example.test\n");
         let case = self.known["greyCase"].as_str().unwrap_or_default().to_owned();
         let decision = self.known["decision"].as_str().unwrap_or_default().to_owned();
-        let asked = self.known["request"].as_str().unwrap_or_default().to_owned();
+        let asked = self.known["contextRequest"].as_str().unwrap_or_default().to_owned();
         let mut mutation = mutation.replace("DIGEST", &digest).replace("CASE", &case);
         let lead = self.known["LeadRef"]["id"].as_str().unwrap_or_default();
         mutation = mutation.replace("DECISION", &decision).replace("REQUEST", &asked).replace("LEAD", lead);

@@ -175,7 +175,7 @@ impl Draft<'_> {
         check_words("input/answer", &answer.text, WORDS)?;
         if let Some(before) = &request.answer {
             let message = format!("this question was answered at {}; ask another one for more", before.at);
-            return Err(Refused::new(RefusalCode::AlreadyExists, message).at("input/request"));
+            return Err(Refused::new(RefusalCode::AlreadyExists, message).at("input/contextRequest"));
         }
         self.emit(Fact::ContextAnswered { request: request.id });
         self.records.push(Record::ContextAnswer { request: request.id, answer });

@@ -252,6 +252,17 @@ pub async fn snapshots(
         .collect()
 }
 
+/// Those of the leads that were erased, and their snapshots with them.
+pub async fn erased(db: &impl ConnectionTrait, leads: &BTreeSet<Uuid>) -> Result<BTreeSet<Uuid>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        id: Uuid,
+    }
+    let sql = format!("SELECT id FROM lead WHERE erased_at IS NOT NULL AND id {}", list(db));
+    let rows: Vec<Row> = fetch_all(db, &sql, vec![dialect::uuids(leads)]).await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
 #[derive(FromQueryResult)]
 struct EventRow {
     id: Uuid,

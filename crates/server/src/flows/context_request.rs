@@ -52,7 +52,7 @@ pub async fn answer(app: &App, ask: &Ask<'_>, request: Uuid, text: &str) -> Resu
     let mut of = None;
     while tries.again() {
         let asked = rows::find(app.store.read(), request).await?;
-        let asked = asked.ok_or_else(|| Refused::not_found("context request").at("input/request"))?;
+        let asked = asked.ok_or_else(|| Refused::not_found("context request").at("input/contextRequest"))?;
         of = Some(asked.lead);
         let workspace = app.workspace();
         let journey = lead::load(app, asked.lead).await?;
@@ -71,6 +71,6 @@ pub async fn answer(app: &App, ask: &Ask<'_>, request: Uuid, text: &str) -> Resu
     }
     match of {
         Some(of) => Err(lead::overtaken(app, of).await),
-        None => Err(Refused::not_found("context request").at("input/request").into()),
+        None => Err(Refused::not_found("context request").at("input/contextRequest").into()),
     }
 }

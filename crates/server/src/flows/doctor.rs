@@ -152,7 +152,7 @@ async fn rules(app: &App) -> Result<Finding, Error> {
     Ok(finding("rules", format!("{} versions have their bytes", versions.len()), wrong))
 }
 
-/// Each decision has its evaluation and its snapshot. `handfast verify` runs them again as well.
+/// Each decision has its evaluation and, unless the lead was erased, its snapshot. `handfast verify` runs them again as well.
 async fn decisions(app: &App, progress: &mut impl FnMut(&str, u64)) -> Result<Finding, Error> {
     const PAGE: i64 = 500;
     let db = app.store.read();
@@ -166,7 +166,9 @@ async fn decisions(app: &App, progress: &mut impl FnMut(&str, u64)) -> Result<Fi
         after = Some((last.as_of, last.decision.id));
         let leads: BTreeSet<_> = page.iter().map(|one| one.lead).collect();
         let snapshots = rebuild::snapshots(db, &leads).await?;
-        let missing = page.iter().filter(|one| !snapshots.contains(&(one.lead, one.decision.snapshot)));
+        let erased = rebuild::erased(db, &leads).await?;
+        let kept = page.iter().filter(|one| !erased.contains(&one.lead));
+        let missing = kept.filter(|one| !snapshots.contains(&(one.lead, one.decision.snapshot)));
         wrong.extend(
             missing.map(|one| format!("decision {} has lost its snapshot", one.decision.id)).take(EXAMPLES),
         );

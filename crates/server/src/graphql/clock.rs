@@ -76,7 +76,7 @@ pub struct ClockSubscription;
 
 #[Subscription]
 impl ClockSubscription {
-    /// Every change of a service level, once and in the order of each lead. Without `after` it begins now; with the cursor of
+    /// Every change of a service level on a lead, once and in the order of each lead. Without `after` it begins now; with the cursor of
     /// the last event that you saw it goes on from there. All given conditions hold together.
     async fn sla_events(
         &self,
@@ -92,6 +92,8 @@ impl ClockSubscription {
         let lead = lead.map_err(|refused| failure(refused.into()))?;
         let filter = EventFilter {
             kinds: vec!["CLOCK_CHANGED".to_owned()],
+            // Feedback has a promise of its own, in its own stream.
+            streams: vec![StreamKind::Lead],
             stream: lead.map(|lead| (StreamKind::Lead.as_str().to_owned(), lead)),
             ..EventFilter::default()
         };

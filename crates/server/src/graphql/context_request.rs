@@ -169,7 +169,7 @@ pub struct RequestContextInput {
 #[derive(Clone, Debug, InputObject)]
 pub struct AnswerContextInput {
     /// A question that is open.
-    request: ID,
+    context_request: ID,
     /// What sales wants to know, in 1 to 2000 characters.
     answer: String,
     /// The same key again has no second effect and is answered as before.
@@ -181,7 +181,7 @@ pub struct AnswerContextInput {
 #[derive(SimpleObject)]
 pub struct ContextRequestPayload {
     /// The question as it is now; null when it was refused or only tried, or when your token may not read leads.
-    request: Option<ContextRequest>,
+    context_request: Option<ContextRequest>,
     errors: Vec<UserError>,
 }
 
@@ -219,9 +219,9 @@ impl ContextRequestMutation {
         ctx: &Context<'_>,
         input: AnswerContextInput,
     ) -> async_graphql::Result<ContextRequestPayload> {
-        let AnswerContextInput { request, answer, idempotency_key, dry_run } = input;
+        let AnswerContextInput { context_request: request, answer, idempotency_key, dry_run } = input;
         let ask = ask(ctx, "answerContext", idempotency_key, dry_run, &(&request.0, &answer))?;
-        let request = local("ContextRequest", &request, "input/request");
+        let request = local("ContextRequest", &request, "input/contextRequest");
         let request = request.map_err(|refused| failure(refused.into()))?;
         let (request, errors) = payload(context_request::answer(app(ctx)?, &ask, request, &answer).await)?;
         answered(ctx, request, errors).await
@@ -235,10 +235,11 @@ async fn answered(
 ) -> async_graphql::Result<ContextRequestPayload> {
     let Some(request) = request.filter(|_| viewer(ctx).is_ok_and(|viewer| viewer.may(scope::LEADS_READ)))
     else {
-        return Ok(ContextRequestPayload { request: None, errors });
+        return Ok(ContextRequestPayload { context_request: None, errors });
     };
     let app = app(ctx)?;
     let found = store::find(app.store.read(), request).await.map_err(|error| failure(error.into()))?;
     let workspace = app.workspace();
-    Ok(ContextRequestPayload { request: found.map(|one| ContextRequest::wrap(&workspace, one)), errors })
+    let context_request = found.map(|one| ContextRequest::wrap(&workspace, one));
+    Ok(ContextRequestPayload { context_request, errors })
 }

@@ -95,7 +95,7 @@ impl Seller<'_> {
                 why["question"] = json!({"topic": "INSIGHTS", "question": "Why should we call?"});
             }
             self.ask("rejectHandoff", "RejectHandoffInput", with(case, why))?;
-            if self.story && reason == "NOT_ICP" && self.random.chance(0.3) {
+            if self.story && reason == "NOT_ICP" && self.random.chance(0.9) {
                 let told = json!({"kind": "PROBLEM", "about": {"lead": case.lead}, "tags": ["profile"], "text": "Not our kind of company."});
                 self.ask("postFeedback", "PostFeedbackInput", told)?;
                 return Ok(Some((Step::Hear, 3 * HOUR + self.random.wait(DAY as f64) as i64)));
@@ -119,7 +119,7 @@ impl Seller<'_> {
         let found = self.client.query(document, json!({"by": {"id": case.lead}}))?;
         for one in found["lead"]["contextRequests"].as_array().into_iter().flatten() {
             if one["state"] == "OPEN" {
-                let input = json!({"request": one["id"], "answer": format!("About {} people.", case.truth.employees)});
+                let input = json!({"contextRequest": one["id"], "answer": format!("About {} people.", case.truth.employees)});
                 self.ask("answerContext", "AnswerContextInput", input)?;
             }
         }
