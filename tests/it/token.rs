@@ -104,7 +104,7 @@ fn a_token_is_for_somebody_with_a_purpose_and_known_scopes() {
         (
             json!({"scopes": []}),
             "scopes",
-            "leads:read, leads:write, charter:sign, plugins:deploy, import, webhooks:write, admin",
+            "leads:read, leads:write, leads:erase, charter:sign, plugins:deploy, import, webhooks:write, admin",
         ),
         (json!({"scopes": ["leads:read", "leads:all"]}), "scopes/1", "leads:all"),
         (json!({"scopes": ["ADMIN"]}), "scopes/0", "ADMIN"),

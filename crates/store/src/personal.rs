@@ -301,7 +301,7 @@ pub async fn files_of(db: &impl ConnectionTrait, leads: &[Uuid]) -> Result<Vec<(
         open: i64,
     }
     let sql = format!(
-        "SELECT r.digest, max(CASE WHEN r.finished_at IS NULL THEN 1 ELSE 0 END) AS open FROM import_run r \
+        "SELECT r.digest, count(*) - count(r.finished_at) AS open FROM import_run r \
          WHERE r.id IN (SELECT w.run FROM import_row w WHERE w.lead {}) GROUP BY r.digest ORDER BY r.digest",
         Dialect::of(db.get_database_backend()).uuid_list("$1")
     );
