@@ -129,7 +129,7 @@ impl Draft<'_> {
     pub(crate) fn enrol_by(&mut self, key: Option<&str>) {
         if let Some(key) = key.filter(|key| self.scene.live && self.track(key).is_some()) {
             // Refused only for a lead that nothing may be sent to.
-            let _ = self.enrol(&key.to_owned());
+            let _ = self.enrol(key);
         }
     }
 
