@@ -282,3 +282,23 @@ async fn a_database_that_cannot_be_reached_says_where_to_look() {
     let text = opened.err().unwrap().to_string();
     assert!(text.contains("[database] url"), "{text}");
 }
+
+#[tokio::test]
+async fn what_a_node_of_the_version_before_wrote_gets_its_hash_when_it_is_numbered() {
+    if !only_postgres() {
+        return;
+    }
+    let (_dir, store) = store().await;
+    let written = store.write(|tx| {
+        Box::pin(async move {
+            append_events(tx, (1..=3).map(|n| event(n, 7, n as i64, 0)).collect()).await?;
+            // That version names no such column.
+            execute(tx, "UPDATE unnumbered SET sha = NULL WHERE event = $1", vec![uuid(2).into()]).await
+        })
+    });
+    assert_eq!(written.await.unwrap(), 1);
+    assert_eq!(seen(&store).await, [1, 2, 3]);
+    let report = store.verify_chain(|_, _| ()).await.unwrap();
+    assert_eq!((report.checked, report.fault), (3, None), "the chain is as if it had been there");
+    store.close().await;
+}
