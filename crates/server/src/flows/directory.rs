@@ -7,13 +7,12 @@ use handfast_domain::field::{CATALOGUE, Kind, TraitKinds};
 use handfast_domain::refused::{RefusalCode, Refused};
 use handfast_domain::stage::Side;
 use handfast_store::Tx;
-use handfast_store::change::append_fact;
 use handfast_store::directory::{self as rows, Noun, TraitDefinition};
 use uuid::Uuid;
 
 use super::check::Checks;
-use super::commit::{Ask, Decided};
-use super::{Error, scope};
+use super::commit::Ask;
+use super::{Error, document, scope};
 use crate::app::App;
 
 const NAME: usize = 128;
@@ -294,29 +293,10 @@ where
     T: Noun + Clone + Sync + 'static,
     F: FnOnce(&Standing, Uuid) -> Result<T, Vec<Refused>> + Send + 'static,
 {
-    let (id, own, actor) = (app.id(), app.clone(), ask.viewer.actor());
-    let decided = app.decide(ask.once.as_ref(), ask.dry_run, move |tx| {
-        Box::pin(async move {
-            let noun = make(&Standing::load(tx).await?, id)?;
-            rows::put(tx, &noun).await?;
-            append_fact(tx, own.setup_changed(actor, T::NOUN, noun.id())).await?;
-            let answer = noun.id().to_string();
-            Ok((noun, answer))
-        })
-    });
-    match decided.await? {
-        Decided::Now(noun) => {
-            if !ask.dry_run {
-                app.reload().await?;
-            }
-            Ok(noun)
-        }
-        Decided::Before(id) => {
-            let all = rows::all::<T>(app.store.read()).await?;
-            let found = all.into_iter().find(|noun| noun.id().to_string() == id);
-            found.ok_or_else(|| Error::fault(format!("{id}, which was written before, is gone")))
-        }
-    }
+    document::write(app, ask, None, move |tx, id| {
+        Box::pin(async move { Ok(make(&Standing::load(tx).await?, id)?) })
+    })
+    .await
 }
 
 /// Who brings leads and who works them stay apart: the side decides which signature a user gives.

@@ -1,8 +1,10 @@
 //! Nouns that are few, read whole and kept as a document under a key: decided inside of their transaction from all that there are.
 //! Who may do it is for the caller to say.
 
+use futures_util::future::BoxFuture;
 use handfast_domain::feedback::EffectKind;
 use handfast_domain::refused::{RefusalCode, Refused};
+use handfast_store::Tx;
 use handfast_store::change::append_fact;
 use handfast_store::directory::{self as rows, Noun};
 use uuid::Uuid;
@@ -34,8 +36,7 @@ where
     T: Noun + Clone + Sync + 'static,
     F: FnOnce(&[T], Uuid) -> Result<T, Vec<Refused>> + Send + 'static,
 {
-    let (id, own, actor) = (app.id(), app.clone(), ask.viewer.actor());
-    let decided = app.decide(ask.once.as_ref(), ask.dry_run, move |tx| {
+    write(app, ask, basis, move |tx, id| {
         Box::pin(async move {
             let all = rows::all::<T>(tx).await?;
             let noun = make(&all, id)?;
@@ -43,6 +44,27 @@ where
                 let message = format!("there are {MOST} of them, which is as many as a workspace keeps");
                 return Err(Refused::invalid("input/key", message).into());
             }
+            Ok(noun)
+        })
+    })
+    .await
+}
+
+/// Writes one noun, once, and takes it up. What it is is decided inside of the transaction, with the id of a new one.
+pub async fn write<T, D>(
+    app: &App,
+    ask: &Ask<'_>,
+    basis: Option<(EffectKind, Vec<Uuid>)>,
+    decide: D,
+) -> Result<T, Error>
+where
+    T: Noun + Clone + Sync + 'static,
+    D: for<'t> FnOnce(&'t Tx, Uuid) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
+{
+    let (id, own, actor) = (app.id(), app.clone(), ask.viewer.actor());
+    let decided = app.decide(ask.once.as_ref(), ask.dry_run, move |tx| {
+        Box::pin(async move {
+            let noun = decide(tx, id).await?;
             rows::put(tx, &noun).await?;
             append_fact(tx, own.setup_changed(actor, T::NOUN, noun.id())).await?;
             if let Some((kind, feedback)) = basis {
