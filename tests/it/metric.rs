@@ -26,8 +26,8 @@ fn both_sides_read_one_definition_of_each_figure() {
         let told: Vec<&str> =
             one["toldBy"].as_array().expect("fields").iter().filter_map(Value::as_str).collect();
         assert!(!told.is_empty() && told.iter().all(|field| roots.contains(field)), "{one}");
-        let two =
-            ["RATIO", "LIFT", "DIFFERENCE"].contains(&one["formula"]["kind"].as_str().unwrap_or_default());
+        let two = ["RATIO", "LIFT", "DIFFERENCE", "SURVIVAL"]
+            .contains(&one["formula"]["kind"].as_str().unwrap_or_default());
         assert_eq!(one["formula"]["over"].is_string(), two, "{one}");
         let found = world.rob.query(
             "query($key: MetricKey!) { metricDefinition(key: $key) { key meaning } }",

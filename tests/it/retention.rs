@@ -43,6 +43,6 @@ fn customers_return_with_their_next_win_and_count_by_their_first() {
     let spring = json!({"window": {"from": "2024-04-01T00:00:00Z", "to": "2024-07-01T00:00:00Z"}});
     assert_eq!(asked(spring)["cohorts"], json!([]), "who bought before is no new customer");
     let export = found["export"].as_str().unwrap_or_default();
-    assert!(export.contains("COHORT,2024-01-01,,2,1,5000,20.00,false\r\n"), "{export}");
+    assert!(export.contains("COHORT,2024-01-01,,2,1,5000,20.00,false,0\r\n"), "{export}");
     assert_eq!(found["definitions"][0]["key"], "RETENTION");
 }

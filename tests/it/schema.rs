@@ -103,6 +103,7 @@ const SMALL: &[&str] = &[
     "caseCount",
     "channels",
     "charter",
+    "churnBasisPoints",
     "completeness",
     "confidence",
     "conversations",
@@ -146,6 +147,7 @@ const SMALL: &[&str] = &[
     "mqlRateBasisPoints",
     "number",
     "ordinal",
+    "part",
     "percents",
     "otherDelivers",
     "otherKnowsNeeds",
@@ -157,6 +159,7 @@ const SMALL: &[&str] = &[
     "queueShareBasisPoints",
     "rateBasisPoints",
     "recycleAfterDays",
+    "renewals",
     "replaces",
     "resumedFrom",
     "reviewAfterDays",
@@ -169,6 +172,7 @@ const SMALL: &[&str] = &[
     "targetMinutes",
     "to",
     "tried",
+    "underCharter",
     "urgentTargetMinutes",
     "version",
     "weight",
@@ -341,10 +345,12 @@ fn everything_that_does_not_explain_itself_is_described() {
 }
 
 /// Mutations that take something else than one `input`: a repetition of these changes nothing.
-const WITHOUT_INPUT: &[&str] = &["announceSignal", "cancelBacktest", "cancelReevaluation", "cancelImport"];
+const WITHOUT_INPUT: &[&str] =
+    &["announceSignal", "cancelBacktest", "cancelReevaluation", "cancelReport", "cancelImport"];
 
 /// Mutations that cannot be tried without their effect.
-const WITHOUT_DRY_RUN: &[&str] = &["recordTouchpoints", "startBacktest", "uploadPluginVersion"];
+const WITHOUT_DRY_RUN: &[&str] =
+    &["recordTouchpoints", "startBacktest", "startReport", "uploadPluginVersion"];
 
 #[test]
 fn every_mutation_takes_one_input_and_answers_with_its_errors() {
@@ -489,6 +495,8 @@ fn every_kind_of_node_is_found_by_its_id() {
     let run = api.attempt("startImport", "StartImportInput", import, "run { id }");
     let input = json!({"dryRun": false});
     let pass = api.mutate("startReevaluation", "StartReevaluationInput", input, "reevaluation { id }");
+    let report = json!({"report": {"kpis": {}}});
+    let report = api.mutate("startReport", "StartReportInput", report, "run { id }");
     let found = api.query(
         "{ viewer { id } teams { id } ruleSlots { live { id } } pools { id } tokens { id } }",
         json!({}),
@@ -502,6 +510,7 @@ fn every_kind_of_node_is_found_by_its_id() {
         ("BacktestRun", &backtest["run"]["id"]),
         ("ImportRun", &run["run"]["id"]),
         ("Reevaluation", &pass["reevaluation"]["id"]),
+        ("ReportRun", &report["run"]["id"]),
         ("User", &found["viewer"]["id"]),
         ("Team", &found["teams"][0]["id"]),
         ("Queue", &lead["queue"]["id"]),

@@ -11,7 +11,7 @@ use crate::sales::{allowed_from, check_words};
 use crate::stage::{Cause, CycleOpenedBy, CycleOutcome, StageKind, WorkState};
 
 /// Longest name of a competitor, in characters. It stands in the log: the name of a company and nothing else.
-const COMPETITOR: usize = 128;
+pub(crate) const COMPETITOR: usize = 128;
 
 impl Draft<'_> {
     /// Closed-lost, from SQL or OPPORTUNITY.
@@ -187,16 +187,11 @@ impl Draft<'_> {
         });
     }
 
-    /// A recycled or lost lead comes back: its date is due, or it showed interest again.
+    /// A lead comes back that was recycled, lost or won: its date is due, or it showed interest again.
     pub fn requalify(&mut self, by: CycleOpenedBy) -> Result<(), Refused> {
         self.refuse_suppressed()?;
         let lead = &self.journey.lead;
-        let returns = match lead.outcome {
-            CycleOutcome::Recycled | CycleOutcome::Lost => by == CycleOpenedBy::Requalify,
-            CycleOutcome::Won => matches!(by, CycleOpenedBy::Expansion | CycleOpenedBy::Winback),
-            _ => false,
-        };
-        if !returns {
+        if lead.comes_back_by() != Some(by) {
             let message = format!("cycle {} is {}; {by} opens no other one", lead.cycle, lead.outcome);
             return Err(Refused::new(RefusalCode::IllegalTransition, message));
         }
@@ -257,7 +252,8 @@ impl Draft<'_> {
         if let Some(date) = self.requalify_clock().map(|clock| clock.due_at).filter(|date| *date <= now) {
             (self.scene.at, self.scene.cause) = (date, Cause::Requalify);
             // Refused only for a suppressed person, whose clocks were cancelled.
-            if self.requalify(CycleOpenedBy::Requalify).is_err() {
+            let by = self.journey.lead.comes_back_by().unwrap_or(CycleOpenedBy::Requalify);
+            if self.requalify(by).is_err() {
                 self.cancel_clocks(|_| false);
             }
         }

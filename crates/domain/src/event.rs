@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::clock::ClockEvent;
 use crate::context_request::ContextTopic;
+use crate::customer::{Advocacy, ChurnReason};
 use crate::deployment::{DeploymentMode, DeploymentState};
 use crate::digest::Digest;
 use crate::feedback::{EffectKind, FeedbackKind, FeedbackStatus, FeedbackSubject};
@@ -330,6 +331,30 @@ pub enum Fact {
         /// What is done with the lead now.
         work_state: WorkState,
     },
+    /// Somebody said when the contract of a customer ends.
+    RenewalDated {
+        /// When it ends unless it renews; none where nobody knows.
+        renews_at: Option<Instant>,
+    },
+    /// A customer renewed.
+    CustomerRenewed {
+        /// When its contract ends now unless it renews again.
+        renews_at: Option<Instant>,
+    },
+    /// A customer left.
+    CustomerChurned {
+        /// Why.
+        reason: ChurnReason,
+        /// To whom it went.
+        competitor: Option<String>,
+        /// When somebody tries to win it back.
+        win_back_at: Option<Instant>,
+    },
+    /// A customer spoke for us.
+    AdvocacyRecorded {
+        /// How.
+        advocacy: Advocacy,
+    },
     /// The lead gets a series of content from now on.
     NurtureEnrolled {
         /// Key of the track.
@@ -607,6 +632,10 @@ impl Fact {
         "CONTEXT_ANSWERED",
         "OPPORTUNITY_RECORDED",
         "CYCLE_CLOSED",
+        "RENEWAL_DATED",
+        "CUSTOMER_RENEWED",
+        "CUSTOMER_CHURNED",
+        "ADVOCACY_RECORDED",
         "NURTURE_ENROLLED",
         "NURTURE_STEP_DUE",
         "NURTURE_SUPPRESSED",
@@ -655,6 +684,10 @@ impl Fact {
             Fact::ContextAnswered { .. } => "CONTEXT_ANSWERED",
             Fact::OpportunityRecorded { .. } => "OPPORTUNITY_RECORDED",
             Fact::CycleClosed { .. } => "CYCLE_CLOSED",
+            Fact::RenewalDated { .. } => "RENEWAL_DATED",
+            Fact::CustomerRenewed { .. } => "CUSTOMER_RENEWED",
+            Fact::CustomerChurned { .. } => "CUSTOMER_CHURNED",
+            Fact::AdvocacyRecorded { .. } => "ADVOCACY_RECORDED",
             Fact::NurtureEnrolled { .. } => "NURTURE_ENROLLED",
             Fact::NurtureStepDue { .. } => "NURTURE_STEP_DUE",
             Fact::NurtureSuppressed { .. } => "NURTURE_SUPPRESSED",

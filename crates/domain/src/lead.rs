@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::SlaClock;
+use crate::customer::Customer;
 use crate::disposition::Attempts;
 use crate::event::{Direction, Fact};
 use crate::handoff::{Handoff, HandoffStatus};
@@ -74,6 +75,10 @@ pub struct Lead {
     /// What it gets to see until it is ready; the newest enrolment in a nurture track.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nurture: Option<Enrolment>,
+    /// What came after its first win; none until something was told of it.
+    #[cfg_attr(feature = "graphql", graphql(skip))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer: Option<Customer>,
     /// The lead that goes on for this one, which was found to be the same person.
     #[cfg_attr(feature = "graphql", graphql(skip))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -201,6 +206,7 @@ impl Journey {
             suppressed: false,
             grey_slots: vec![],
             nurture: None,
+            customer: None,
             merged_into: None,
             erased_at: None,
         };
@@ -322,6 +328,7 @@ impl Journey {
                 (lead.outcome, lead.work_state, lead.next_evaluation_at) = (*outcome, *work_state, None);
                 lead.recycle_on = recycle_on.clone();
                 lead.suppressed |= *permanent;
+                customer(lead, fact, at);
                 if let Some(opportunity) = opportunity
                     && amount_minor.is_some()
                 {
@@ -350,14 +357,22 @@ impl Journey {
                 let status = if *completed { NurtureStatus::Completed } else { NurtureStatus::Left };
                 enrolled(lead, |one| (one.status, one.next_step_at) = (status, None));
             }
-            Fact::LeadMerged { into } => (lead.merged_into, lead.recycle_on) = (Some(*into), None),
+            Fact::LeadMerged { into } => {
+                (lead.merged_into, lead.recycle_on) = (Some(*into), None);
+                customer(lead, fact, at);
+            }
             // No cycle opens again of somebody whom nobody can name.
             Fact::LeadErased {} => {
                 (lead.erased_at, lead.suppressed, lead.recycle_on) = (Some(at), true, None);
+                customer(lead, fact, at);
             }
             Fact::GreyCaseOpened { slot, .. } => lead.grey_slots.push(slot.clone()),
             Fact::GreyCaseResolved { slot, .. } => lead.grey_slots.retain(|open| open != slot),
+            Fact::RenewalDated { .. } | Fact::CustomerRenewed { .. } | Fact::CustomerChurned { .. } => {
+                lead.customer.get_or_insert_default().apply(fact, at);
+            }
             Fact::DuplicateMerged { .. }
+            | Fact::AdvocacyRecorded { .. }
             | Fact::ContextRequested { .. }
             | Fact::ContextAnswered { .. }
             | Fact::FeedbackPosted { .. }
@@ -383,6 +398,12 @@ impl Journey {
 fn enrolled(lead: &mut Lead, change: impl FnOnce(&mut Enrolment)) {
     if let Some(enrolment) = &mut lead.nurture {
         change(enrolment);
+    }
+}
+
+fn customer(lead: &mut Lead, fact: &Fact, at: Instant) {
+    if let Some(customer) = &mut lead.customer {
+        customer.apply(fact, at);
     }
 }
 

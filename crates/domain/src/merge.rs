@@ -7,7 +7,7 @@ use crate::clock::{ClockKind, ClockLevel};
 use crate::event::Fact;
 use crate::lead::Journey;
 use crate::refused::{RefusalCode, Refused};
-use crate::stage::{CycleOpenedBy, CycleOutcome, StageKind};
+use crate::stage::{CycleOutcome, StageKind};
 
 /// Which of two leads goes on: the one that was captured first.
 pub fn survivor<'j>(one: &'j Journey, other: &'j Journey) -> (&'j Journey, &'j Journey) {
@@ -58,14 +58,14 @@ impl Draft<'_> {
     pub fn take_over(&mut self, duplicate: &Journey) -> Result<(), Refused> {
         self.emit(Fact::DuplicateMerged { duplicate: duplicate.lead.id });
         let theirs = &duplicate.lead;
+        self.take_over_customer(theirs);
         if !duplicate.is_open() || self.journey.lead.suppressed {
             return Ok(());
         }
         if !self.journey.is_open() {
-            match self.journey.lead.outcome {
-                CycleOutcome::Recycled | CycleOutcome::Lost => self.requalify(CycleOpenedBy::Requalify)?,
-                CycleOutcome::Won => self.requalify(CycleOpenedBy::Expansion)?,
-                _ => self.reopen()?,
+            match self.journey.lead.comes_back_by() {
+                Some(by) => self.requalify(by)?,
+                None => self.reopen()?,
             }
         }
         let at_work = (StageKind::Sal..=StageKind::Opportunity).contains(&theirs.stage);

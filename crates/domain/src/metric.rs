@@ -40,6 +40,8 @@ text_enum! {
         Restatement = "RESTATEMENT",
         /// Customers that come back.
         Retention = "RETENTION",
+        /// Share of customers that stay.
+        Kept = "KEPT",
     }
 }
 
@@ -74,6 +76,8 @@ text_enum! {
         Quantile = "QUANTILE",
         /// `of` less `over`, each a ratio.
         Difference = "DIFFERENCE",
+        /// The product-limit estimate of Kaplan and Meier.
+        Survival = "SURVIVAL",
         /// The smallest of them.
         Least = "LEAST",
     }
@@ -375,6 +379,21 @@ pub const METRICS: &[Metric] = &[
         meaning: "A customer counts by the day of its first win, in the charter's time zone. A cohort is immature while its youngest \
             members have had less time than nine in ten of those who returned took.",
         origin: WILSON,
+        told_by: &["retention"],
+    },
+    Metric {
+        key: MetricKey::Kept,
+        version: 1,
+        unit: MetricUnit::BasisPoints,
+        formula: Formula {
+            kind: FormulaKind::Survival,
+            of: "customers whose first win lies in the period and that had not left so many days after it",
+            over: Some("those of them that were customers for so long, or left before"),
+            percents: &[],
+        },
+        meaning: "Whoever has not left counts for as long as it has been a customer, so that young customers make the share neither \
+            better nor worse. Leaving is what recordChurn told.",
+        origin: "E. L. Kaplan and P. Meier (1958), with the interval of M. Greenwood (1926) on the scale of log(-log)",
         told_by: &["retention"],
     },
 ];

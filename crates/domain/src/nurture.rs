@@ -92,7 +92,8 @@ impl Draft<'_> {
             let message = "this person asked not to be contacted; nothing may be sent";
             return Err(Refused::new(RefusalCode::Suppressed, message));
         }
-        let resting = matches!(lead.outcome, CycleOutcome::Recycled | CycleOutcome::Lost);
+        let left = lead.outcome == CycleOutcome::Won && lead.churned();
+        let resting = left || matches!(lead.outcome, CycleOutcome::Recycled | CycleOutcome::Lost);
         let early = self.journey.is_open() && lead.stage < StageKind::Mql;
         if lead.merged_into.is_some() || !(resting || early || self.returned()) {
             return Err(Refused::illegal(lead.stage, "enrol", &allowed_from(lead.stage)));

@@ -26,7 +26,7 @@ pub struct Interval {
 }
 
 /// The 97.5th percentile of the standard normal distribution.
-const Z: f64 = 1.959_963_984_540_054;
+pub(crate) const Z: f64 = 1.959_963_984_540_054;
 
 impl Share {
     pub fn of(count: u64, of: u64) -> Share {

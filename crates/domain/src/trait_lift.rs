@@ -1,7 +1,7 @@
 //! Which traits the leads have that end in a way: the lift of each value over all leads, with an interval, and without what was
 //! only known afterwards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::backtest::Lift;
 use crate::field::Value;
@@ -31,6 +31,17 @@ pub enum Said {
     Others,
     /// The lead does not have the trait.
     Unknown,
+}
+
+/// The words of a value that is told by words; a number is told by the band that it lies in.
+pub fn words(value: &Value) -> Option<BTreeSet<String>> {
+    match value {
+        Value::Boolean(yes) => Some(BTreeSet::from([yes.to_string()])),
+        Value::Text(text) => Some(BTreeSet::from([text.clone()])),
+        Value::Integer(_) => None,
+        Value::IntegerList(list) => Some(list.iter().map(i64::to_string).collect()),
+        Value::TextList(list) => Some(list.iter().cloned().collect()),
+    }
 }
 
 /// One value of a trait.
@@ -161,18 +172,9 @@ impl Traits {
             return add(&mut counted.late, good);
         }
         add(&mut counted.known, good);
-        match value {
-            Value::Boolean(yes) => counted.word(yes.to_string(), good),
-            Value::Text(text) => counted.word(text.clone(), good),
-            Value::Integer(number) => counted.number(*number, good),
-            Value::IntegerList(list) => {
-                let list: std::collections::BTreeSet<&i64> = list.iter().collect();
-                list.into_iter().for_each(|number| counted.word(number.to_string(), good));
-            }
-            Value::TextList(list) => {
-                let list: std::collections::BTreeSet<&String> = list.iter().collect();
-                list.into_iter().for_each(|text| counted.word(text.clone(), good));
-            }
+        match (value, words(value)) {
+            (Value::Integer(number), _) => counted.number(*number, good),
+            (_, words) => words.into_iter().flatten().for_each(|word| counted.word(word, good)),
         }
     }
 

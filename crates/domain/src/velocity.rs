@@ -142,6 +142,11 @@ impl Leg {
     }
 }
 
+/// The way of a lead by all of its cycles, in order.
+pub fn way(cycles: &[Passage]) -> Vec<Leg> {
+    cycles.iter().take(LONGEST_JOURNEY).map(Leg::of).collect()
+}
+
 /// Leads that went the same way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Way {
@@ -165,7 +170,7 @@ impl Journeys {
     pub fn add(&mut self, cycles: &[Passage]) {
         let Some((first, last)) = cycles.first().zip(cycles.last()) else { return };
         self.leads += 1;
-        let legs: Vec<Leg> = cycles.iter().take(LONGEST_JOURNEY).map(Leg::of).collect();
+        let legs = way(cycles);
         if !self.ways.contains_key(&legs) && self.ways.len() >= MOST_JOURNEYS {
             self.others += 1;
             return;

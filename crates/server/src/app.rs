@@ -49,6 +49,8 @@ pub struct Inner {
     pub imports: tokio::sync::Notify,
     /// Wakes whoever carries out backtests.
     pub backtests: tokio::sync::Notify,
+    /// Wakes whoever makes reports.
+    pub reports: tokio::sync::Notify,
     /// Wakes whoever carries out re-evaluations.
     pub reevaluations: tokio::sync::Notify,
     /// Sends to webhooks.
@@ -116,6 +118,7 @@ impl App {
             followed_from,
             imports: tokio::sync::Notify::new(),
             backtests: tokio::sync::Notify::new(),
+            reports: tokio::sync::Notify::new(),
             reevaluations: tokio::sync::Notify::new(),
             outbound,
             breakers: Breakers::default(),

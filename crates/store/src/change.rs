@@ -220,6 +220,8 @@ const LEAD_COLUMNS: &[&str] = &[
     "grey_slots",
     "nurture",
     "nurture_at",
+    "customer",
+    "renews_at",
     "merged_into",
     "erased_at",
     "salt",
@@ -251,7 +253,8 @@ async fn write_leads(tx: &Tx, changes: &[Change], created: &[NewLead]) -> Result
                     stage_version = $5, entered_stage_at = $6, work_state = $7, owner = $8, queue = $9, \
                     priority = $10, persona = $11, fit = $12, engagement = $13, next_evaluation_at = $14, \
                     recycle_on = $15, suppressed = $16, grey_slots = $17, nurture = $18, nurture_at = $19, \
-                    merged_into = $20, erased_at = $21, version = $22 WHERE id = $23 AND version = $24";
+                    customer = $20, renews_at = $21, merged_into = $22, erased_at = $23, version = $24 \
+                    WHERE id = $25 AND version = $26";
                 let mut values = moving(lead)?;
                 values.extend([lead.version.into(), lead.id.into(), change.expected.into()]);
                 if execute(tx, sql, values).await? != 1 {
@@ -293,6 +296,7 @@ pub(crate) fn moving(lead: &Lead) -> Result<Vec<Value>> {
         suppressed,
         grey_slots,
         nurture,
+        customer,
         merged_into,
         erased_at,
     } = lead;
@@ -316,6 +320,8 @@ pub(crate) fn moving(lead: &Lead) -> Result<Vec<Value>> {
         json(grey_slots)?.into(),
         nurture.as_ref().map(json).transpose()?.into(),
         nurture.as_ref().and_then(|one| one.next_step_at).map(|at| at.ms()).into(),
+        customer.as_ref().map(json).transpose()?.into(),
+        customer.as_ref().and_then(|one| one.renews_at).map(|at| at.ms()).into(),
         (*merged_into).into(),
         erased_at.map(|at| at.ms()).into(),
     ])

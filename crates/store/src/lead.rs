@@ -42,12 +42,13 @@ pub(crate) struct LeadRow {
     suppressed: bool,
     grey_slots: String,
     nurture: Option<String>,
+    customer: Option<String>,
     merged_into: Option<Uuid>,
     erased_at: Option<i64>,
 }
 
 columns!("l": LeadRow {
-    id, version, person, account, campaign, source, channel, captured_at, cycle, outcome, stage, furthest_stage, stage_version, entered_stage_at, work_state, owner, queue, priority, persona, fit, engagement, next_evaluation_at, recycle_on, suppressed, grey_slots, nurture, merged_into, erased_at
+    id, version, person, account, campaign, source, channel, captured_at, cycle, outcome, stage, furthest_stage, stage_version, entered_stage_at, work_state, owner, queue, priority, persona, fit, engagement, next_evaluation_at, recycle_on, suppressed, grey_slots, nurture, customer, merged_into, erased_at
 });
 
 /// The columns of a lead as `l`, for every statement that reads leads.
@@ -115,6 +116,7 @@ impl LeadRow {
                 false => json(at("grey_slots"), &self.grey_slots)?,
             },
             nurture: self.nurture.as_deref().map(|text| json(at("nurture"), text)).transpose()?,
+            customer: self.customer.as_deref().map(|text| json(at("customer"), text)).transpose()?,
             merged_into: self.merged_into,
             erased_at: self.erased_at.map(Instant),
         };

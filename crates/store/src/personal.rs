@@ -58,6 +58,19 @@ pub const TABLES: &[Table] = &[
         personal: &[],
         plain: "precedent version side body",
     },
+    // A report may quote a title or an expectation; it can be made again.
+    Table {
+        name: "report_part",
+        of: Gone("EXISTS (SELECT 1 FROM lead WHERE id {leads})"),
+        personal: &[],
+        plain: "run number body",
+    },
+    Table {
+        name: "report_run",
+        of: Gone("EXISTS (SELECT 1 FROM lead WHERE id {leads})"),
+        personal: &[],
+        plain: "id asked status rows_read read_until bytes message started_by started_at finished_at",
+    },
     // What a rule may read of the person is all there is to a precedent.
     Table {
         name: "precedent",
@@ -88,7 +101,7 @@ pub const TABLES: &[Table] = &[
         personal: &[("salt", Empty)],
         plain: "id version person account campaign source channel captured_at cycle outcome stage furthest_stage stage_version \
                 entered_stage_at work_state owner queue priority persona fit engagement next_evaluation_at recycle_on suppressed \
-                grey_slots nurture nurture_at merged_into erased_at",
+                grey_slots nurture nurture_at customer renews_at merged_into erased_at",
     },
     Table {
         name: "handoff",

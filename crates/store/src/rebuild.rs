@@ -626,8 +626,8 @@ async fn write(tx: &Tx, lead: &Replayed) -> Result<()> {
     let sql = "UPDATE lead SET cycle = $1, outcome = $2, stage = $3, furthest_stage = $4, stage_version = $5, \
         entered_stage_at = $6, work_state = $7, owner = $8, queue = $9, priority = $10, persona = $11, fit = $12, \
         engagement = $13, next_evaluation_at = $14, recycle_on = $15, suppressed = $16, grey_slots = $17, nurture = $18, \
-        nurture_at = $19, merged_into = $20, erased_at = $21, version = $22, account = $23, campaign = $24, source = $25, \
-        channel = $26, captured_at = $27 WHERE id = $28";
+        nurture_at = $19, customer = $20, renews_at = $21, merged_into = $22, erased_at = $23, version = $24, \
+        account = $25, campaign = $26, source = $27, channel = $28, captured_at = $29 WHERE id = $30";
     let mut values = moving(state)?;
     values.extend([
         state.version.into(),

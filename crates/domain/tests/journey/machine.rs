@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use handfast_domain::clock::ClockKind;
 use handfast_domain::context_request::ContextAnswer;
+use handfast_domain::customer::{Advocacy, Churn, ChurnReason};
 use handfast_domain::disposition::{Disposal, default_reasons};
 use handfast_domain::evaluation::{Composition, GateResult};
 use handfast_domain::event::{ActivityKind, Direction, Fact, GreyTrigger};
@@ -82,7 +83,10 @@ enum Verb {
     Requalify(CycleOpenedBy),
     Reopen,
     Tick,
-    Advocate,
+    Advocate(Advocacy),
+    Renew(Option<i64>),
+    Churn(ChurnReason, Option<i64>),
+    DateRenewal(Option<i64>),
     /// What usually comes next, whatever it is: so that sequences get far.
     Ahead,
     Profile {
@@ -209,7 +213,10 @@ fn verb() -> impl Strategy<Value = Verb> {
         3 => select(CycleOpenedBy::ALL).prop_map(Verb::Requalify),
         2 => Just(Verb::Reopen),
         8 => Just(Verb::Tick),
-        1 => Just(Verb::Advocate),
+        1 => select(Advocacy::ALL).prop_map(Verb::Advocate),
+        1 => option::of(-1..400i64).prop_map(Verb::Renew),
+        2 => (select(ChurnReason::ALL), option::of(-1..90i64)).prop_map(|(why, days)| Verb::Churn(why, days)),
+        1 => option::of(-1..400i64).prop_map(Verb::DateRenewal),
         20 => Just(Verb::Ahead),
         2 => (0..200i64, 0..5i64).prop_map(|(employees, grade)| Verb::Profile { employees, grade }),
         2 => (1..400i64, vec(past(), 0..6)).prop_map(|(ago, steps)| Verb::Import { ago, steps }),
@@ -299,7 +306,15 @@ fn ahead(world: &World, lead: usize) -> Verb {
         (CycleOutcome::Open, StageKind::Sal) => Verb::Qualify,
         (CycleOutcome::Open, StageKind::Sql) => Verb::Opportunity { amount: 100, foreign: false },
         (CycleOutcome::Open, _) => Verb::Won { amount: 100 },
-        (CycleOutcome::Won, _) => Verb::Requalify(CycleOpenedBy::Expansion),
+        (CycleOutcome::Won, StageKind::Customer) if journey.lead.cycle.is_multiple_of(2) => {
+            Verb::Advocate(Advocacy::Reference)
+        }
+        (CycleOutcome::Won, _) if journey.lead.customer.is_none() => Verb::Renew(None),
+        (CycleOutcome::Won, _) => match journey.lead.comes_back_by() {
+            Some(CycleOpenedBy::Winback) => Verb::Requalify(CycleOpenedBy::Winback),
+            _ if journey.lead.cycle.is_multiple_of(3) => Verb::Churn(ChurnReason::Price, None),
+            _ => Verb::Requalify(CycleOpenedBy::Expansion),
+        },
         (CycleOutcome::Disqualified, _) => Verb::Reopen,
         _ => Verb::Requalify(CycleOpenedBy::Requalify),
     }
@@ -430,7 +445,14 @@ fn simple(
         Verb::Enrol(track) => draft.enrol(track),
         Verb::Leave => draft.leave_nurture(),
         Verb::Erase => draft.erase(),
-        Verb::Advocate => draft.advance(StageKind::Advocate, None, false),
+        Verb::Advocate(advocacy) => draft.advocate(*advocacy),
+        Verb::Renew(days) => draft.renew(days.map(|days| now.plus(days * DAY))),
+        Verb::DateRenewal(days) => draft.date_renewal(days.map(|days| now.plus(days * DAY))),
+        Verb::Churn(reason, days) => {
+            let competitor = (*reason == ChurnReason::LostToCompetitor).then(|| "Acme".to_owned());
+            let win_back_at = days.map(|days| now.plus(days * DAY));
+            draft.churn(Churn { reason: *reason, competitor, win_back_at })
+        }
         _ => {
             draft.tick();
             Ok(())
@@ -519,9 +541,12 @@ fn the_sequences_reach_every_corner_of_the_machine() {
     }
     let expected = [
         "ACTIVITY_LOGGED",
+        "ADVOCACY_RECORDED",
         "CLOCK_CHANGED",
         "CONTEXT_ANSWERED",
         "CONTEXT_REQUESTED",
+        "CUSTOMER_CHURNED",
+        "CUSTOMER_RENEWED",
         "CYCLE_CLOSED",
         "CYCLE_OPENED",
         "DUPLICATE_MERGED",
@@ -541,6 +566,7 @@ fn the_sequences_reach_every_corner_of_the_machine() {
         "NURTURE_STEP_DUE",
         "NURTURE_SUPPRESSED",
         "OPPORTUNITY_RECORDED",
+        "RENEWAL_DATED",
         "STAGE_CHANGED",
         "WORK_STATE_CHANGED",
     ];

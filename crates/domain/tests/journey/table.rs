@@ -1,7 +1,9 @@
 //! The stage machine of domain.md, a test for each row, and what the clocks make of it.
 
+use handfast_domain::change::Draft;
 use handfast_domain::clock::{CalendarMode, ClockKind, ClockLevel, ClockState, Party, SlaClock};
 use handfast_domain::context_request::ContextAnswer;
+use handfast_domain::customer::{Churn, ChurnReason};
 use handfast_domain::deployment::DeploymentMode;
 use handfast_domain::disposition::Disposal;
 use handfast_domain::evaluation::Composition;
@@ -863,7 +865,11 @@ fn an_import_asserts_the_past_and_starts_clocks_only_for_dates_ahead() {
     import(past.plus(DAY), &|draft| draft.advance(StageKind::Sql, None, true)).unwrap();
     import(past.plus(2 * DAY), &|draft| draft.assert_won(None)).unwrap();
     assert!(import(past.plus(3 * DAY), &|draft| draft.assert_won(None)).is_err(), "a cycle is won once");
-    import(past.plus(4 * DAY), &|draft| draft.requalify(CycleOpenedBy::Winback)).unwrap();
+    let back = |draft: &mut Draft<'_>| draft.requalify(CycleOpenedBy::Winback);
+    assert!(import(past.plus(3 * DAY), &back).is_err(), "whoever did not leave is not won back");
+    let churn = Churn { reason: ChurnReason::Price, competitor: None, win_back_at: None };
+    import(past.plus(4 * DAY), &|draft| draft.churn(churn.clone())).unwrap();
+    import(past.plus(4 * DAY), &back).unwrap();
     import(past.plus(4 * DAY), &|draft| {
         draft.advance(StageKind::Sal, None, true)?;
         assert_eq!(draft.journey.lead.queue.as_deref(), Some("fallback"), "whose lead it is was not told");

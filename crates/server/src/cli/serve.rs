@@ -78,6 +78,7 @@ pub struct Running {
     imports: tokio::task::JoinHandle<()>,
     backtests: tokio::task::JoinHandle<()>,
     reevaluations: tokio::task::JoinHandle<()>,
+    reports: tokio::task::JoinHandle<()>,
     follower: tokio::task::JoinHandle<()>,
     shadows: tokio::task::JoinHandle<()>,
     deliveries: tokio::task::JoinHandle<()>,
@@ -108,6 +109,7 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
     let imports = tokio::spawn(flows::import::run(app.clone()));
     let backtests = tokio::spawn(flows::backtest::run(app.clone()));
     let reevaluations = tokio::spawn(flows::reevaluation::run(app.clone()));
+    let reports = tokio::spawn(flows::report::run(app.clone()));
     let follower = tokio::spawn(flows::follow::run(app.clone()));
     let shadows = tokio::spawn(flows::shadow::run(app.clone()));
     let deliveries = tokio::spawn(flows::deliver::run(app.clone(), config.server.timer_interval_ms));
@@ -124,6 +126,7 @@ pub async fn start(app: App, config: &Config) -> Result<Running, CliError> {
         imports,
         backtests,
         reevaluations,
+        reports,
         follower,
         shadows,
         deliveries,
@@ -149,6 +152,7 @@ pub fn router(app: &App, config: &Config, lifecycle: Lifecycle, beside: Router) 
     let oidc = Oidc::new(&config.oidc).map_err(wrong)?;
     let (tokens, clock) = (Tokens::new(app.clone(), oidc), app.clock.clone());
     let beside = beside.merge(http::blob::routes(app.clone(), tokens.clone()));
+    let beside = beside.merge(http::report::routes(app.clone(), tokens.clone()));
     let beside = beside.merge(http::export::routes(app.clone(), tokens.clone(), lifecycle.clone()));
     let own = super::documents();
     http::router(schemas, tokens, clock, lifecycle, config.edge.clone(), beside, &own).map_err(wrong)
@@ -171,6 +175,7 @@ impl Running {
         self.imports.abort();
         self.backtests.abort();
         self.reevaluations.abort();
+        self.reports.abort();
         self.follower.abort();
         self.shadows.abort();
         if let Some(mirror) = self.mirror {

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::Error;
 use super::export::Table;
+use super::lookback::Lookback;
 use super::window::Window;
 use crate::app::App;
 use crate::workspace::Workspace;
@@ -89,22 +90,22 @@ impl<'a> Seen<'a> {
 }
 
 /// Hands over every path of the span, the earliest win first.
-async fn each(app: &App, span: Span, mut take: impl FnMut(&Path)) -> Result<(), Error> {
-    let (mut after, mut count) = (None, 0u64);
+async fn each(back: Lookback<'_>, by: AttributionBy, mut take: impl FnMut(&Path)) -> Result<(), Error> {
+    let (mut after, mut count, mut pages) = (None, 0u64, back.pages("deals were won"));
+    let span = span(back.window, by);
     loop {
-        let page = paths(app.store.read(), span, after).await?;
+        let page = paths(back.app.store.read(), span, after).await?;
         let Some(last) = page.last() else { return Ok(()) };
         (after, count) = (Some(last.deal.place()), count + page.len() as u64);
-        if count > MOST {
+        if count > MOST && back.is_awaited() {
             let message = format!(
-                "more than {MOST} deals were won from {} to {}; ask for shorter spans",
+                "more than {MOST} deals were won from {} to {}; ask for shorter spans, or for the whole of it by startReport",
                 span.from, span.to
             );
             return Err(Refused::invalid("from", message).into());
         }
         page.iter().for_each(&mut take);
-        // A page is worked off without a wait: others get their turn between two of them.
-        tokio::task::yield_now().await;
+        pages.turn(page.len(), last.deal.milestones.won).await?;
     }
 }
 
@@ -117,14 +118,13 @@ pub struct Report {
 
 /// Divides all deals of the span.
 pub async fn report(
-    app: &App,
-    window: Window,
+    back: Lookback<'_>,
     by: AttributionBy,
     models: Vec<AttributionModel>,
 ) -> Result<Report, Error> {
-    let workspace = app.workspace();
+    let workspace = back.app.workspace();
     let mut report = Report { tally: Tally::new(models, KEYS), without_amount: 0 };
-    each(app, span(window, by), |path| {
+    each(back, by, |path| {
         let seen = Seen::of(&workspace, by, path);
         report.without_amount += u64::from(path.deal.amount_minor.is_none());
         let amount = path.deal.amount_minor.unwrap_or(0);
@@ -142,7 +142,7 @@ fn span(Window { from, to }: Window, by: AttributionBy) -> Span {
 pub async fn contribution(app: &App, window: Window, model: AttributionModel) -> Result<Contribution, Error> {
     let (workspace, by) = (app.workspace(), AttributionBy::Department);
     let mut found = Contribution::default();
-    each(app, span(window, by), |path| {
+    each(Lookback::on(app, window), by, |path| {
         let seen = Seen::of(&workspace, by, path);
         let sides: Vec<Side> =
             seen.keys.iter().map(|key| Side::parse(key).unwrap_or(Side::Marketing)).collect();
@@ -340,7 +340,7 @@ pub async fn returns(
         let row = found.entry(key.to_owned()).or_insert_with(|| blank(key.to_owned()));
         row.cost_minor = row.cost_minor.saturating_add(campaign.cost_minor);
     }
-    for (key, row) in report(app, window, by, vec![model]).await?.tally.rows {
+    for (key, row) in report(Lookback::on(app, window), by, vec![model]).await?.tally.rows {
         let credit = row.into_iter().next().unwrap_or_default();
         found.entry(key.clone()).or_insert_with(|| blank(key)).credit = credit;
     }

@@ -10,7 +10,7 @@ use handfast_domain::lead::Journey;
 use handfast_domain::profile::{Company, Contact, Profile, Source};
 use handfast_domain::qualify::Capture;
 use handfast_domain::refused::{RefusalCode, Refused};
-use handfast_domain::stage::{Cause, Channel, CycleOpenedBy, CycleOutcome, StageKind};
+use handfast_domain::stage::{Cause, Channel, StageKind};
 use handfast_domain::time::Instant;
 use handfast_store::change::NewLead;
 use handfast_store::form::Submission;
@@ -507,12 +507,9 @@ fn start(draft: &mut Draft<'_>, one: &Intaken) -> Result<(), Refused> {
     if draft.journey.lead.suppressed {
         return Err(left_alone());
     }
-    match draft.journey.lead.outcome {
-        CycleOutcome::Recycled | CycleOutcome::Lost if one.high_intent => {
-            draft.requalify(CycleOpenedBy::Requalify)
-        }
-        CycleOutcome::Won if one.high_intent => draft.requalify(CycleOpenedBy::Expansion),
-        _ => Ok(()),
+    match draft.journey.lead.comes_back_by().filter(|_| one.high_intent) {
+        Some(by) => draft.requalify(by),
+        None => Ok(()),
     }
 }
 

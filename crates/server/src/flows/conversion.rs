@@ -9,9 +9,8 @@ use handfast_domain::stage::StageKind;
 
 use super::Error;
 use super::export::Table;
+use super::lookback::Lookback;
 use super::passage::{Grouping, each_entry};
-use super::window::Window;
-use crate::app::App;
 
 /// From where to where. A visitor has no cycle yet, so that nothing converts from ANONYMOUS.
 pub fn steps(from: StageKind, to: StageKind) -> Result<(), Refused> {
@@ -26,22 +25,21 @@ pub fn steps(from: StageKind, to: StageKind) -> Result<(), Refused> {
 
 /// Counts every cycle that entered `from` in the window.
 pub async fn conversion(
-    app: &App,
+    back: Lookback<'_>,
     (from, to): (StageKind, StageKind),
     period: CohortPeriod,
-    window: Window,
     grouping: &Grouping,
 ) -> Result<Converted, Error> {
     steps(from, to)?;
-    let workspace = app.workspace();
+    let workspace = back.app.workspace();
     let (mut found, mut groups) = (Cohorts::new(period), Groups::default());
-    each_entry(app, window, grouping, |entry, passage, values| {
+    each_entry(back, grouping, |entry, passage, values| {
         if let Some(took) = passage.took(from, to).filter(|_| entry.enters(from)) {
             found.add(workspace.day(entry.step.at), groups.take(values), took);
         }
     })
     .await?;
-    Ok(found.finish(workspace.day(app.now())))
+    Ok(found.finish(workspace.day(back.app.now())))
 }
 
 /// All cohorts as a table, then all periods together.

@@ -17,7 +17,7 @@ use handfast_domain::qualify::Judgement;
 use handfast_domain::reevaluation::Looked;
 use handfast_domain::refused::Refused;
 use handfast_domain::snapshot::Snapshot;
-use handfast_domain::stage::{Cause, CycleOpenedBy, CycleOutcome, StageKind};
+use handfast_domain::stage::{Cause, StageKind};
 use handfast_domain::time::Instant;
 use handfast_domain::verdict::{Outcome, Verdict};
 use handfast_rules::{Context, Descriptor, Judged, NativeRule, Rule, Settings};
@@ -416,11 +416,7 @@ fn looked(leads: usize, changes: &[Change]) -> Looked {
 /// A closed lead that shows high intent opens its next cycle, in the same change in which the rules judge it; whoever
 /// asked never to be contacted stays closed.
 fn come_back(draft: &mut Draft<'_>) {
-    let by = match draft.journey.lead.outcome {
-        CycleOutcome::Recycled | CycleOutcome::Lost => CycleOpenedBy::Requalify,
-        CycleOutcome::Won => CycleOpenedBy::Expansion,
-        _ => return,
-    };
+    let Some(by) = draft.journey.lead.comes_back_by() else { return };
     if !draft.journey.lead.suppressed {
         // Refused only for what was asked just now.
         let _ = draft.requalify(by);

@@ -1,13 +1,7 @@
 //! Figures as tables for other programs: CSV and lines of JSON.
 
+use handfast_domain::report::ExportFormat;
 use serde_json::{Map, Value};
-
-/// How a table is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    Csv,
-    Ndjson,
-}
 
 /// Columns and rows; each row has a text, a number or null for each column.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,21 +11,25 @@ pub struct Table {
 }
 
 impl Table {
-    pub fn write(&self, format: Format) -> String {
+    pub fn write(&self, format: ExportFormat) -> String {
+        self.part(format, true)
+    }
+
+    /// A table that is written in parts has its header in the first of them.
+    pub fn part(&self, format: ExportFormat, first: bool) -> String {
         match format {
-            Format::Csv => self.csv(),
-            Format::Ndjson => self.ndjson(),
+            ExportFormat::Csv => self.csv(first),
+            ExportFormat::Ndjson => self.ndjson(),
         }
     }
 
-    /// RFC 4180 with a header. A text that a spreadsheet would carry out gets an apostrophe before it: much of it was typed by
-    /// strangers.
-    fn csv(&self) -> String {
+    /// RFC 4180. A text that a spreadsheet would carry out gets an apostrophe before it: much of it was typed by strangers.
+    fn csv(&self, header: bool) -> String {
         let mut writer =
             csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).flexible(true).from_writer(vec![]);
-        let header = self.columns.iter().map(|name| (*name).to_owned()).collect();
+        let header = header.then(|| self.columns.iter().map(|name| (*name).to_owned()).collect());
         let rows = self.rows.iter().map(|row| row.iter().map(cell).collect());
-        for record in std::iter::once(header).chain(rows) {
+        for record in header.into_iter().chain(rows) {
             let record: Vec<String> = record;
             // Writing to memory cannot fail.
             let _ = writer.write_record(record);
@@ -80,8 +78,9 @@ mod tests {
         ];
         for (value, expected) in cases {
             let table = Table { columns: vec!["a", "b"], rows: vec![vec![value.clone(), json!(1)]] };
-            assert_eq!(table.write(Format::Csv), format!("a,b\r\n{expected},1\r\n"));
-            assert_eq!(table.write(Format::Ndjson), format!("{}\n", json!({"a": value, "b": 1})));
+            assert_eq!(table.write(ExportFormat::Csv), format!("a,b\r\n{expected},1\r\n"));
+            assert_eq!(table.part(ExportFormat::Csv, false), format!("{expected},1\r\n"));
+            assert_eq!(table.write(ExportFormat::Ndjson), format!("{}\n", json!({"a": value, "b": 1})));
         }
     }
 }

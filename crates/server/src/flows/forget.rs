@@ -1,9 +1,11 @@
-//! What is kept for a while only: answers under idempotency keys.
+//! What is kept for a while only: answers under idempotency keys, and reports that were made in the background.
 
 use std::time::{Duration, Instant};
 
-use handfast_store::{StoreError, idempotency};
+use handfast_domain::time::DAY;
+use handfast_store::{StoreError, idempotency, report};
 
+use super::report::KEEP_DAYS;
 use crate::app::App;
 
 /// Keys in one command: the other writers wait for no more than that.
@@ -28,6 +30,7 @@ impl Round {
         if self.last.is_some_and(|last| last.elapsed() < pause) {
             return;
         }
+        self.forget_reports(app).await;
         let before = app.now().plus(-i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX));
         let purge = || {
             app.store.try_write_beside::<u64, StoreError, _>(move |tx| {
@@ -41,6 +44,25 @@ impl Round {
             Err(error) => {
                 tracing::warn!(%error, "old idempotency keys were not forgotten; a later round tries again");
                 self.last = Some(Instant::now());
+            }
+        }
+    }
+
+    /// One at a time: a table may be large.
+    async fn forget_reports(&self, app: &App) {
+        let before = app.now().plus(-KEEP_DAYS * DAY);
+        let purge = || {
+            app.store.try_write_beside::<u64, StoreError, _>(move |tx| {
+                Box::pin(async move { report::purge(tx, before, 1).await })
+            })
+        };
+        loop {
+            match purge().await {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) => {
+                    return tracing::warn!(%error, "old reports were not forgotten; a later round tries again");
+                }
             }
         }
     }

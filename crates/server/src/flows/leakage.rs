@@ -11,35 +11,35 @@ use uuid::Uuid;
 
 use super::Error;
 use super::export::Table;
-use super::passage::{PAGE, bounded};
-use super::window::Window;
-use crate::app::App;
+use super::lookback::{Lookback, Pages};
+use super::passage::PAGE;
 
 async fn page(
-    app: &App,
-    window: Window,
+    back: Lookback<'_>,
     after: &mut Option<(handfast_domain::time::Instant, Uuid)>,
-    read: &mut usize,
+    pages: &mut Pages<'_>,
 ) -> Result<Vec<Offered>, Error> {
-    let found = offered(app.store.reports(), (window.from, window.to), *after, PAGE).await?;
-    *after = found.last().map(|last| (last.at, last.id)).or(*after);
-    bounded(read, found.len(), "hand-offs were offered", window)?;
-    // Pages are worked off without a wait: others get their turn between two of them.
-    tokio::task::yield_now().await;
+    let found = offered(back.app.store.reports(), (back.window.from, back.window.to), *after, PAGE).await?;
+    if let Some(last) = found.last() {
+        *after = Some((last.at, last.id));
+        pages.turn(found.len(), last.at).await?;
+    }
     Ok(found)
 }
 
+const OFFERS: &str = "hand-offs were offered";
+
 /// Every hand-off that was offered in the window.
-pub async fn leakage(app: &App, window: Window) -> Result<Leakage, Error> {
-    let (mut found, mut after, mut read) = (Leakage::default(), None, 0);
+pub async fn leakage(back: Lookback<'_>) -> Result<Leakage, Error> {
+    let (mut found, mut after, mut pages) = (Leakage::default(), None, back.pages(OFFERS));
     loop {
-        let handoffs = page(app, window, &mut after, &mut read).await?;
+        let handoffs = page(back, &mut after, &mut pages).await?;
         if handoffs.is_empty() {
             return Ok(found);
         }
         let accepted = handoffs.iter().filter(|one| one.status == HandoffStatus::Accepted);
         let leads: BTreeSet<Uuid> = accepted.map(|one| one.lead).collect();
-        let amounts = handfast_store::attribution::amounts(app.store.reports(), &leads).await?;
+        let amounts = handfast_store::attribution::amounts(back.app.store.reports(), &leads).await?;
         for one in handoffs {
             let won = amounts.get(&(one.lead, one.cycle)).copied();
             found.add(one.status, one.reason, won);
@@ -63,10 +63,10 @@ pub fn leakage_table(rows: &[LeakageRow], currency: &str) -> Table {
 }
 
 /// Every answer of sales to a hand-off of the window, beside the criteria of the look that it came from.
-pub async fn drift(app: &App, window: Window) -> Result<Drift, Error> {
-    let (mut found, mut after, mut read) = (Drift::default(), None, 0);
+pub async fn drift(back: Lookback<'_>) -> Result<Drift, Error> {
+    let (mut found, mut after, mut pages) = (Drift::default(), None, back.pages(OFFERS));
     loop {
-        let handoffs = page(app, window, &mut after, &mut read).await?;
+        let handoffs = page(back, &mut after, &mut pages).await?;
         if handoffs.is_empty() {
             return Ok(found);
         }
@@ -78,7 +78,7 @@ pub async fn drift(app: &App, window: Window) -> Result<Drift, Error> {
         };
         let answers: Vec<(Uuid, bool)> = handoffs.iter().filter_map(answer).collect();
         let ids: Vec<Uuid> = answers.iter().map(|(id, _)| *id).collect();
-        let results = criteria(app.store.reports(), &ids).await?;
+        let results = criteria(back.app.store.reports(), &ids).await?;
         for (id, accepted) in answers {
             found.add(accepted, results.get(&id).map_or(&[], Vec::as_slice));
         }

@@ -14,14 +14,13 @@ use handfast_store::passage::{
 use uuid::Uuid;
 
 use super::Error;
+use super::lookback::Lookback;
 use super::window::Window;
 use crate::app::App;
 use crate::workspace::Workspace;
 
 /// The longest span of one report.
 pub const MAX_DAYS: i64 = 1_830;
-/// Stage changes, cycles or hand-offs that one report looks at; more are for several shorter spans.
-pub const MOST: usize = 400_000;
 /// Rows that are read at once.
 pub const PAGE: i64 = 500;
 /// Dimensions of one report.
@@ -32,7 +31,9 @@ pub fn window(app: &App, from: Option<Instant>, to: Option<Instant>) -> Result<W
     let window = Window::new(app, from, to).map_err(|refused| refused.at("window"))?;
     let days = (window.to.since(window.from) + DAY - 1) / DAY;
     if days > MAX_DAYS {
-        let message = format!("window spans at most {MAX_DAYS} days, found {days}; ask for several spans");
+        let message = format!(
+            "window spans at most {MAX_DAYS} days, found {days}; ask for several spans, or by startReport"
+        );
         return Err(Refused::invalid("window", message));
     }
     Ok(window)
@@ -155,16 +156,9 @@ fn band(ms: i64) -> &'static str {
     }
 }
 
-/// Counts rows against the bound.
-pub fn bounded(read: &mut usize, more: usize, what: &str, window: Window) -> Result<(), Refused> {
-    *read += more;
-    if *read <= MOST {
-        return Ok(());
-    }
-    let message =
-        format!("more than {MOST} {what} from {} to {}; ask for shorter spans", window.from, window.to);
-    Err(Refused::invalid("window", message))
-}
+/// What pages of a report hold.
+pub const CHANGES: &str = "stage changes happened";
+pub const ENDS: &str = "cycles ended";
 
 /// A page of stage changes with the cycles that they belong to.
 pub struct EntryPage {
@@ -176,16 +170,15 @@ pub struct EntryPage {
 impl EntryPage {
     /// The next changes of the window after a place.
     pub async fn read(
-        app: &App,
-        window: Window,
+        back: Lookback<'_>,
         grouping: &Grouping,
         after: Option<Spot>,
     ) -> Result<EntryPage, Error> {
-        let db = app.store.reports();
+        let (db, window) = (back.app.store.reports(), back.window);
         let entries = entries(db, (window.from, window.to), after, PAGE).await?;
         let leads: BTreeSet<Uuid> = entries.iter().map(|entry| entry.lead).collect();
         let cycles = passages(db, &leads).await?;
-        Ok(EntryPage { entries, cycles, values: Values::load(app, grouping, &leads).await? })
+        Ok(EntryPage { entries, cycles, values: Values::load(back.app, grouping, &leads).await? })
     }
 
     /// Each change with its cycle and the values of the dimensions.
@@ -203,21 +196,18 @@ impl EntryPage {
 
 /// Hands over every stage change of the window with its cycle, the earliest first.
 pub async fn each_entry(
-    app: &App,
-    window: Window,
+    back: Lookback<'_>,
     grouping: &Grouping,
     mut take: impl FnMut(&Entry, &Passage, Vec<Option<String>>),
 ) -> Result<(), Error> {
-    let workspace = app.workspace();
-    let (mut after, mut read) = (None, 0);
+    let workspace = back.app.workspace();
+    let (mut after, mut pages) = (None, back.pages(CHANGES));
     loop {
-        let page = EntryPage::read(app, window, grouping, after).await?;
+        let page = EntryPage::read(back, grouping, after).await?;
         let Some(last) = page.entries.last() else { return Ok(()) };
         after = Some(last.spot());
-        bounded(&mut read, page.entries.len(), "stage changes happened", window)?;
         page.rows(&workspace, grouping).for_each(|(entry, passage, values)| take(entry, passage, values));
-        // A page is worked off without a wait: others get their turn between two of them.
-        tokio::task::yield_now().await;
+        pages.turn(page.entries.len(), last.step.at).await?;
     }
 }
 
@@ -237,17 +227,16 @@ pub struct Want {
 
 /// The next cycles that ended in the window, after a place; their number tells whether there are more.
 pub async fn ended(
-    app: &App,
-    window: Window,
+    back: Lookback<'_>,
     grouping: &Grouping,
     want: Want,
     after: Option<Spot>,
 ) -> Result<(Vec<Ended>, Option<Spot>), Error> {
-    let (db, workspace) = (app.store.reports(), app.workspace());
+    let (db, window, workspace) = (back.app.store.reports(), back.window, back.app.workspace());
     let spots = cycles(db, Happened::Ended, (window.from, window.to), after, PAGE).await?;
     let leads: BTreeSet<Uuid> = spots.iter().map(|(_, lead, _)| *lead).collect();
     let known = passages(db, &leads).await?;
-    let values = Values::load(app, grouping, &leads).await?;
+    let values = Values::load(back.app, grouping, &leads).await?;
     let amounts = match want.amounts {
         true => handfast_store::attribution::amounts(db, &leads).await?,
         false => BTreeMap::new(),
@@ -265,35 +254,33 @@ pub async fn ended(
 
 /// Hands over every cycle that ended in the window, the earliest first.
 pub async fn each_ended(
-    app: &App,
-    window: Window,
+    back: Lookback<'_>,
     grouping: &Grouping,
     want: Want,
     mut take: impl FnMut(Ended),
 ) -> Result<(), Error> {
-    let (mut after, mut read) = (None, 0);
+    let (mut after, mut pages) = (None, back.pages(ENDS));
     loop {
-        let (page, last) = ended(app, window, grouping, want, after).await?;
+        let (page, last) = ended(back, grouping, want, after).await?;
         let Some(last) = last else { return Ok(()) };
         after = Some(last);
-        bounded(&mut read, page.len(), "cycles ended", window)?;
+        let rows = page.len();
         page.into_iter().for_each(&mut take);
-        tokio::task::yield_now().await;
+        pages.turn(rows, last.0).await?;
     }
 }
 
 /// Hands over all cycles of every lead whose first one opened in the window.
-pub async fn each_lead(app: &App, window: Window, mut take: impl FnMut(&[Passage])) -> Result<(), Error> {
-    let db = app.store.reports();
-    let (mut after, mut read) = (None, 0);
+pub async fn each_lead(back: Lookback<'_>, mut take: impl FnMut(&[Passage])) -> Result<(), Error> {
+    let (db, window) = (back.app.store.reports(), back.window);
+    let (mut after, mut pages) = (None, back.pages("leads came"));
     loop {
         let spots = cycles(db, Happened::FirstOpened, (window.from, window.to), after, PAGE).await?;
         let Some(last) = spots.last() else { return Ok(()) };
         after = Some(*last);
-        bounded(&mut read, spots.len(), "leads came", window)?;
         let leads: BTreeSet<Uuid> = spots.iter().map(|(_, lead, _)| *lead).collect();
         passages(db, &leads).await?.values().for_each(|cycles| take(cycles));
-        tokio::task::yield_now().await;
+        pages.turn(spots.len(), last.0).await?;
     }
 }
 

@@ -10,31 +10,35 @@ use uuid::Uuid;
 
 use super::Error;
 use super::export::Table;
-use super::window::Window;
-use crate::app::App;
+use super::lookback::Lookback;
+use crate::workspace::Workspace;
 
 /// Looks that one request judges again.
 pub const MOST: usize = 100_000;
 /// Looks that are read at once: each brings its snapshot.
 const PAGE: i64 = 200;
 
+/// The charter with a number.
+pub fn charter(workspace: &Workspace, number: u32) -> Result<&Charter, Refused> {
+    let known = workspace.charters.iter().find(|charter| charter.number == number);
+    known
+        .ok_or_else(|| Refused::new(RefusalCode::NotFound, format!("no charter {number}")).at("underCharter"))
+}
+
 /// Judges every look of the window again under the charter with this number, which nobody has to have signed.
-pub async fn restate(app: &App, number: u32, window: Window) -> Result<(Charter, Restatement), Error> {
-    let workspace = app.workspace();
-    let Some(charter) = workspace.charters.iter().find(|charter| charter.number == number) else {
-        return Err(Refused::new(RefusalCode::NotFound, format!("no charter {number}"))
-            .at("underCharter")
-            .into());
-    };
-    let db = app.store.reports();
+pub async fn restate(back: Lookback<'_>, number: u32) -> Result<(Charter, Restatement), Error> {
+    let (workspace, window) = (back.app.workspace(), back.window);
+    let charter = charter(&workspace, number)?;
+    let db = back.app.store.reports();
     let (mut found, mut after, mut read) = (Restatement::default(), None, 0);
+    let mut pages = back.pages("looks were had");
     loop {
         let page = looks(db, (window.from, window.to), after, PAGE).await?;
         let Some(last) = page.last() else { return Ok((charter.clone(), found)) };
         (after, read) = (Some((last.as_of, last.id)), read + page.len());
-        if read > MOST {
+        if read > MOST && back.is_awaited() {
             let message = format!(
-                "more than {MOST} looks from {} to {}; ask for shorter spans",
+                "more than {MOST} looks from {} to {}; ask for shorter spans, or for the whole of it by startReport",
                 window.from, window.to
             );
             return Err(Refused::invalid("window", message).into());
@@ -44,8 +48,7 @@ pub async fn restate(app: &App, number: u32, window: Window) -> Result<(Charter,
         for one in &page {
             found.add(&charter.body, one, known.get(&(one.lead, one.snapshot)));
         }
-        // A page is worked off without a wait: others get their turn between two of them.
-        tokio::task::yield_now().await;
+        pages.turn(page.len(), last.as_of).await?;
     }
 }
 

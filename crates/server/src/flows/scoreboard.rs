@@ -10,6 +10,7 @@ use handfast_store::ledger::kept;
 
 use super::Error;
 use super::export::Table;
+use super::lookback::Lookback;
 use super::passage::{Grouping, MAX_DAYS, Want, each_ended, each_entry};
 use super::window::Window;
 use crate::app::App;
@@ -42,7 +43,7 @@ pub async fn scoreboard(app: &App) -> Result<Vec<Board>, Error> {
         let days = days(one);
         if let Entry::Vacant(place) = counted.entry(days) {
             let window = Window { from: now.plus(-Counted::span(days)), to: now };
-            place.insert(count(app, window, days).await?);
+            place.insert(count(Lookback::on(app, window), days).await?);
         }
     }
     let line = |one: &Commitment| {
@@ -68,9 +69,9 @@ pub async fn scoreboard(app: &App) -> Result<Vec<Board>, Error> {
     Ok(vec![board(Party::Marketing), board(Party::Sales)])
 }
 
-async fn count(app: &App, window: Window, days: u32) -> Result<Counted, Error> {
+async fn count(back: Lookback<'_>, days: u32) -> Result<Counted, Error> {
     let mut found = Counted { days, ..Counted::default() };
-    each_entry(app, window, &Grouping::default(), |entry, passage, _| {
+    each_entry(back, &Grouping::default(), |entry, passage, _| {
         for (share, (stage, next)) in found.stages.iter_mut().zip(STAGES) {
             if entry.enters(stage) {
                 share.of += 1;
@@ -79,7 +80,7 @@ async fn count(app: &App, window: Window, days: u32) -> Result<Counted, Error> {
         }
     })
     .await?;
-    each_ended(app, window, &Grouping::default(), Want { amounts: true }, |ended| {
+    each_ended(back, &Grouping::default(), Want { amounts: true }, |ended| {
         match ended.passage.outcome {
             handfast_domain::stage::CycleOutcome::Won => found.won += 1,
             handfast_domain::stage::CycleOutcome::Lost => found.lost += 1,
@@ -88,7 +89,7 @@ async fn count(app: &App, window: Window, days: u32) -> Result<Counted, Error> {
         found.revenue_minor = found.revenue_minor.saturating_add(ended.amount_minor.unwrap_or(0));
     })
     .await?;
-    found.clocks = kept(app.store.reports(), (window.from, window.to)).await?;
+    found.clocks = kept(back.app.store.reports(), (back.window.from, back.window.to)).await?;
     Ok(found)
 }
 

@@ -6,76 +6,102 @@ use handfast_domain::field::Value;
 use handfast_domain::passage::Passage;
 use handfast_domain::refused::Refused;
 use handfast_domain::stage::CycleOutcome;
+use handfast_domain::time::Instant;
 use handfast_domain::trait_lift::{LiftRow, Lifts, Said, Traits};
-use handfast_store::passage::{Happened, Observed, cycles, facets, passages, traits};
+use handfast_store::passage::{Happened, Observed, Spot, cycles, facets, passages, traits};
 use uuid::Uuid;
 
 use super::Error;
 use super::export::Table;
-use super::passage::{PAGE, bounded};
+use super::lookback::Lookback;
+use super::passage::{ENDS, PAGE};
 use super::window::Window;
-use crate::app::App;
 
 /// Traits that one report looks at.
 pub const MOST_TRAITS: usize = 200;
 
-/// Every lead whose cycle ended in the window, by its newest end there, with what was known of it.
-pub async fn lifts(app: &App, outcome: CycleOutcome, window: Window) -> Result<Lifts, Error> {
+/// An end that says something of the lead.
+pub fn told(outcome: CycleOutcome) -> Result<(), Refused> {
     use CycleOutcome::{Disqualified, Lost, Recycled, Won};
-    if !matches!(outcome, Won | Lost | Recycled | Disqualified) {
-        let message = format!("outcome must be WON, LOST, RECYCLED or DISQUALIFIED, found {outcome}");
-        return Err(Refused::invalid("outcome", message).into());
+    if matches!(outcome, Won | Lost | Recycled | Disqualified) {
+        return Ok(());
     }
-    let (db, workspace) = (app.store.reports(), app.workspace());
-    let keys = workspace.readable_traits();
+    let message = format!("outcome must be WON, LOST, RECYCLED or DISQUALIFIED, found {outcome}");
+    Err(Refused::invalid("outcome", message))
+}
+
+/// Every lead whose cycle ended in the window, by its newest end there, with what was known of it.
+pub async fn lifts(back: Lookback<'_>, outcome: CycleOutcome) -> Result<Lifts, Error> {
+    told(outcome)?;
+    let keys = back.app.workspace().readable_traits();
     if keys.len() > MOST_TRAITS {
         let message = format!("at most {MOST_TRAITS} traits are compared, and there are {}", keys.len());
         return Err(Refused::invalid("window", message).into());
     }
-    let (mut found, mut after, mut read) = (Traits::default(), None, 0);
+    let (mut found, mut after, mut pages) = (Traits::default(), None, back.pages(ENDS));
     loop {
+        let page = Page::read(back, &keys, after).await?;
+        let Some(last) = page.last else { return Ok(found.finish()) };
+        after = Some(last);
+        for one in &page.leads {
+            let good = one.passage.outcome == outcome;
+            found.lead(good);
+            one.values.iter().for_each(|(key, value, late)| found.value(key, value, *late, good));
+        }
+        pages.turn(page.rows, last.0).await?;
+    }
+}
+
+/// A lead by its newest end in the window.
+pub struct Known {
+    pub at: Instant,
+    pub passage: Passage,
+    /// Key, value, and whether it was only observed when the cycle ended or later.
+    pub values: Vec<(String, Value, bool)>,
+}
+
+/// Cycles that ended, of which those tell something that are the newest of their leads.
+pub struct Page {
+    pub leads: Vec<Known>,
+    /// Cycles that were read, and the last of them.
+    pub rows: usize,
+    pub last: Option<Spot>,
+}
+
+impl Page {
+    pub async fn read(back: Lookback<'_>, keys: &[String], after: Option<Spot>) -> Result<Page, Error> {
+        let (db, window, workspace) = (back.app.store.reports(), back.window, back.app.workspace());
         let spots = cycles(db, Happened::Ended, (window.from, window.to), after, PAGE).await?;
-        let Some(last) = spots.last() else { return Ok(found.finish()) };
-        after = Some(*last);
-        bounded(&mut read, spots.len(), "cycles ended", window)?;
         let leads: BTreeSet<Uuid> = spots.iter().map(|(_, lead, _)| *lead).collect();
         let known = passages(db, &leads).await?;
         let facets = facets(db, &leads).await?;
-        let mut values: BTreeMap<Uuid, Vec<Observed>> = BTreeMap::new();
-        for one in traits(db, &leads, &keys).await? {
-            values.entry(one.lead).or_default().push(one);
+        let mut observed: BTreeMap<Uuid, Vec<Observed>> = BTreeMap::new();
+        for one in traits(db, &leads, keys).await? {
+            observed.entry(one.lead).or_default().push(one);
         }
+        let mut found = vec![];
         for (_, lead, cycle) in &spots {
             let Some(passage) = known.get(lead).and_then(|cycles| newest(cycles, *cycle, window)) else {
                 continue;
             };
             let Some(at) = passage.closed_at else { continue };
-            let good = passage.outcome == outcome;
-            found.lead(good);
-            for one in values.get(lead).into_iter().flatten() {
-                found.value(&one.key, &one.value, one.at >= at, good);
-            }
+            let traits = observed.get(lead).into_iter().flatten();
+            let mut values: Vec<(String, Value, bool)> =
+                traits.map(|one| (one.key.clone(), one.value.clone(), one.at >= at)).collect();
             // What the lead came with stands since its capture.
             if let Some(facets) = facets.get(lead) {
-                let campaign = facets
-                    .campaign
-                    .and_then(|id| workspace.campaign(id))
-                    .map(|campaign| campaign.key.clone());
-                let source = Some(facets.source.clone()).filter(|source| !source.is_empty());
+                let campaign = facets.campaign.and_then(|id| workspace.campaign(id));
                 let came = [
-                    ("lead.source", source),
+                    ("lead.source", Some(facets.source.clone()).filter(|source| !source.is_empty())),
                     ("lead.channel", Some(facets.channel.to_string())),
-                    ("campaign.key", campaign),
+                    ("campaign.key", campaign.map(|campaign| campaign.key.clone())),
                 ];
-                for (key, text) in came {
-                    if let Some(text) = text {
-                        found.value(key, &Value::Text(text), false, good);
-                    }
-                }
+                let told = came.into_iter().filter_map(|(key, text)| Some((key.to_owned(), text?)));
+                values.extend(told.map(|(key, text)| (key, Value::Text(text), false)));
             }
+            found.push(Known { at, passage: passage.clone(), values });
         }
-        // A page is worked off without a wait: others get their turn between two of them.
-        tokio::task::yield_now().await;
+        Ok(Page { leads: found, rows: spots.len(), last: spots.last().copied() })
     }
 }
 

@@ -1,36 +1,40 @@
 //! How long cycles stay at their stages, where the funnel is narrowest, and which ways buyers take.
 
 use handfast_domain::dimension::Groups;
-use handfast_domain::passage::Stay;
+use handfast_domain::passage::{Passage, Stay};
 use handfast_domain::quantile::{days, hours};
 use handfast_domain::stage::StageKind;
 use handfast_domain::velocity::{Dwell, Health, Journeys, Leg, StageHealth, Velocity, Way};
+use handfast_store::passage::Entry;
 
 use super::Error;
 use super::export::Table;
+use super::lookback::Lookback;
 use super::passage::{Grouping, Want, each_ended, each_entry, each_lead};
-use super::window::Window;
-use crate::app::App;
 
 /// Every stay that ended in the window.
-pub async fn velocity(app: &App, window: Window, grouping: &Grouping) -> Result<Vec<Dwell>, Error> {
+pub async fn velocity(back: Lookback<'_>, grouping: &Grouping) -> Result<Vec<Dwell>, Error> {
     let (mut found, mut groups) = (Velocity::default(), Groups::default());
-    each_entry(app, window, grouping, |entry, passage, values| {
-        let place = passage.steps.iter().position(|step| *step == entry.step);
-        let before = place.and_then(|place| passage.steps.get(place.checked_sub(1)?));
-        if let Some(before) = before {
-            let stay = Stay { stage: before.to, from: before.at, to: entry.step.at, advanced: true };
+    each_entry(back, grouping, |entry, passage, values| {
+        if let Some(stay) = before(entry, passage) {
             found.add(&stay, groups.take(values));
         }
     })
     .await?;
-    each_ended(app, window, grouping, Want::default(), |ended| {
+    each_ended(back, grouping, Want::default(), |ended| {
         if let Some(stay) = ended.passage.stays().last().filter(|stay| !stay.advanced) {
             found.add(stay, groups.take(ended.values));
         }
     })
     .await?;
     Ok(found.finish())
+}
+
+/// The stay that ended with a stage change; none with the first one of a cycle.
+pub fn before(entry: &Entry, passage: &Passage) -> Option<Stay> {
+    let place = passage.steps.iter().position(|step| *step == entry.step)?;
+    let before = passage.steps.get(place.checked_sub(1)?)?;
+    Some(Stay { stage: before.to, from: before.at, to: entry.step.at, advanced: true })
 }
 
 pub fn velocity_table(rows: &[Dwell]) -> Table {
@@ -47,13 +51,13 @@ pub fn velocity_table(rows: &[Dwell]) -> Table {
 }
 
 /// What entered each stage of the charter in the window, and how it went on until now.
-pub async fn health(app: &App, window: Window) -> Result<Vec<StageHealth>, Error> {
-    let workspace = app.workspace();
+pub async fn health(back: Lookback<'_>) -> Result<Vec<StageHealth>, Error> {
+    let workspace = back.app.workspace();
     let stages = workspace.charter.body.stages.iter().map(|stage| stage.kind);
     // A visitor has no cycle yet.
     let stages: Vec<StageKind> = stages.filter(|stage| *stage > StageKind::Anonymous).collect();
     let mut found = Health::new(stages);
-    each_entry(app, window, &Grouping::default(), |entry, passage, _| {
+    each_entry(back, &Grouping::default(), |entry, passage, _| {
         for stage in entry.step.skipped.iter().chain([&entry.step.to]) {
             found.enter(passage, *stage);
         }
@@ -96,9 +100,9 @@ pub struct Found {
     pub others: u64,
 }
 
-pub async fn journeys(app: &App, window: Window) -> Result<Found, Error> {
+pub async fn journeys(back: Lookback<'_>) -> Result<Found, Error> {
     let mut found = Journeys::default();
-    each_lead(app, window, |cycles| found.add(cycles)).await?;
+    each_lead(back, |cycles| found.add(cycles)).await?;
     let (leads, others) = (found.leads, found.others);
     Ok(Found { ways: found.finish(), leads, others })
 }

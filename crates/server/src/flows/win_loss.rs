@@ -12,17 +12,17 @@ use handfast_domain::win_loss::{Ends, EndsRow, WinLoss};
 
 use super::Error;
 use super::export::Table;
+use super::lookback::Lookback;
 use super::passage::{Grouping, Want, each_ended};
 use super::window::Window;
-use crate::app::App;
 
 /// What cycles that ended in the window are counted with.
 const AMOUNTS: Want = Want { amounts: true };
 
 /// Every cycle that ended in the window, by group.
-pub async fn win_loss(app: &App, window: Window, grouping: &Grouping) -> Result<Vec<EndsRow>, Error> {
+pub async fn win_loss(back: Lookback<'_>, grouping: &Grouping) -> Result<Vec<EndsRow>, Error> {
     let (mut found, mut groups) = (WinLoss::default(), Groups::default());
-    each_ended(app, window, grouping, AMOUNTS, |ended| {
+    each_ended(back, grouping, AMOUNTS, |ended| {
         if ended.passage.is_told() {
             found.add(&ended.passage, ended.amount_minor, groups.take(ended.values));
         }
@@ -81,14 +81,13 @@ pub struct Disposed {
 
 /// Why cycles ended, over time: the earliest period first, and in it the most frequent.
 pub async fn dispositions(
-    app: &App,
-    window: Window,
+    back: Lookback<'_>,
     period: CohortPeriod,
     grouping: &Grouping,
 ) -> Result<Vec<Disposed>, Error> {
-    let workspace = app.workspace();
+    let workspace = back.app.workspace();
     let (mut found, mut groups) = (BTreeMap::<(i32, Group, CycleOutcome), u64>::new(), Groups::default());
-    each_ended(app, window, grouping, Want::default(), |ended| {
+    each_ended(back, grouping, Want::default(), |ended| {
         let Some(at) = ended.passage.closed_at.filter(|_| ended.passage.is_told()) else { return };
         let begins = period.begin(workspace.day(at));
         *found.entry((begins, groups.take(ended.values), ended.passage.outcome)).or_default() += 1;
@@ -122,14 +121,12 @@ pub struct Kpis {
     pub new_accounts: u64,
 }
 
-pub async fn kpis(app: &App, window: Window) -> Result<Kpis, Error> {
-    let mut ends = Ends::default();
-    each_ended(app, window, &Grouping::default(), AMOUNTS, |ended| {
-        ends.add(&ended.passage, ended.amount_minor)
-    })
-    .await?;
+pub async fn kpis(back: Lookback<'_>) -> Result<Kpis, Error> {
+    let (mut ends, window) = (Ends::default(), back.window);
+    each_ended(back, &Grouping::default(), AMOUNTS, |ended| ends.add(&ended.passage, ended.amount_minor))
+        .await?;
     let span = (window.from, window.to);
-    let new_accounts = handfast_store::passage::new_accounts(app.store.reports(), span).await?;
+    let new_accounts = handfast_store::passage::new_accounts(back.app.store.reports(), span).await?;
     Ok(Kpis { window, ends: ends.finish(Group::all()), new_accounts })
 }
 

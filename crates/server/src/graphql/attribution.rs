@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use async_graphql::{ComplexObject, Context, Enum, ID, Object, SimpleObject};
+use async_graphql::{ComplexObject, Context, ID, Object, SimpleObject};
 use handfast_domain::attribution::{
     AttributionBy, AttributionModel, Credit, Department as Counted, HALF_LIFE_DAYS, LOOK_BACK_DAYS, Tally,
     meaning,
 };
 use handfast_domain::digest::Digest;
 use handfast_domain::event::ActivityKind;
+use handfast_domain::report::ExportFormat;
 use handfast_domain::stage::{CycleOutcome, Side};
 use handfast_domain::time::Instant;
 use handfast_store::attribution::{Deal, Step};
@@ -25,8 +26,8 @@ use super::problem::failure;
 use super::scalar::{Long, Money, global};
 use super::{app, read_viewer};
 use crate::flows::attribution::{self, Divided, Figure, Wanted};
-use crate::flows::export::Format;
 use crate::flows::lead;
+use crate::flows::lookback::Lookback;
 use crate::workspace::Workspace;
 
 /// Won deals of a span, divided among the touches that led to them, in several models side by side. In each model the rows,
@@ -189,30 +190,12 @@ impl Attribution {
     /// revenues of a model add up to that of all deals.
     async fn export(&self, format: ExportFormat) -> String {
         let Sorted { tally, keys } = &*self.counted;
-        attribution::table(tally, keys, &self.workspace.charter.body.currency).write(format.into())
+        attribution::table(tally, keys, &self.workspace.charter.body.currency).write(format)
     }
 
     /// What the figures mean.
     async fn definition(&self) -> AttributionDefinition {
         definition()
-    }
-}
-
-/// How a table is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-pub enum ExportFormat {
-    /// RFC 4180 with a header. A text that a spreadsheet would carry out as a formula gets an apostrophe before it.
-    Csv,
-    /// One object of JSON a line.
-    Ndjson,
-}
-
-impl From<ExportFormat> for Format {
-    fn from(format: ExportFormat) -> Format {
-        match format {
-            ExportFormat::Csv => Format::Csv,
-            ExportFormat::Ndjson => Format::Ndjson,
-        }
     }
 }
 
@@ -451,7 +434,7 @@ impl AttributionQuery {
         let window = attribution::window(app, from, to).map_err(|refused| failure(refused.into()))?;
         let models = attribution::models(models).map_err(|refused| failure(refused.into()))?;
         let attribution::Report { tally, without_amount } =
-            attribution::report(app, window, by, models).await.map_err(failure)?;
+            attribution::report(Lookback::on(app, window), by, models).await.map_err(failure)?;
         let workspace = app.workspace();
         let (deals, revenue) = (count(tally.deals), money(&workspace, tally.revenue_minor));
         let untouched = count(tally.untouched_deals);

@@ -8,9 +8,9 @@ use handfast_domain::conversion::{CohortPeriod, CohortRow, Converted};
 use handfast_domain::dimension::Dimension;
 use handfast_domain::metric::MetricKey;
 use handfast_domain::quantile::days;
+use handfast_domain::report::ExportFormat;
 use handfast_domain::stage::StageKind;
 
-use super::attribution::ExportFormat;
 use super::funnel::FunnelCharter;
 use super::inline::Inline;
 use super::metric::{MetricDefinition, definitions};
@@ -19,6 +19,7 @@ use super::problem::failure;
 use super::scalar::Long;
 use super::{app, read_viewer};
 use crate::flows::conversion;
+use crate::flows::lookback::Lookback;
 
 /// How many of the cycles that entered a stage in the window came to another one until now, by cohorts of the days on which
 /// they entered it.
@@ -106,7 +107,7 @@ impl Conversion {
     /// All rows as a table: `row` is COHORT, or ALL for all periods together, each with _OTHERS for keys beyond the 1,000 that
     /// are told apart.
     async fn export(&self, format: ExportFormat) -> String {
-        conversion::table(&self.found).write(format.into())
+        conversion::table(&self.found).write(format)
     }
 
     /// What the figures mean.
@@ -138,8 +139,9 @@ impl ConversionQuery {
         let app = app(ctx)?;
         let (workspace, window) = (app.workspace(), self::window(app, window)?);
         let grouping = grouping(&workspace, by, trait_key)?;
-        let found =
-            conversion::conversion(app, (from, to), cohort, window, &grouping).await.map_err(failure)?;
+        let found = conversion::conversion(Lookback::on(app, window), (from, to), cohort, &grouping)
+            .await
+            .map_err(failure)?;
         Ok(Conversion {
             charter: FunnelCharter::of(&workspace),
             window: window.into(),

@@ -7,8 +7,10 @@ use handfast_domain::calendar::Date;
 use handfast_domain::conversion::CohortPeriod;
 use handfast_domain::digest::Digest;
 use handfast_domain::dimension::Dimension;
+use handfast_domain::handoff::HandoffStatus;
 use handfast_domain::quantile::days;
 use handfast_domain::refused::Refused;
+use handfast_domain::report::{Figure, Value};
 use handfast_domain::stage::{CycleOutcome, StageKind};
 use handfast_domain::time::Instant;
 
@@ -19,7 +21,8 @@ use super::problem::failure;
 use super::scalar::{Long, Money};
 use super::{app, read_viewer, small};
 use crate::app::App;
-use crate::flows::drill::{self, Asked, Figure, Row};
+use crate::flows::drill::{self, Asked, Row};
+use crate::flows::window::Window;
 
 /// The figure whose rows are asked for, as the report was asked for it.
 #[derive(Clone, Debug, OneofObject)]
@@ -28,6 +31,90 @@ pub enum FigureInput {
     Conversion(ConversionFigureInput),
     /// Of `winLoss`, `dealShape`, `dispositions` or `kpis`.
     Ending(EndingFigureInput),
+    /// Of `velocity`.
+    Stay(StayFigureInput),
+    /// Of `journeys`.
+    Journey(JourneyFigureInput),
+    /// Of `handoffLeakage`.
+    Handoff(HandoffFigureInput),
+    /// Of `traitLift`.
+    Lift(LiftFigureInput),
+    /// Of `retention`.
+    Customer(CustomerFigureInput),
+}
+
+/// A figure of `velocity`: stays that ended in the span.
+#[derive(Clone, Debug, InputObject)]
+pub struct StayFigureInput {
+    /// Where the cycles stood.
+    stage: StageKind,
+    /// Those that went on to another stage, or those that ended there.
+    advanced: bool,
+    window: Option<WindowInput>,
+    by: Option<Dimension>,
+    /// Key of the trait, by TRAIT.
+    #[graphql(name = "trait")]
+    trait_key: Option<String>,
+    /// A value for the dimension, null for cycles that do not say; all keys without.
+    values: Option<Vec<Option<String>>>,
+}
+
+/// A figure of `journeys`: leads that went one way.
+#[derive(Clone, Debug, InputObject)]
+pub struct JourneyFigureInput {
+    /// The way in one line, as `journeys` tells it.
+    path: String,
+    window: Option<WindowInput>,
+}
+
+/// A figure of `handoffLeakage`: hand-offs that were offered in the span.
+#[derive(Clone, Debug, InputObject)]
+pub struct HandoffFigureInput {
+    /// How they stand; in any way without.
+    status: Option<HandoffStatus>,
+    /// With this reason only.
+    reason: Option<String>,
+    window: Option<WindowInput>,
+}
+
+/// A figure of `traitLift`: leads that ended in the span, without those of whom the trait was only known afterwards.
+#[derive(Clone, Debug, InputObject)]
+pub struct LiftFigureInput {
+    /// WON, LOST, RECYCLED or DISQUALIFIED.
+    #[graphql(default_with = "CycleOutcome::Won")]
+    outcome: CycleOutcome,
+    /// Those that ended so, or those that did not; all of them without.
+    ended: Option<bool>,
+    /// Key of the trait, or a path of the field catalogue for what the lead came with.
+    #[graphql(name = "trait")]
+    trait_key: String,
+    /// The value. Without it and a band: leads that lack the trait.
+    value: Option<String>,
+    /// The smallest number of a band; needs `most`.
+    least: Option<Long>,
+    /// The largest number of a band, which is in it.
+    most: Option<Long>,
+    window: Option<WindowInput>,
+}
+
+/// A figure of `retention`: customers whose first win lies in the span.
+#[derive(Clone, Debug, InputObject)]
+pub struct CustomerFigureInput {
+    /// Those that were won again, or those that were not.
+    returned: Option<bool>,
+    /// Those that left, or those that did not.
+    churned: Option<bool>,
+    window: Option<WindowInput>,
+    by: Option<Dimension>,
+    /// Key of the trait, by TRAIT.
+    #[graphql(name = "trait")]
+    trait_key: Option<String>,
+    /// A value for the dimension, null for customers that do not say; all keys without.
+    values: Option<Vec<Option<String>>>,
+    /// The period of a cohort; needs `begins`.
+    cohort: Option<CohortPeriod>,
+    /// First day of the cohort.
+    begins: Option<Date>,
 }
 
 /// A figure of `conversion`.
@@ -79,74 +166,107 @@ pub struct DrilledCycle {
     lead: Lead,
     /// Number of the cycle.
     cycle: i32,
-    /// When it was counted: when it entered the stage, or ended.
+    /// When it was counted: when it entered the stage, left it, ended, was offered to sales, or when the lead came.
     at: Instant,
     /// When it came to the other stage, of `conversion`.
     reached_at: Option<Instant>,
-    /// Days from entering to coming there, or from its opening to its end, with two places.
+    /// Days that the figure says it took, with two places: from entering to coming there, at the stage, from the first opening to the
+    /// last end of a journey, from the first win until a customer left or was won again; else from the cycle's opening to its end.
     days: Option<String>,
     /// How the cycle stands.
     outcome: CycleOutcome,
     /// Disposition reason of its end.
     reason: Option<String>,
-    /// What it was won with; null where nobody knows, and of `conversion`.
+    /// What it was won with; null where nobody knows, and of figures about stages and traits.
     amount: Option<Money>,
 }
 
+/// How a figure is counted, besides what it is.
+#[derive(Default)]
+struct Counted {
+    window: Option<WindowInput>,
+    by: Vec<Dimension>,
+    key: Option<String>,
+    values: Option<Vec<Option<String>>>,
+    cohort: Option<CohortPeriod>,
+    begins: Option<Date>,
+}
+
 impl FigureInput {
-    fn asked(self, app: &App) -> async_graphql::Result<Asked> {
-        let workspace = app.workspace();
-        let (figure, span, by, key, values, cohort, begins) = match self {
-            FigureInput::Conversion(ConversionFigureInput {
-                from,
-                to,
-                reached,
-                window,
-                by,
-                trait_key,
-                values,
-                cohort,
-                begins,
-            }) => (
-                Figure::Conversion { from, to, reached },
-                window,
-                Vec::from_iter(by),
-                trait_key,
-                values,
-                cohort,
-                begins,
-            ),
-            FigureInput::Ending(EndingFigureInput {
-                outcome,
-                window,
-                by,
-                trait_key,
-                values,
-                cohort,
-                begins,
-            }) => (
-                Figure::Ending { outcome },
-                window,
-                by.unwrap_or_default(),
-                trait_key,
-                values,
-                cohort,
-                begins,
-            ),
-        };
+    fn split(self) -> Result<(Figure, Counted), Refused> {
+        Ok(match self {
+            FigureInput::Conversion(input) => {
+                let ConversionFigureInput { from, to, reached, window, by, trait_key, .. } = input;
+                let ConversionFigureInput { values, cohort, begins, .. } = input;
+                let by = Vec::from_iter(by);
+                (
+                    Figure::Conversion { from, to, reached },
+                    Counted { window, by, key: trait_key, values, cohort, begins },
+                )
+            }
+            FigureInput::Ending(input) => {
+                let EndingFigureInput { outcome, window, by, trait_key, values, cohort, begins } = input;
+                let by = by.unwrap_or_default();
+                (Figure::Ending { outcome }, Counted { window, by, key: trait_key, values, cohort, begins })
+            }
+            FigureInput::Stay(input) => {
+                let StayFigureInput { stage, advanced, window, by, trait_key, values } = input;
+                let by = Vec::from_iter(by);
+                let counted = Counted { window, by, key: trait_key, values, ..Counted::default() };
+                (Figure::Stay { stage, advanced }, counted)
+            }
+            FigureInput::Journey(JourneyFigureInput { path, window }) => {
+                (Figure::Journey { path }, Counted { window, ..Counted::default() })
+            }
+            FigureInput::Handoff(HandoffFigureInput { status, reason, window }) => {
+                (Figure::Handoff { status, reason }, Counted { window, ..Counted::default() })
+            }
+            FigureInput::Lift(input) => {
+                let LiftFigureInput { outcome, ended, trait_key: key, value, least, most, window } = input;
+                let said = match (value, least, most) {
+                    (None, None, None) => None,
+                    (Some(word), None, None) => Some(Value::Word(word)),
+                    (None, Some(Long(least)), Some(Long(most))) => Some(Value::Band(least, most)),
+                    _ => {
+                        let message = "give `value`, or both `least` and `most`, or none of them for leads without the trait";
+                        return Err(Refused::invalid("figure/lift", message));
+                    }
+                };
+                (Figure::Lift { outcome, ended, key, said }, Counted { window, ..Counted::default() })
+            }
+            FigureInput::Customer(input) => {
+                let CustomerFigureInput { returned, churned, window, by, trait_key, values, cohort, begins } =
+                    input;
+                let by = Vec::from_iter(by);
+                (
+                    Figure::Customer { returned, churned },
+                    Counted { window, by, key: trait_key, values, cohort, begins },
+                )
+            }
+        })
+    }
+
+    /// The figure, over a span that `window` allows.
+    pub fn asked(
+        self,
+        app: &App,
+        window: impl FnOnce(Option<WindowInput>) -> async_graphql::Result<Window>,
+    ) -> async_graphql::Result<Asked> {
+        let refuse = |refused: Refused| failure(refused.into());
+        let (figure, counted) = self.split().map_err(refuse)?;
+        let Counted { window: span, by, key, values, cohort, begins } = counted;
         if cohort.is_some() != begins.is_some() {
-            let refused =
-                Refused::invalid("figure", "a period needs both: `cohort` and its first day as `begins`");
-            return Err(failure(refused.into()));
+            let message = "a period needs both: `cohort` and its first day as `begins`";
+            return Err(refuse(Refused::invalid("figure", message)));
         }
         let asked = Asked {
             figure,
-            window: window(app, span)?,
-            grouping: grouping(&workspace, by, key)?,
+            window: window(span)?,
+            grouping: grouping(&app.workspace(), by, key)?,
             values,
             period: cohort.zip(begins.map(Date::days)),
         };
-        asked.check().map_err(|refused| failure(refused.into()))?;
+        asked.check().map_err(refuse)?;
         Ok(asked)
     }
 }
@@ -169,7 +289,7 @@ impl DrillQuery {
         // The end of an open span moves from page to page.
         let filter = Digest::of("filter", 1, &format!("{figure:?}"));
         let page = PageArgs { first, after, ..PageArgs::default() }.window(app, "drill", filter)?;
-        let asked = figure.asked(app)?;
+        let asked = figure.asked(app, |span| window(app, span))?;
         let after = page.from.map(|(at, lead)| (Instant(at), lead, u32::MAX));
         let limit = usize::try_from(page.limit).unwrap_or(0);
         let rows = drill::rows(app, &asked, after, limit).await.map_err(failure)?;
@@ -184,10 +304,7 @@ impl DrillQuery {
             cycle: small(row.passage.cycle),
             at: row.at,
             reached_at: row.reached,
-            days: match asked.figure {
-                Figure::Conversion { .. } => row.reached.map(|at| days(at.since(row.at).max(0))),
-                Figure::Ending { .. } => row.passage.lasted().map(days),
-            },
+            days: row.took.map(days),
             outcome: row.passage.outcome,
             reason: row.passage.reason,
             amount: row

@@ -7,6 +7,7 @@ use async_graphql::{
     ComplexObject, Context, Enum, ID, InputObject, Lookahead, Object, OneofObject, SimpleObject,
 };
 use handfast_domain::clock::{ClockKind, ClockLevel, ClockState, Party};
+use handfast_domain::customer::Customer;
 use handfast_domain::digest::Digest;
 use handfast_domain::evaluation::{Evaluation as Judged, GateResult};
 use handfast_domain::handling::{Handling, handling};
@@ -325,6 +326,11 @@ impl Lead {
     /// Rises by one with each change; send it back as `expectedVersion` to change only what you saw.
     async fn version(&self) -> i32 {
         i32::try_from(self.state.version).unwrap_or(i32::MAX)
+    }
+
+    /// What came after its first win; null for a lead that was never won.
+    async fn customer(&self) -> Option<Customer> {
+        self.state.was_won().then(|| self.state.customer.clone().unwrap_or_default())
     }
 
     /// The lead that goes on for this one, which was found to be the same person.

@@ -7,9 +7,9 @@ use handfast_domain::drift::{CriterionDrift as Judged, Drift, Prediction};
 use handfast_domain::handoff::HandoffStatus;
 use handfast_domain::leakage::{Leakage, LeakageRow};
 use handfast_domain::metric::MetricKey;
+use handfast_domain::report::ExportFormat;
 use handfast_domain::share::Share;
 
-use super::attribution::ExportFormat;
 use super::funnel::FunnelCharter;
 use super::inline::Inline;
 use super::metric::{MetricDefinition, definitions};
@@ -18,6 +18,7 @@ use super::problem::failure;
 use super::scalar::{Long, Money};
 use super::{app, read_viewer};
 use crate::flows::leakage;
+use crate::flows::lookback::Lookback;
 use crate::workspace::Workspace;
 
 /// What became of the hand-offs that were offered in the window, and what was lost with those that leaked.
@@ -61,7 +62,7 @@ pub struct HandoffLeakageRow {
 impl HandoffLeakage {
     /// All rows as a table.
     async fn export(&self, format: ExportFormat) -> String {
-        leakage::leakage_table(&self.found, &self.per_accepted.currency).write(format.into())
+        leakage::leakage_table(&self.found, &self.per_accepted.currency).write(format)
     }
 
     /// What the figures mean.
@@ -168,7 +169,7 @@ impl CriterionDrift {
 impl DefinitionDrift {
     /// All criteria as a table.
     async fn export(&self, format: ExportFormat) -> String {
-        leakage::drift_table(&self.found.criteria()).write(format.into())
+        leakage::drift_table(&self.found.criteria()).write(format)
     }
 
     /// What the figures mean.
@@ -191,7 +192,7 @@ impl LeakageQuery {
         read_viewer(ctx)?;
         let app = app(ctx)?;
         let window = self::window(app, window)?;
-        let found = leakage::leakage(app, window).await.map_err(failure)?;
+        let found = leakage::leakage(Lookback::on(app, window)).await.map_err(failure)?;
         Ok(wrap(&app.workspace(), window.into(), &found))
     }
 
@@ -204,7 +205,7 @@ impl LeakageQuery {
         read_viewer(ctx)?;
         let app = app(ctx)?;
         let window = self::window(app, window)?;
-        let found = leakage::drift(app, window).await.map_err(failure)?;
+        let found = leakage::drift(Lookback::on(app, window)).await.map_err(failure)?;
         Ok(DefinitionDrift {
             charter: FunnelCharter::of(&app.workspace()),
             window: window.into(),

@@ -11,6 +11,7 @@ pub mod consumer;
 pub mod content;
 pub mod context_request;
 pub mod conversion;
+mod customer;
 pub mod decision;
 pub mod decision_override;
 pub mod deployment;
@@ -48,7 +49,8 @@ pub mod pulse;
 pub mod rate;
 pub mod rating;
 pub mod reevaluation;
-pub mod restatement;
+pub mod report;
+mod restatement;
 pub mod results;
 pub mod retention;
 pub mod review;
@@ -86,6 +88,7 @@ pub struct QueryOfLeads(
     lead::LeadQuery,
     context_request::ContextRequestQuery,
     nurture::NurtureQuery,
+    customer::CustomerQuery,
     ledger::LedgerQuery,
     event::EventQuery,
 );
@@ -103,6 +106,7 @@ pub struct QueryOfNumbers(
     leakage::LeakageQuery,
     trait_lift::TraitLiftQuery,
     drill::DrillQuery,
+    report::ReportQuery,
     restatement::RestatementQuery,
     retention::RetentionQuery,
     scoreboard::ScoreboardQuery,
@@ -164,11 +168,12 @@ pub struct MutationOfLeads(
     erase::EraseMutation,
     context_request::ContextRequestMutation,
     nurture::NurtureMutation,
+    customer::CustomerMutation,
 );
 
 /// What leads come to.
 #[derive(MergedObject, Default)]
-pub struct MutationOfNumbers(campaign::CampaignMutation);
+pub struct MutationOfNumbers(campaign::CampaignMutation, report::ReportMutation);
 
 /// What marketing and sales have with each other.
 #[derive(MergedObject, Default)]
@@ -212,6 +217,7 @@ pub struct Subscription(
     event::EventSubscription,
     backtest::BacktestSubscription,
     reevaluation::ReevaluationSubscription,
+    report::ReportSubscription,
     grey_case::GreyCaseSubscription,
     feedback::FeedbackSubscription,
     deployment::DeploymentSubscription,

@@ -11,6 +11,7 @@ use super::import::ImportRun;
 use super::lead::{Account, Lead};
 use super::problem::{coded, failure};
 use super::reevaluation::Reevaluation;
+use super::report::ReportRun;
 use super::scalar::read_global;
 use super::{app, read_viewer};
 use crate::app::App;
@@ -28,6 +29,7 @@ pub enum Node {
     BacktestRun(Box<BacktestRun>),
     ImportRun(ImportRun),
     Reevaluation(Reevaluation),
+    ReportRun(ReportRun),
     User(User),
     Team(Team),
     Queue(Queue),
@@ -95,6 +97,7 @@ async fn find(app: &App, id: &ID) -> async_graphql::Result<Option<Node>> {
             let found = handfast_store::reevaluation::get(db, uuid).await.map_err(fault)?;
             found.map(|run| Node::Reevaluation(Reevaluation::wrap(run)))
         }
+        "ReportRun" => super::report::found(app, uuid).await?.map(Node::ReportRun),
         "User" => workspace.directory.user(uuid).map(|user| Node::User(User::wrap(user))),
         "Team" => {
             let found = workspace.directory.teams.iter().find(|team| team.id == uuid);

@@ -16,9 +16,9 @@ use crate::workspace::Workspace;
 #[derive(Clone, Copy, Debug, Default, InputObject)]
 pub struct WindowInput {
     /// Its beginning; 30 days before the end without.
-    from: Option<Instant>,
+    pub from: Option<Instant>,
     /// Its end, which is not in it; now without.
-    to: Option<Instant>,
+    pub to: Option<Instant>,
 }
 
 /// The span of a report.

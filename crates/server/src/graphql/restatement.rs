@@ -5,10 +5,10 @@ use std::sync::Arc;
 use async_graphql::{ComplexObject, Context, Object, SimpleObject};
 use handfast_domain::metric::MetricKey;
 use handfast_domain::refused::Refused;
+use handfast_domain::report::ExportFormat;
 use handfast_domain::restatement::GateCount;
 use handfast_domain::stage::StageKind;
 
-use super::attribution::ExportFormat;
 use super::funnel::FunnelCharter;
 use super::inline::Inline;
 use super::metric::{MetricDefinition, definitions};
@@ -16,6 +16,7 @@ use super::passage::{ReportWindow, WindowInput, count, window};
 use super::problem::failure;
 use super::scalar::Long;
 use super::{app, read_viewer};
+use crate::flows::lookback::Lookback;
 use crate::flows::restatement;
 
 /// The gates that rules may open, as the looks of the window went and as they would have gone under another charter: its criteria
@@ -74,7 +75,7 @@ pub struct RestatedCriterion {
 impl RestatedFunnel {
     /// The stages as a table.
     async fn export(&self, format: ExportFormat) -> String {
-        restatement::table(&self.found).write(format.into())
+        restatement::table(&self.found).write(format)
     }
 
     /// What the figures mean.
@@ -101,7 +102,8 @@ impl RestatementQuery {
         let number = u32::try_from(under_charter);
         let number =
             number.map_err(|_| failure(Refused::invalid("underCharter", "charters count from 0").into()))?;
-        let (under, found) = restatement::restate(app, number, window).await.map_err(failure)?;
+        let (under, found) =
+            restatement::restate(Lookback::on(app, window), number).await.map_err(failure)?;
         let gates = found.gates();
         let mut missing: Vec<RestatedCriterion> = vec![];
         for (key, (text, looks)) in &found.missing {

@@ -1,15 +1,16 @@
-//! Whether customers come back.
+//! Whether customers stay and come back.
 
 use std::sync::Arc;
 
 use async_graphql::{ComplexObject, Context, Object, SimpleObject};
 use handfast_domain::calendar::Date;
 use handfast_domain::conversion::{CohortPeriod, CohortRow};
+use handfast_domain::customer::ChurnReason;
 use handfast_domain::dimension::Dimension;
 use handfast_domain::metric::MetricKey;
 use handfast_domain::quantile::days;
+use handfast_domain::report::ExportFormat;
 
-use super::attribution::ExportFormat;
 use super::funnel::FunnelCharter;
 use super::inline::Inline;
 use super::metric::{MetricDefinition, definitions};
@@ -17,9 +18,10 @@ use super::passage::{ReportWindow, WindowInput, count, grouping, points, shown, 
 use super::problem::failure;
 use super::scalar::Long;
 use super::{app, read_viewer};
+use crate::flows::lookback::Lookback;
 use crate::flows::retention::{self, Found};
 
-/// Whether the leads that were won for the first time in the window bought again until now.
+/// Whether the leads that were won for the first time in the window are still customers, and whether they bought again until now.
 #[derive(Clone, SimpleObject)]
 #[graphql(complex)]
 pub struct Retention {
@@ -30,8 +32,34 @@ pub struct Retention {
     by: Option<Dimension>,
     /// Customers of the window that became advocates.
     advocates: Long,
+    /// How often customers of the window renewed.
+    renewed: Long,
     #[graphql(skip)]
     found: Arc<Found>,
+}
+
+/// The share of customers that stays for a time: the estimate of Kaplan and Meier (1958), in which whoever has not left yet counts for as
+/// long as it has been a customer.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct CustomersKept {
+    /// Days since the first win.
+    days: i32,
+    /// Customers that were seen for so long: the figure rests on them.
+    at_risk: Long,
+    /// The share that has not left by then, in basis points.
+    basis_points: i32,
+    /// Lower end of its interval of 95 %, in basis points.
+    low: i32,
+    /// Upper end of its interval of 95 %, in basis points.
+    high: i32,
+}
+
+/// Why customers left.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct ChurnCount {
+    reason: ChurnReason,
+    /// Those that left for it and were not won back.
+    customers: Long,
 }
 
 /// Customers whose first win lies in one period.
@@ -57,10 +85,15 @@ pub struct RetentionCohort {
     median_days: Option<String>,
     /// The cohort is younger than it takes to return: its rate will rise.
     immature: bool,
+    /// Of the customers, those that left until now, be it that they were won back.
+    churned: Long,
+    /// `churned` of `customers` in basis points; null without customers.
+    churn_basis_points: Option<i32>,
 }
 
 impl RetentionCohort {
-    fn wrap(row: &CohortRow) -> Inline<RetentionCohort> {
+    fn wrap((row, churned): (&CohortRow, &CohortRow)) -> Inline<RetentionCohort> {
+        let rate = |row: &CohortRow| (row.share.of > 0).then(|| row.share.basis_points());
         let interval = row.share.interval();
         Inline(RetentionCohort {
             begins: row.begins.and_then(Date::from_days),
@@ -68,11 +101,13 @@ impl RetentionCohort {
             others: row.group.is_others(),
             customers: count(row.share.of),
             returned: count(row.share.count),
-            rate_basis_points: (row.share.of > 0).then(|| row.share.basis_points()),
+            rate_basis_points: rate(row),
             low: points(interval.low),
             high: points(interval.high),
             median_days: row.median.map(days),
             immature: row.immature,
+            churned: count(churned.share.count),
+            churn_basis_points: rate(churned),
         })
     }
 }
@@ -84,7 +119,7 @@ impl Retention {
         &self,
         #[graphql(desc = "1 to 500", default = 100)] first: i32,
     ) -> async_graphql::Result<Vec<Inline<RetentionCohort>>> {
-        Ok(self.found.cohorts.rows.iter().take(shown(first, 500)?).map(RetentionCohort::wrap).collect())
+        Ok(self.found.rows().take(shown(first, 500)?).map(RetentionCohort::wrap).collect())
     }
 
     /// All periods together, by key: the largest first.
@@ -92,18 +127,38 @@ impl Retention {
         &self,
         #[graphql(desc = "1 to 200", default = 50)] first: i32,
     ) -> async_graphql::Result<Vec<Inline<RetentionCohort>>> {
-        Ok(self.found.cohorts.totals.iter().take(shown(first, 200)?).map(RetentionCohort::wrap).collect())
+        Ok(self.found.totals().take(shown(first, 200)?).map(RetentionCohort::wrap).collect())
+    }
+
+    /// The share that stays for 30, 90, 180, 365, 730 and 1,095 days, as far as anybody was seen for so long.
+    async fn kept(&self) -> Vec<Inline<CustomersKept>> {
+        let kept = self.found.kept.iter().map(|one| CustomersKept {
+            days: super::small(one.days),
+            at_risk: count(one.at_risk),
+            basis_points: points(one.share),
+            low: points(one.interval.low),
+            high: points(one.interval.high),
+        });
+        kept.map(Inline).collect()
+    }
+
+    /// Why those left that did not come back, the most frequent reason first.
+    async fn churn_reasons(&self) -> Vec<Inline<ChurnCount>> {
+        let reasons = self.found.reasons.iter();
+        reasons
+            .map(|(reason, customers)| Inline(ChurnCount { reason: *reason, customers: count(*customers) }))
+            .collect()
     }
 
     /// All rows as a table: `row` is COHORT, or ALL for all periods together, each with _OTHERS for keys beyond the 1,000 that
     /// are told apart.
     async fn export(&self, format: ExportFormat) -> String {
-        retention::table(&self.found.cohorts).write(format.into())
+        retention::table(&self.found).write(format)
     }
 
     /// What the figures mean.
     async fn definitions(&self) -> Vec<Inline<MetricDefinition>> {
-        definitions(&[MetricKey::Retention])
+        definitions(&[MetricKey::Retention, MetricKey::Kept])
     }
 }
 
@@ -112,7 +167,7 @@ pub struct RetentionQuery;
 
 #[Object]
 impl RetentionQuery {
-    /// Whether customers come back: those that were won for the first time in the window, by cohorts.
+    /// Whether customers stay and come back: those that were won for the first time in the window, by cohorts.
     async fn retention(
         &self,
         ctx: &Context<'_>,
@@ -126,13 +181,15 @@ impl RetentionQuery {
         let app = app(ctx)?;
         let (workspace, window) = (app.workspace(), self::window(app, window)?);
         let grouping = grouping(&workspace, by, trait_key)?;
-        let found = retention::retention(app, cohort, window, &grouping).await.map_err(failure)?;
+        let found =
+            retention::retention(Lookback::on(app, window), cohort, &grouping).await.map_err(failure)?;
         Ok(Retention {
             charter: FunnelCharter::of(&workspace),
             window: window.into(),
             cohort,
             by,
             advocates: count(found.advocates),
+            renewed: count(found.renewals),
             found: Arc::new(found),
         })
     }

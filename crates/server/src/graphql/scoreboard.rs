@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_graphql::{ComplexObject, Context, Object, SimpleObject};
 use handfast_domain::clock::Party;
+use handfast_domain::report::ExportFormat;
 use handfast_domain::scoreboard::Measure;
 
-use super::attribution::ExportFormat;
 use super::funnel::FunnelCharter;
 use super::problem::failure;
 use super::scalar::Long;
@@ -99,7 +99,7 @@ impl SideScore {
 impl Scoreboard {
     /// All commitments as a table.
     async fn export(&self, format: ExportFormat) -> String {
-        scoreboard::table(&self.found).write(format.into())
+        scoreboard::table(&self.found).write(format)
     }
 }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use async_graphql::{ComplexObject, Context, Object, SimpleObject};
 use handfast_domain::metric::MetricKey;
+use handfast_domain::report::ExportFormat;
 use handfast_domain::stage::CycleOutcome;
 use handfast_domain::trait_lift::{Leaking, LiftRow, Lifts, Said};
 
-use super::attribution::ExportFormat;
 use super::funnel::FunnelCharter;
 use super::inline::Inline;
 use super::metric::{MetricDefinition, definitions};
@@ -15,6 +15,7 @@ use super::passage::{ReportWindow, WindowInput, count, shown, window};
 use super::problem::failure;
 use super::scalar::Long;
 use super::{app, read_viewer, small};
+use crate::flows::lookback::Lookback;
 use crate::flows::trait_lift;
 
 /// How much more often leads with a value of a trait end in a way than all leads that ended in the window. What a lead came with
@@ -129,7 +130,7 @@ impl TraitLift {
     /// All rows as a table; `row` is VALUE, OTHERS for values beyond the 200 that are told apart, or UNKNOWN for leads without the
     /// trait.
     async fn export(&self, format: ExportFormat) -> String {
-        trait_lift::table(&self.found).write(format.into())
+        trait_lift::table(&self.found).write(format)
     }
 
     /// What the figures mean.
@@ -153,7 +154,7 @@ impl TraitLiftQuery {
         read_viewer(ctx)?;
         let app = app(ctx)?;
         let window = self::window(app, window)?;
-        let found = trait_lift::lifts(app, outcome, window).await.map_err(failure)?;
+        let found = trait_lift::lifts(Lookback::on(app, window), outcome).await.map_err(failure)?;
         Ok(TraitLift {
             charter: FunnelCharter::of(&app.workspace()),
             window: window.into(),

@@ -6,10 +6,10 @@ use async_graphql::{ComplexObject, Context, Object, SimpleObject};
 use handfast_domain::dimension::Dimension;
 use handfast_domain::metric::MetricKey;
 use handfast_domain::quantile::{days, hours};
+use handfast_domain::report::ExportFormat;
 use handfast_domain::stage::{CycleOutcome, StageKind};
 use handfast_domain::velocity::{BOTTLENECK, Dwell, Leg, StageHealth as Judged, Way};
 
-use super::attribution::ExportFormat;
 use super::funnel::FunnelCharter;
 use super::inline::Inline;
 use super::metric::{MetricDefinition, definitions};
@@ -17,6 +17,7 @@ use super::passage::{ReportWindow, WindowInput, count, grouping, shown, window};
 use super::problem::failure;
 use super::scalar::Long;
 use super::{app, read_viewer};
+use crate::flows::lookback::Lookback;
 use crate::flows::velocity::{self, Found};
 
 /// How long cycles stayed at each stage: the stays that ended in the window.
@@ -75,7 +76,7 @@ impl Velocity {
 
     /// All rows as a table; `row` is KEY, or OTHERS for keys beyond the 1,000 that are told apart.
     async fn export(&self, format: ExportFormat) -> String {
-        velocity::velocity_table(&self.found).write(format.into())
+        velocity::velocity_table(&self.found).write(format)
     }
 
     /// What the figures mean.
@@ -140,7 +141,7 @@ impl StageHealth {
 impl FunnelHealth {
     /// All stages as a table.
     async fn export(&self, format: ExportFormat) -> String {
-        velocity::health_table(&self.found).write(format.into())
+        velocity::health_table(&self.found).write(format)
     }
 
     /// What the figures mean.
@@ -231,7 +232,7 @@ impl JourneyReport {
 
     /// All ways as a table.
     async fn export(&self, format: ExportFormat) -> String {
-        velocity::journeys_table(&self.found).write(format.into())
+        velocity::journeys_table(&self.found).write(format)
     }
 
     /// What the figures mean.
@@ -257,7 +258,7 @@ impl VelocityQuery {
         let app = app(ctx)?;
         let (workspace, window) = (app.workspace(), self::window(app, window)?);
         let grouping = grouping(&workspace, by, trait_key)?;
-        let found = velocity::velocity(app, window, &grouping).await.map_err(failure)?;
+        let found = velocity::velocity(Lookback::on(app, window), &grouping).await.map_err(failure)?;
         Ok(Velocity {
             charter: FunnelCharter::of(&workspace),
             window: window.into(),
@@ -275,7 +276,7 @@ impl VelocityQuery {
         read_viewer(ctx)?;
         let app = app(ctx)?;
         let (workspace, window) = (app.workspace(), self::window(app, window)?);
-        let found = velocity::health(app, window).await.map_err(failure)?;
+        let found = velocity::health(Lookback::on(app, window)).await.map_err(failure)?;
         Ok(FunnelHealth {
             charter: FunnelCharter::of(&workspace),
             window: window.into(),
@@ -295,7 +296,7 @@ impl VelocityQuery {
         read_viewer(ctx)?;
         let app = app(ctx)?;
         let window = self::window(app, window)?;
-        let found = velocity::journeys(app, window).await.map_err(failure)?;
+        let found = velocity::journeys(Lookback::on(app, window)).await.map_err(failure)?;
         Ok(JourneyReport {
             charter: FunnelCharter::of(&app.workspace()),
             window: window.into(),

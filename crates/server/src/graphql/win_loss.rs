@@ -8,10 +8,10 @@ use handfast_domain::conversion::CohortPeriod;
 use handfast_domain::dimension::Dimension;
 use handfast_domain::metric::MetricKey;
 use handfast_domain::quantile::days;
+use handfast_domain::report::ExportFormat;
 use handfast_domain::stage::CycleOutcome;
 use handfast_domain::win_loss::EndsRow;
 
-use super::attribution::ExportFormat;
 use super::funnel::FunnelCharter;
 use super::inline::Inline;
 use super::metric::{MetricDefinition, definitions};
@@ -19,6 +19,7 @@ use super::passage::{ReportWindow, WindowInput, count, grouping, points, shown, 
 use super::problem::failure;
 use super::scalar::{Long, Money};
 use super::{app, read_viewer};
+use crate::flows::lookback::Lookback;
 use crate::flows::win_loss::{self, Disposed, Kpis as Counted};
 use crate::workspace::Workspace;
 
@@ -111,7 +112,7 @@ impl WinLoss {
     /// All rows as a table; `row` is KEY, or OTHERS for combinations beyond the 1,000 that are told apart.
     async fn export(&self, format: ExportFormat) -> String {
         let currency = &self.workspace.charter.body.currency;
-        win_loss::table(&self.by, &self.found, currency).write(format.into())
+        win_loss::table(&self.by, &self.found, currency).write(format)
     }
 
     /// What the figures mean.
@@ -179,7 +180,7 @@ impl DealShapes {
     /// All rows as the table of `winLoss`.
     async fn export(&self, format: ExportFormat) -> String {
         let (by, currency) = (Vec::from_iter(self.by), &self.workspace.charter.body.currency);
-        win_loss::table(&by, &self.found, currency).write(format.into())
+        win_loss::table(&by, &self.found, currency).write(format)
     }
 
     /// What the figures mean.
@@ -238,7 +239,7 @@ impl Dispositions {
 
     /// All rows as a table; `row` is KEY, or OTHERS for keys beyond the 1,000 that are told apart.
     async fn export(&self, format: ExportFormat) -> String {
-        win_loss::dispositions_table(&self.found).write(format.into())
+        win_loss::dispositions_table(&self.found).write(format)
     }
 
     /// What the figures mean.
@@ -311,7 +312,7 @@ impl Kpis {
     /// Both spans as a table.
     async fn export(&self, format: ExportFormat) -> String {
         let [now, before] = &*self.found;
-        win_loss::kpis_table(&[now, before], &self.workspace.charter.body.currency).write(format.into())
+        win_loss::kpis_table(&[now, before], &self.workspace.charter.body.currency).write(format)
     }
 
     /// What the figures mean.
@@ -340,7 +341,7 @@ impl WinLossQuery {
         let app = app(ctx)?;
         let (workspace, window) = (app.workspace(), self::window(app, window)?);
         let grouping = grouping(&workspace, by.unwrap_or_default(), trait_key)?;
-        let found = win_loss::win_loss(app, window, &grouping).await.map_err(failure)?;
+        let found = win_loss::win_loss(Lookback::on(app, window), &grouping).await.map_err(failure)?;
         Ok(WinLoss {
             charter: FunnelCharter::of(&workspace),
             window: window.into(),
@@ -363,7 +364,7 @@ impl WinLossQuery {
         let app = app(ctx)?;
         let (workspace, window) = (app.workspace(), self::window(app, window)?);
         let grouping = grouping(&workspace, by, trait_key)?;
-        let mut found = win_loss::win_loss(app, window, &grouping).await.map_err(failure)?;
+        let mut found = win_loss::win_loss(Lookback::on(app, window), &grouping).await.map_err(failure)?;
         found.retain(|row| row.ends.won > 0);
         found.sort_by_key(|row| (row.group.is_others(), std::cmp::Reverse(row.ends.won)));
         let charter = FunnelCharter::of(&workspace);
@@ -383,7 +384,8 @@ impl WinLossQuery {
         let app = app(ctx)?;
         let (workspace, window) = (app.workspace(), self::window(app, window)?);
         let grouping = grouping(&workspace, [group_by], trait_key)?;
-        let found = win_loss::dispositions(app, window, cohort, &grouping).await.map_err(failure)?;
+        let found =
+            win_loss::dispositions(Lookback::on(app, window), cohort, &grouping).await.map_err(failure)?;
         Ok(Dispositions {
             charter: FunnelCharter::of(&workspace),
             window: window.into(),
@@ -399,8 +401,9 @@ impl WinLossQuery {
         read_viewer(ctx)?;
         let app = app(ctx)?;
         let (workspace, window) = (app.workspace(), self::window(app, window)?);
-        let now = win_loss::kpis(app, window).await.map_err(failure)?;
-        let before = win_loss::kpis(app, win_loss::before(window)).await.map_err(failure)?;
+        let back = Lookback::on(app, window);
+        let now = win_loss::kpis(back).await.map_err(failure)?;
+        let before = win_loss::kpis(back.over(win_loss::before(window))).await.map_err(failure)?;
         let [revenue, earlier] = [&now, &before].map(|one| i128::from(one.ends.ends.revenue_minor));
         let growth = ((revenue - earlier) * 10_000).checked_div(earlier);
         Ok(Kpis {

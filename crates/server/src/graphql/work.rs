@@ -136,6 +136,8 @@ pub struct CloseWonInput {
     #[graphql(flatten)]
     target: LeadTarget,
     amount: Money,
+    /// When the contract ends unless it renews.
+    renews_at: Option<Instant>,
 }
 
 #[derive(Clone, Debug, InputObject)]
@@ -286,7 +288,10 @@ impl WorkMutation {
     /// Closed-won: the buyer is a customer.
     async fn close_won(&self, ctx: &Context<'_>, input: CloseWonInput) -> async_graphql::Result<LeadPayload> {
         let Money { amount_minor, currency } = input.amount;
-        let won = |draft: &mut Draft<'_>, _| draft.close_won(amount_minor.0, &currency);
+        let won = |draft: &mut Draft<'_>, _| {
+            draft.close_won(amount_minor.0, &currency)?;
+            input.renews_at.map_or(Ok(()), |at| draft.date_renewal(Some(at)))
+        };
         verb(ctx, "closeWon", input.target, Cause::Sales, None, won).await
     }
 

@@ -20,6 +20,7 @@ pub mod media;
 mod places;
 pub mod problem;
 pub mod rate;
+pub mod report;
 mod run;
 mod scan;
 mod serve;

@@ -29,6 +29,8 @@ mod m0029_form;
 mod m0030_audience;
 mod m0031_shared;
 mod m0032_pulse;
+mod m0041_customer;
+mod m0042_report_run;
 
 use crate::{
     dialect::Dialect,
@@ -69,6 +71,8 @@ const ALL: &[SqlMigration] = &[
     m0030_audience::MIGRATION,
     m0031_shared::MIGRATION,
     m0032_pulse::MIGRATION,
+    m0041_customer::MIGRATION,
+    m0042_report_run::MIGRATION,
 ];
 
 #[derive(Clone, Copy)]
