@@ -5,12 +5,9 @@ use uuid::Uuid;
 
 use crate::charter::Commitment;
 use crate::clock::Party;
+use crate::measure::Measure;
 use crate::text::text_enum;
 use crate::time::Instant;
-
-mod metric;
-
-pub use metric::{Happened, Metric, attainment};
 
 text_enum! {
     /// Where something stands that both sides answer for.
@@ -94,7 +91,7 @@ pub fn conflicts(commitments: &[Commitment], goals: &[SharedGoal]) -> Vec<GoalCo
                 found.push(GoalConflict { kind: GoalConflictKind::NoCounterpart, party, metric });
             }
         }
-        let counts = |one: &&Commitment| Metric::parse(&one.metric).is_some_and(Metric::is_count);
+        let counts = |one: &&Commitment| Measure::parse(&one.metric).is_some_and(Measure::is_count);
         if !own.is_empty() && own.iter().all(counts) {
             found.push(GoalConflict { kind: GoalConflictKind::CountsOnly, party, metric: None });
         }

@@ -38,6 +38,7 @@ pub mod job;
 pub mod lead;
 pub mod leakage;
 pub mod ledger;
+pub mod measure;
 pub mod merge;
 pub mod metric;
 pub mod number;

@@ -1,14 +1,9 @@
 //! Shared goals and projects: made by either side, owned by one person of each, and measured.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-
-use handfast_domain::goal::{
-    GoalConflict, Happened, Metric, SharedGoal, SharedProject, SharedStatus, attainment, conflicts,
-};
+use handfast_domain::goal::{GoalConflict, SharedGoal, SharedProject, SharedStatus, conflicts};
 use handfast_domain::refused::Refused;
 use handfast_domain::stage::Side;
-use handfast_domain::time::{DAY, Instant};
+use handfast_domain::time::Instant;
 use handfast_store::directory;
 use uuid::Uuid;
 
@@ -162,50 +157,6 @@ pub async fn goals(app: &App) -> Result<Vec<SharedGoal>, Error> {
 pub async fn projects(app: &App) -> Result<Vec<SharedProject>, Error> {
     Ok(directory::all::<SharedProject>(app.store.read()).await?)
 }
-
-/// How far something is that has a metric and a target.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress {
-    pub from: Instant,
-    pub to: Instant,
-    /// None: there is nothing to divide by.
-    pub value: Option<i64>,
-    /// Of the target, in basis points.
-    pub attainment: Option<i64>,
-}
-
-/// What happened in windows of so many days up to now: four statements for each length.
-#[derive(Clone, Default)]
-pub struct Measured {
-    now: Option<Instant>,
-    windows: BTreeMap<u32, Arc<Happened>>,
-}
-
-impl Measured {
-    pub async fn read(app: &App, days: impl Iterator<Item = u32>) -> Result<Measured, Error> {
-        let now = app.now().plus(1);
-        let mut windows = BTreeMap::new();
-        let days: BTreeSet<u32> = days.filter(|days| (1..=WINDOW).contains(days)).collect();
-        for days in days.into_iter().take(LENGTHS) {
-            let window = (now.plus(-i64::from(days) * DAY), now);
-            let happened = handfast_store::goal::happened(app.store.reports(), window).await?;
-            windows.insert(days, Arc::new(happened));
-        }
-        Ok(Measured { now: Some(now), windows })
-    }
-
-    /// None of a metric that the server does not measure.
-    pub fn progress(&self, metric: &str, days: u32, target: i64) -> Option<Progress> {
-        let metric = Metric::parse(metric)?;
-        let (to, happened) = (self.now?, self.windows.get(&days)?);
-        let value = metric.measure(happened);
-        let attainment = value.and_then(|value| attainment(value, target)).map(i64::from);
-        Some(Progress { from: to.plus(-i64::from(days) * DAY), to, value, attainment })
-    }
-}
-
-/// Different windows of one answer.
-const LENGTHS: usize = 100;
 
 /// Goals of one side that the other one does not share.
 pub async fn conflicting(app: &App) -> Result<Vec<GoalConflict>, Error> {

@@ -41,6 +41,7 @@ pub mod lead;
 pub mod leakage;
 pub mod ledger;
 pub mod lookback;
+pub mod measure;
 pub mod merge;
 pub mod nurture;
 pub mod offer;

@@ -1,18 +1,13 @@
 //! What each side promised in the charter in force, beside what came of it.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-
 use handfast_domain::charter::Commitment;
 use handfast_domain::clock::Party;
-use handfast_domain::scoreboard::{Counted, Measure, Named, STAGES, attainment, score};
-use handfast_store::ledger::kept;
+use handfast_domain::measure::{Measure, attainment};
+use handfast_domain::scoreboard::score;
 
 use super::Error;
 use super::export::Table;
-use super::lookback::Lookback;
-use super::passage::{Grouping, MAX_DAYS, Want, each_ended, each_entry};
-use super::window::Window;
+use super::measure::Measured;
 use crate::app::App;
 
 /// A commitment and what came of it.
@@ -35,27 +30,15 @@ pub struct Board {
 }
 
 pub async fn scoreboard(app: &App) -> Result<Vec<Board>, Error> {
-    let (workspace, now) = (app.workspace(), app.now().plus(1));
+    let workspace = app.workspace();
     let commitments = &workspace.charter.body.commitments;
-    let days = |one: &Commitment| one.window_days.clamp(1, u32::try_from(MAX_DAYS).unwrap_or(1));
-    let mut counted: BTreeMap<u32, Counted> = BTreeMap::new();
-    for one in commitments {
-        let days = days(one);
-        if let Entry::Vacant(place) = counted.entry(days) {
-            let window = Window { from: now.plus(-Counted::span(days)), to: now };
-            place.insert(count(Lookback::on(app, window), days).await?);
-        }
-    }
+    let measured = Measured::read(app, commitments.iter().map(|one| one.window_days)).await?;
     let line = |one: &Commitment| {
-        let (named, counted) = (Named::parse(&one.metric), counted.get(&days(one)));
-        let value = named.zip(counted).and_then(|(named, counted)| counted.value(named));
-        let pair = match named {
-            Some(Named::Measure(measure)) => measure.pair(),
-            _ => None,
-        };
-        let pair = pair.map(|pair| {
-            let promised = commitments.iter().any(|other| other.metric == pair.as_str());
-            (pair, counted.and_then(|counted| counted.value(Named::Measure(pair))), promised)
+        let (measure, days) = (Measure::parse(&one.metric), one.window_days);
+        let value = measure.and_then(|measure| measured.value(measure, days));
+        let pair = measure.and_then(Measure::pair).map(|pair| {
+            let promised = commitments.iter().any(|other| Measure::parse(&other.metric) == Some(pair));
+            (pair, measured.value(pair, days), promised)
         });
         let attainment = value.and_then(|value| attainment(value, one.target.0));
         Line { commitment: one.clone(), value, attainment, pair }
@@ -67,30 +50,6 @@ pub async fn scoreboard(app: &App) -> Result<Vec<Board>, Error> {
         Board { party, lines, score: score(&parts) }
     };
     Ok(vec![board(Party::Marketing), board(Party::Sales)])
-}
-
-async fn count(back: Lookback<'_>, days: u32) -> Result<Counted, Error> {
-    let mut found = Counted { days, ..Counted::default() };
-    each_entry(back, &Grouping::default(), |entry, passage, _| {
-        for (share, (stage, next)) in found.stages.iter_mut().zip(STAGES) {
-            if entry.enters(stage) {
-                share.of += 1;
-                share.count += u64::from(passage.reached(next).is_some());
-            }
-        }
-    })
-    .await?;
-    each_ended(back, &Grouping::default(), Want { amounts: true }, |ended| {
-        match ended.passage.outcome {
-            handfast_domain::stage::CycleOutcome::Won => found.won += 1,
-            handfast_domain::stage::CycleOutcome::Lost => found.lost += 1,
-            _ => {}
-        }
-        found.revenue_minor = found.revenue_minor.saturating_add(ended.amount_minor.unwrap_or(0));
-    })
-    .await?;
-    found.clocks = kept(back.app.store.reports(), (back.window.from, back.window.to)).await?;
-    Ok(found)
 }
 
 pub fn table(boards: &[Board]) -> Table {
@@ -118,7 +77,7 @@ pub fn table(boards: &[Board]) -> Table {
             target.0.into(),
             line.value.into(),
             line.attainment.into(),
-            line.pair.map(|(pair, _, _)| pair.as_str()).into(),
+            line.pair.map(|(pair, _, _)| pair.to_string()).into(),
             line.pair.and_then(|(_, value, _)| value).into(),
             line.pair.map(|(_, _, promised)| promised).into(),
         ]

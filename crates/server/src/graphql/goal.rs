@@ -14,7 +14,8 @@ use super::problem::{UserError, failure, payload};
 use super::scalar::{Long, global, local};
 use super::{app, ask, not_found, read_viewer};
 use crate::app::App;
-use crate::flows::goal::{self, Measured, NewGoal, NewProject};
+use crate::flows::goal::{self, NewGoal, NewProject};
+use crate::flows::measure::Measured;
 use crate::workspace::Workspace;
 
 /// What both sides want to reach, with a person of each who answers for it.
@@ -279,8 +280,8 @@ pub struct CreateSharedGoalInput {
     /// Unique in the workspace.
     key: String,
     title: String,
-    /// A name of A-Z, 0-9 and _. Measured are `<STAGE>_COUNT`, `<STAGE>_PER_MONTH`, `<STAGE>_RATE` (of the stage before), `WON_COUNT`,
-    /// `WINS_PER_MONTH`, `OPPORTUNITIES_PER_MONTH`, `WIN_RATE`, `REVENUE`, `REVENUE_PER_MQL` and `<CLOCK>_IN_TIME`, for example `SAL_RATE` and `ACCEPT_IN_TIME`.
+    /// A name of A-Z, 0-9 and _. Measured are `<STAGE>_COUNT`, `<STAGE>_PER_MONTH`, `<STAGE>_RATE` (of those that entered the stage
+    /// before in the window, those that came to this one until now, as `conversion` counts them), `WON_COUNT`, `WINS_PER_MONTH`, `OPPORTUNITIES_PER_MONTH`, `WIN_RATE`, `REVENUE`, `REVENUE_PER_MQL` and `<CLOCK>_IN_TIME`, for example `SAL_RATE` and `ACCEPT_IN_TIME`.
     metric: String,
     /// Above 0, in the metric's own unit: a number, basis points or minor units.
     target: Long,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_graphql::{ComplexObject, Context, Object, SimpleObject};
 use handfast_domain::clock::Party;
+use handfast_domain::measure::Measure;
 use handfast_domain::report::ExportFormat;
-use handfast_domain::scoreboard::Measure;
 
 use super::funnel::FunnelCharter;
 use super::problem::failure;
@@ -43,7 +43,7 @@ pub struct SideScore {
 pub struct CommitmentScore {
     /// The metric as the charter names it.
     metric: String,
-    /// Whether the metric is one that is measured here: a Measure, or a kind of clock with `_IN_TIME`.
+    /// Whether the metric is one that is measured here; CreateSharedGoalInput.metric lists their names.
     measured: bool,
     /// What was promised, in the unit.
     target: Long,
@@ -56,8 +56,8 @@ pub struct CommitmentScore {
     value: Option<Long>,
     /// `value` of `target` in basis points: 10000 is all of it.
     attainment_basis_points: Option<Long>,
-    /// The measure that keeps it honest.
-    pair: Option<Measure>,
+    /// Name of the metric that keeps it honest.
+    pair: Option<String>,
     /// What came of that one in the same days.
     pair_value: Option<Long>,
     /// Whether one of the sides committed to it, too; null without a pair.
@@ -69,14 +69,14 @@ impl CommitmentScore {
         let one = &line.commitment;
         CommitmentScore {
             metric: one.metric.clone(),
-            measured: handfast_domain::scoreboard::Named::parse(&one.metric).is_some(),
+            measured: Measure::parse(&one.metric).is_some(),
             target: one.target,
             unit: one.unit.clone(),
             window_days: small(one.window_days),
             weight: small(one.weight),
             value: line.value.map(Long),
             attainment_basis_points: line.attainment.map(Long),
-            pair: line.pair.map(|(pair, _, _)| pair),
+            pair: line.pair.map(|(pair, _, _)| pair.to_string()),
             pair_value: line.pair.and_then(|(_, value, _)| value).map(Long),
             pair_promised: line.pair.map(|(_, _, promised)| promised),
         }
