@@ -4,6 +4,7 @@ use handfast_domain::time::DAY;
 use handfast_tests::eventually;
 use serde_json::{Value, json};
 
+use crate::import::text;
 use crate::work::{World, act, done, look, now, refused};
 
 const CUSTOMER: &str = "stage cycle outcome customer { renewals renewedAt renewsAt churnedAt churnReason competitor } \
@@ -147,4 +148,97 @@ fn a_merged_customer_renews_and_leaves_as_the_lead_that_goes_on() {
     let document = "{ retention { totals { customers churned } } }";
     let found = world.mia.query(document, json!({}))["retention"]["totals"].clone();
     assert_eq!(found, json!([{"customers": "1", "churned": "1"}]));
+}
+
+#[test]
+fn what_was_told_wrongly_of_a_customer_is_told_again_and_what_cannot_be_is_refused() {
+    let world = World::start();
+    let customer = |lead: &Value| {
+        look(&world.mia, lead, "customer { renewals renewedAt renewsAt churnedAt churnReason }")["customer"]
+            .clone()
+    };
+    let lead = won(&world, "told@example.test", json!({}));
+    let at = now(&world.mia);
+    done(&world.rob, "recordRenewal", &lead, json!({"renewsAt": at.plus(400 * DAY).to_string()}));
+    let renewed = customer(&lead);
+    // A late word of an earlier renewal counts, and moves nothing back.
+    let earlier = json!({"occurredAt": now(&world.mia).plus(-1).to_string(), "renewsAt": at.plus(30 * DAY).to_string()});
+    let before = text(&renewed, "renewedAt");
+    if earlier["occurredAt"].as_str() < Some(before) {
+        done(&world.rob, "recordRenewal", &lead, earlier);
+        let seen = customer(&lead);
+        assert_eq!((&seen["renewals"], &seen["renewsAt"]), (&json!(2), &renewed["renewsAt"]));
+    }
+    done(&world.rob, "recordChurn", &lead, json!({"reason": "PRICE"}));
+    done(&world.rob, "recordChurn", &lead, json!({"reason": "SERVICE"}));
+    assert_eq!(customer(&lead)["churnReason"], "SERVICE", "a second word is a correction");
+    let found = world.mia.query("{ retention { churnReasons { reason customers } } }", json!({}));
+    assert_eq!(found["retention"]["churnReasons"], json!([{"reason": "SERVICE", "customers": "1"}]));
+
+    // Whoever is out comes back by a person alone: no date can be promised.
+    let out = won(&world, "out@example.test", json!({}));
+    let visit =
+        json!({"touchpoints": [{"lead": {"id": out["id"]}, "channel": "DIRECT", "content": "demo-request"}]});
+    world.mia.mutate("recordTouchpoints", "RecordTouchpointsInput", visit, "highIntent");
+    let later = json!({"reason": "PRICE", "winBackAt": now(&world.mia).plus(DAY).to_string()});
+    let refusal = refused(&world.rob, "recordChurn", &out, later.clone());
+    assert!(text(&refusal, "message").contains("is open"), "{refusal}");
+    done(&world.mia, "dispositionLead", &out, json!({"outcome": "DISQUALIFY", "reason": "NOT_ICP"}));
+    let refusal = refused(&world.rob, "recordChurn", &out, later.clone());
+    assert!(text(&refusal, "message").contains("reopenLead"), "{refusal}");
+
+    let gone = won(&world, "gone@example.test", json!({}));
+    let eraser = world.server.token("mia", &["leads:read", "leads:write", "leads:erase"]);
+    eraser.mutate("eraseLead", "EraseLeadInput", json!({"lead": {"id": gone["id"]}}), "lead { id }");
+    for (verb, more) in [
+        ("recordRenewal", json!({})),
+        ("dateRenewal", json!({"renewsAt": now(&world.mia).plus(DAY).to_string()})),
+        ("recordChurn", json!({"reason": "PRICE"})),
+        ("recordAdvocacy", json!({"advocacy": "REFERRAL"})),
+    ] {
+        assert_eq!(refused(&world.rob, verb, &gone, more)["code"], "ILLEGAL_TRANSITION", "{verb}");
+    }
+}
+
+#[test]
+fn two_leads_of_one_customer_are_one_customer() {
+    let world = World::start();
+    let merged = |one: &Value, other: &Value| {
+        let pair = json!({"lead": {"id": one["id"]}, "duplicate": {"id": other["id"]}});
+        world.rob.mutate("mergeLeads", "MergeLeadsInput", pair, "lead { id }");
+    };
+    let retention = || {
+        let document = "{ retention { renewed totals { customers churned } churnReasons { customers } } }";
+        world.mia.query(document, json!({}))["retention"].clone()
+    };
+    // The older one left, and the other one is a customer still.
+    let old = won(&world, "old@example.test", json!({}));
+    let back = now(&world.mia).plus(30 * DAY).to_string();
+    done(&world.rob, "recordChurn", &old, json!({"reason": "PRICE", "winBackAt": back}));
+    let date = now(&world.mia).plus(40 * DAY).to_string();
+    let new = won(&world, "new@example.test", json!({"renewsAt": date}));
+    merged(&old, &new);
+    let seen = look(&world.mia, &old, "customer { churnedAt renewsAt } clocks { kind level state }");
+    assert_eq!(seen["customer"], json!({"churnedAt": null, "renewsAt": date}), "the person is a customer");
+    assert_eq!(crate::work::clock(&seen, "REQUALIFY", "LEAD"), "CANCELLED", "nobody has to win it back");
+    assert_eq!(due(&world, None), [(old["id"].clone(), json!(date))]);
+    done(&world.rob, "recordRenewal", &old, json!({}));
+    let found = retention();
+    assert_eq!(
+        (&found["totals"], &found["renewed"]),
+        (&json!([{"customers": "1", "churned": "1"}]), &json!("1"))
+    );
+    assert_eq!(found["churnReasons"], json!([]));
+
+    // What is known of a customer before it was merged into a lead that was never won stays known.
+    let lead = world.mql("lead@example.test", json!({}));
+    let loyal = won(&world, "loyal@example.test", json!({}));
+    done(&world.rob, "recordRenewal", &loyal, json!({}));
+    merged(&lead, &loyal);
+    done(&world.rob, "recordRenewal", &lead, json!({}));
+    let found = retention();
+    assert_eq!(
+        (&found["totals"], &found["renewed"]),
+        (&json!([{"customers": "2", "churned": "1"}]), &json!("3"))
+    );
 }

@@ -141,14 +141,19 @@ fn a_span_that_is_too_long_for_a_query_is_one_for_the_background() {
         (json!({"attribution": {"models": []}}), "VALIDATION"),
         (json!({"restatedFunnel": {"underCharter": 99}}), "NOT_FOUND"),
         (json!({"restatedFunnel": {"underCharter": -1}}), "NOT_FOUND"),
+        (json!({"drill": {"lift": {"trait": "no-such-trait"}}}), "VALIDATION"),
+        (json!({"drill": {"customer": {"cohort": "MONTH"}}}), "VALIDATION"),
     ] {
         let payload = attempt(&api, report.clone(), json!({}));
-        assert_eq!(
-            (&payload["run"], &payload["errors"][0]["code"]),
-            (&Value::Null, &json!(code)),
-            "{report}"
-        );
+        let error = &payload["errors"][0];
+        assert_eq!((&payload["run"], &error["code"]), (&Value::Null, &json!(code)), "{report}");
+        let path: Vec<&str> =
+            error["path"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        assert!(path.starts_with(&["input", "report"]), "{report}: {error}");
     }
+    let window = json!({"from": "1990-01-01T00:00:00Z", "to": "1991-01-01T00:00:00Z"});
+    let nobody = table(&api, json!({"drill": {"ending": {"window": window}}}), json!({}));
+    assert_eq!(nobody, "lead,cycle,at,reachedAt,days,outcome,reason,amountMinor,currency\r\n");
 }
 
 /// Lead ids of the rows behind a figure, by the query and by the background; both must tell the same.
@@ -340,4 +345,9 @@ fn a_cancelled_report_stays_so_and_one_that_was_cut_off_is_made() {
     }
     let absent = json!({"id": "00000000-0000-7000-8000-000000000000"});
     assert_eq!(api.query(cancel, absent)["cancelReport"]["errors"][0]["code"], "NOT_FOUND");
+    let (mia, rob) = (server.user("mia", "marketing"), server.user("rob", "sales"));
+    let theirs = start(&mia, report(), json!({}));
+    let refused = rob.query(cancel, json!({"id": theirs["id"]}))["cancelReport"]["errors"].clone();
+    assert_eq!(refused[0]["code"], "FORBIDDEN", "it is not theirs to stop");
+    assert_eq!(api.query(cancel, json!({"id": theirs["id"]}))["cancelReport"]["errors"], json!([]));
 }

@@ -78,15 +78,25 @@ impl Customer {
             Fact::CycleClosed { outcome: CycleOutcome::Won, .. } => {
                 (self.churned_at, self.churn_reason, self.competitor) = (None, None, None);
             }
-            Fact::RenewalDated { renews_at } => self.renews_at = *renews_at,
+            // Said of one that left only where another lead of the same person is still a customer.
+            Fact::RenewalDated { renews_at } => {
+                self.renews_at = *renews_at;
+                (self.churned_at, self.churn_reason, self.competitor) = (None, None, None);
+            }
             Fact::CustomerRenewed { renews_at } => {
                 self.renewals += 1;
-                (self.renewed_at, self.renews_at) = (Some(at), *renews_at);
+                // What is told late of an earlier year moves no date back.
+                if self.renewed_at.is_none_or(|before| before <= at) {
+                    (self.renewed_at, self.renews_at) = (Some(at), *renews_at);
+                }
             }
             Fact::CustomerChurned { reason, competitor, .. } => {
+                // Told again, it is a correction.
+                if self.first_churned_at.is_none() || self.first_churned_at == self.churned_at {
+                    self.first_churned_at = Some(at);
+                }
                 (self.churned_at, self.churn_reason) = (Some(at), Some(*reason));
                 (self.competitor, self.renews_at) = (competitor.clone(), None);
-                self.first_churned_at.get_or_insert(at);
             }
             Fact::LeadMerged { .. } | Fact::LeadErased {} => self.renews_at = None,
             _ => {}
@@ -118,10 +128,11 @@ impl Lead {
     /// What opens the next cycle of a lead that comes back by itself; none while its newest one is open, and where only a person
     /// may open one.
     pub fn comes_back_by(&self) -> Option<CycleOpenedBy> {
+        use CycleOutcome::{Lost, Recycled, Won};
         match self.outcome {
-            CycleOutcome::Recycled | CycleOutcome::Lost => Some(CycleOpenedBy::Requalify),
-            CycleOutcome::Won if self.churned() => Some(CycleOpenedBy::Winback),
-            CycleOutcome::Won => Some(CycleOpenedBy::Expansion),
+            Recycled | Lost | Won if self.churned() => Some(CycleOpenedBy::Winback),
+            Recycled | Lost => Some(CycleOpenedBy::Requalify),
+            Won => Some(CycleOpenedBy::Expansion),
             _ => None,
         }
     }
@@ -148,9 +159,9 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// A customer leaves. On a date, if one is named, a cycle WINBACK opens.
+    /// A customer leaves, or it is told again, and better, why and when it left. On a date, if one is named, a cycle WINBACK opens.
     pub fn churn(&mut self, churn: Churn) -> Result<(), Refused> {
-        self.require_customer("record the churn of")?;
+        self.require_won("record the churn of")?;
         self.check_told()?;
         let Churn { reason, competitor, win_back_at } = churn;
         if let Some(competitor) = &competitor {
@@ -160,24 +171,41 @@ impl Draft<'_> {
                 return Err(Refused::invalid("input/competitor", message));
             }
         }
-        self.check_ahead("input/winBackAt", win_back_at)?;
-        if win_back_at.is_some() && self.journey.lead.suppressed {
-            let message = "this person asked not to be contacted; leave winBackAt out";
-            return Err(Refused::new(RefusalCode::Suppressed, message).at("input/winBackAt"));
-        }
-        if win_back_at.is_some() && self.journey.is_open() {
-            let message =
-                format!("cycle {} is open; end it, or leave winBackAt out", self.journey.lead.cycle);
-            return Err(Refused::invalid("input/winBackAt", message));
+        if let Some(at) = win_back_at {
+            self.check_win_back(at)?;
         }
         self.emit(Fact::CustomerChurned { reason, competitor, win_back_at });
         if let Some(at) = win_back_at {
+            // Another date on which it would have come back is out of date.
+            self.cancel_clocks(|clock| clock.kind != ClockKind::Requalify);
             self.start_clock_until(ClockKind::Requalify, ClockLevel::Lead, at);
         }
         Ok(())
     }
 
-    /// A customer speaks for us: unless it is buying again just now, it becomes an advocate.
+    fn check_win_back(&self, at: Instant) -> Result<(), Refused> {
+        let (lead, now) = (&self.journey.lead, self.scene.now);
+        let refuse = |message: String| Err(Refused::invalid("input/winBackAt", message));
+        if lead.suppressed {
+            let message = "this person asked not to be contacted; leave winBackAt out";
+            return Err(Refused::new(RefusalCode::Suppressed, message).at("input/winBackAt"));
+        }
+        if at <= now {
+            return refuse(format!("a date after {now}, found {at}"));
+        }
+        match lead.outcome {
+            CycleOutcome::Won | CycleOutcome::Lost | CycleOutcome::Recycled => Ok(()),
+            CycleOutcome::Open => {
+                refuse(format!("cycle {} is open; end it, or leave winBackAt out", lead.cycle))
+            }
+            ended => refuse(format!(
+                "cycle {} is {ended}, after which only reopenLead opens the next one; leave winBackAt out",
+                lead.cycle
+            )),
+        }
+    }
+
+    /// A customer speaks for us: where its newest cycle is the one that was won, it becomes an advocate.
     pub fn advocate(&mut self, advocacy: Advocacy) -> Result<(), Refused> {
         self.require_customer("make an advocate of")?;
         self.check_told()?;
@@ -189,26 +217,36 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Goes on for a duplicate that is a customer.
+    /// Goes on for a duplicate that is a customer: it is one then, even if it had left itself, and the contract that ends first is what
+    /// somebody has to think of.
     pub(crate) fn take_over_customer(&mut self, theirs: &Lead) {
         let date = |lead: &Lead| lead.customer.as_ref().and_then(|customer| customer.renews_at);
-        let (ours, renews_at) = (&self.journey.lead, date(theirs));
-        let news = !ours.was_won() || (renews_at.is_some() && date(ours).is_none());
-        if theirs.was_won() && !theirs.churned() && !ours.churned() && news {
-            self.emit(Fact::RenewalDated { renews_at });
+        let ours = &self.journey.lead;
+        if !theirs.was_won() || theirs.churned() {
+            return;
+        }
+        let renews_at = date(ours).into_iter().chain(date(theirs)).min();
+        if ours.was_won() && !ours.churned() && renews_at == date(ours) {
+            return;
+        }
+        if ours.churned() {
+            self.cancel_clocks(|clock| clock.kind != ClockKind::Requalify);
+        }
+        self.emit(Fact::RenewalDated { renews_at });
+    }
+
+    fn require_won(&self, verb: &str) -> Result<(), Refused> {
+        self.refuse_gone()?;
+        let lead = &self.journey.lead;
+        match lead.was_won() {
+            true => Ok(()),
+            false => Err(Refused::illegal(lead.stage, verb, &allowed_from(lead.stage))),
         }
     }
 
     fn require_customer(&self, verb: &str) -> Result<(), Refused> {
-        let lead = &self.journey.lead;
-        if let Some(into) = lead.merged_into {
-            let message = format!("this lead was merged into {into}, which goes on for it");
-            return Err(Refused::new(RefusalCode::IllegalTransition, message));
-        }
-        if !lead.was_won() {
-            return Err(Refused::illegal(lead.stage, verb, &allowed_from(lead.stage)));
-        }
-        match lead.customer.as_ref().and_then(|customer| customer.churned_at) {
+        self.require_won(verb)?;
+        match self.journey.lead.customer.as_ref().and_then(|customer| customer.churned_at) {
             Some(at) => {
                 let message = format!("this customer left at {at}; win it again first");
                 Err(Refused::new(RefusalCode::IllegalTransition, message))
@@ -217,11 +255,14 @@ impl Draft<'_> {
         }
     }
 
-    /// When something happened to a customer: not before it was met, and not in the days to come.
+    /// When something happened to a customer: not before its newest win, as far as that is known here, and a day ahead at most.
     fn check_told(&self) -> Result<(), Refused> {
-        let (at, met) = (self.scene.at, self.journey.lead.captured_at);
-        if at < met || at > self.scene.now.plus(DAY) {
-            let message = format!("between {met}, when the lead was captured, and now; found {at}");
+        let Draft { journey, scene, .. } = self;
+        let won = journey.cycle.closed_at.filter(|_| journey.cycle.outcome == CycleOutcome::Won);
+        let (since, most) = (won.unwrap_or(journey.lead.captured_at), scene.now.plus(DAY));
+        if !(since..=most).contains(&scene.at) {
+            let what = if won.is_some() { "won" } else { "captured" };
+            let message = format!("from {since}, when it was {what}, to {most}; found {}", scene.at);
             return Err(Refused::invalid("input/occurredAt", message));
         }
         Ok(())

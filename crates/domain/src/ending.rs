@@ -214,17 +214,24 @@ impl Draft<'_> {
         self.open_cycle(CycleOpenedBy::Reopen)
     }
 
-    fn refuse_suppressed(&self) -> Result<(), Refused> {
+    /// Refuses a lead that another one goes on for, and one of whom nobody knows who it was.
+    pub(crate) fn refuse_gone(&self) -> Result<(), Refused> {
         let lead = &self.journey.lead;
         if let Some(into) = lead.merged_into {
             let message = format!("this lead was merged into {into}, which goes on for it");
             return Err(Refused::new(RefusalCode::IllegalTransition, message));
         }
         if let Some(at) = lead.erased_at {
-            let message = format!("this lead was erased at {at}; no cycle opens again");
+            let message =
+                format!("this lead was erased at {at}; nothing more is told of it, and no cycle opens again");
             return Err(Refused::new(RefusalCode::IllegalTransition, message));
         }
-        if !lead.suppressed {
+        Ok(())
+    }
+
+    fn refuse_suppressed(&self) -> Result<(), Refused> {
+        self.refuse_gone()?;
+        if !self.journey.lead.suppressed {
             return Ok(());
         }
         let message = "this person asked not to be contacted; no cycle opens again";
@@ -251,7 +258,7 @@ impl Draft<'_> {
         let now = self.scene.now;
         if let Some(date) = self.requalify_clock().map(|clock| clock.due_at).filter(|date| *date <= now) {
             (self.scene.at, self.scene.cause) = (date, Cause::Requalify);
-            // Refused only for a suppressed person, whose clocks were cancelled.
+            // Refused only for whom no date brings back any more.
             let by = self.journey.lead.comes_back_by().unwrap_or(CycleOpenedBy::Requalify);
             if self.requalify(by).is_err() {
                 self.cancel_clocks(|_| false);

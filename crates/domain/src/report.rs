@@ -171,6 +171,8 @@ pub struct ReportRun {
     pub id: Uuid,
     pub asked: Asked,
     pub status: RunStatus,
+    /// How often it was begun.
+    pub attempt: i64,
     /// Rows of the past that were read.
     pub read: i64,
     /// How far in the span it has come.

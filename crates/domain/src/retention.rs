@@ -70,6 +70,12 @@ impl Stays {
                 place += 1;
             }
             let at_risk = (self.stays.len() - place) as u64;
+            if share <= 0.0 {
+                // All of them left: of so many none stayed so long.
+                let none = Share::of(0, self.stays.len() as u64);
+                found.push(Kept { days: *days, at_risk, share: 0.0, interval: none.interval() });
+                continue;
+            }
             if at_risk == 0 {
                 break;
             }
@@ -133,5 +139,15 @@ mod tests {
         let kept = stays.kept(&[90])[0];
         assert_eq!((kept.at_risk, kept.share, kept.interval.high), (4, 1.0, 1.0));
         assert!(kept.interval.low < 0.6, "{:?}", kept.interval);
+    }
+
+    #[test]
+    fn that_everybody_left_is_told() {
+        let mut stays = Stays::default();
+        (0..4).for_each(|_| stays.add(10 * DAY, true));
+        let kept = stays.kept(&[5, 30, 365]);
+        let told: Vec<_> = kept.iter().map(|one| (one.days, one.at_risk, one.share)).collect();
+        assert_eq!(told, [(5, 4, 1.0), (30, 0, 0.0), (365, 0, 0.0)]);
+        assert!(kept[1].interval.high > 0.4, "four customers say little: {:?}", kept[1].interval);
     }
 }

@@ -63,13 +63,13 @@ pub const TABLES: &[Table] = &[
         name: "report_part",
         of: Gone("EXISTS (SELECT 1 FROM lead WHERE id {leads})"),
         personal: &[],
-        plain: "run number body",
+        plain: "run attempt number body",
     },
     Table {
         name: "report_run",
         of: Gone("EXISTS (SELECT 1 FROM lead WHERE id {leads})"),
         personal: &[],
-        plain: "id asked status rows_read read_until bytes message started_by started_at finished_at",
+        plain: "id asked status attempt rows_read read_until bytes message started_by started_at finished_at",
     },
     // What a rule may read of the person is all there is to a precedent.
     Table {

@@ -18,6 +18,7 @@ struct Row {
     id: Uuid,
     asked: String,
     status: String,
+    attempt: i64,
     rows_read: i64,
     read_until: Option<i64>,
     bytes: Option<i64>,
@@ -31,6 +32,7 @@ const COLUMNS: &[&str] = &[
     "id",
     "asked",
     "status",
+    "attempt",
     "rows_read",
     "read_until",
     "bytes",
@@ -39,7 +41,7 @@ const COLUMNS: &[&str] = &[
     "started_at",
     "finished_at",
 ];
-const RUN: &str = "r.id, r.asked, r.status, r.rows_read, r.read_until, r.bytes, r.message, r.started_by, r.started_at, r.finished_at";
+const RUN: &str = "r.id, r.asked, r.status, r.attempt, r.rows_read, r.read_until, r.bytes, r.message, r.started_by, r.started_at, r.finished_at";
 const OPEN: &str = "status IN ('QUEUED', 'RUNNING')";
 
 impl Row {
@@ -50,6 +52,7 @@ impl Row {
             asked: decode::json(at("asked"), &self.asked)?,
             status: closed(at("status"), &self.status, RunStatus::parse)?,
             id,
+            attempt: self.attempt,
             read: self.rows_read,
             read_until: self.read_until.map(Instant),
             bytes: self.bytes,
@@ -67,6 +70,7 @@ pub async fn insert(tx: &Tx, run: &ReportRun) -> Result<()> {
         run.id.into(),
         json(&run.asked)?.into(),
         run.status.as_str().into(),
+        run.attempt.into(),
         run.read.into(),
         run.read_until.map(Instant::ms).into(),
         run.bytes.into(),
@@ -106,37 +110,48 @@ pub async fn page(
     Ok(runs)
 }
 
-/// It runs from the beginning, without what an earlier attempt left; false when it is over by now.
-pub async fn begin(tx: &Tx, run: Uuid) -> Result<bool> {
-    execute(tx, "DELETE FROM report_part WHERE run = $1", vec![run.into()]).await?;
+/// It runs from the beginning, as another attempt, whose number is answered; none when it is over by now.
+pub async fn begin(tx: &Tx, run: Uuid) -> Result<Option<i64>> {
     let sql = format!(
-        "UPDATE report_run SET status = 'RUNNING', rows_read = 0, read_until = NULL WHERE id = $1 AND {OPEN}"
+        "UPDATE report_run SET status = 'RUNNING', attempt = attempt + 1, rows_read = 0, read_until = NULL \
+         WHERE id = $1 AND {OPEN} RETURNING attempt"
     );
-    Ok(execute(tx, &sql, vec![run.into()]).await? == 1)
+    fetch_value(tx, &sql, vec![run.into()]).await
 }
 
-/// So far it has come; false when it is over by now.
-pub async fn progress(tx: &Tx, run: Uuid, read: i64, until: Instant) -> Result<bool> {
-    let sql = "UPDATE report_run SET rows_read = $2, read_until = $3 WHERE id = $1 AND status = 'RUNNING'";
-    Ok(execute(tx, sql, vec![run.into(), read.into(), until.ms().into()]).await? == 1)
+/// Whether this attempt goes on: nobody ended the run, and no other attempt began.
+const GOES_ON: &str = "id = $1 AND attempt = $2 AND status = 'RUNNING'";
+
+/// So far it has come; false when the attempt is over by now.
+pub async fn progress(tx: &Tx, (run, attempt): (Uuid, i64), read: i64, until: Instant) -> Result<bool> {
+    let sql = format!("UPDATE report_run SET rows_read = $3, read_until = $4 WHERE {GOES_ON}");
+    Ok(execute(tx, &sql, vec![run.into(), attempt.into(), read.into(), until.ms().into()]).await? == 1)
 }
 
-/// Keeps the next part of its table; false when it is over by now.
-pub async fn keep(tx: &Tx, run: Uuid, number: i64, body: &str) -> Result<bool> {
-    let running = "SELECT count(*) FROM report_run WHERE id = $1 AND status = 'RUNNING'";
-    if fetch_value::<i64>(tx, running, vec![run.into()]).await? != Some(1) {
+/// Keeps the next part of its table; false when the attempt is over by now.
+pub async fn keep(tx: &Tx, (run, attempt): (Uuid, i64), number: i64, body: &str) -> Result<bool> {
+    let running = format!("SELECT count(*) FROM report_run WHERE {GOES_ON}");
+    if fetch_value::<i64>(tx, &running, vec![run.into(), attempt.into()]).await? != Some(1) {
         return Ok(false);
     }
-    let row = vec![run.into(), number.into(), body.into()];
-    insert_rows(tx, "report_part", &["run", "number", "body"], vec![row]).await?;
+    let row = vec![run.into(), attempt.into(), number.into(), body.into()];
+    insert_rows(tx, "report_part", &["run", "attempt", "number", "body"], vec![row]).await?;
     Ok(true)
 }
 
-/// The table is whole; false when the run is over by now.
-pub async fn finish(tx: &Tx, run: Uuid, read: i64, bytes: i64, at: Instant) -> Result<bool> {
-    let sql = "UPDATE report_run SET status = 'FINISHED', rows_read = $2, bytes = $3, finished_at = $4 \
-               WHERE id = $1 AND status = 'RUNNING'";
-    Ok(execute(tx, sql, vec![run.into(), read.into(), bytes.into(), at.ms().into()]).await? == 1)
+/// The table is whole; false when the attempt is over by now.
+pub async fn finish(
+    tx: &Tx,
+    (run, attempt): (Uuid, i64),
+    read: i64,
+    bytes: i64,
+    at: Instant,
+) -> Result<bool> {
+    let sql = format!(
+        "UPDATE report_run SET status = 'FINISHED', rows_read = $3, bytes = $4, finished_at = $5 WHERE {GOES_ON}"
+    );
+    let values = vec![run.into(), attempt.into(), read.into(), bytes.into(), at.ms().into()];
+    Ok(execute(tx, &sql, values).await? == 1)
 }
 
 /// Ends a run without a table; answers whether it was not over yet.
@@ -144,23 +159,46 @@ pub async fn end(tx: &Tx, run: Uuid, status: RunStatus, message: &str, at: Insta
     let sql =
         format!("UPDATE report_run SET status = $2, message = $3, finished_at = $4 WHERE id = $1 AND {OPEN}");
     let values = vec![run.into(), status.as_str().into(), message.into(), at.ms().into()];
-    let ended = execute(tx, &sql, values).await? == 1;
-    if ended {
-        execute(tx, "DELETE FROM report_part WHERE run = $1", vec![run.into()]).await?;
+    Ok(execute(tx, &sql, values).await? == 1)
+}
+
+/// One part of the table of a run, from 0; none after the last.
+pub async fn part(db: &impl ConnectionTrait, run: &ReportRun, number: i64) -> Result<Option<String>> {
+    let sql = "SELECT body FROM report_part WHERE run = $1 AND attempt = $2 AND number = $3";
+    fetch_value(db, sql, vec![run.id.into(), run.attempt.into(), number.into()]).await
+}
+
+/// Runs that are to be forgotten, the oldest first: those that ended before `before`, and all but the `keep` newest.
+pub async fn stale(db: &impl ConnectionTrait, before: Instant, keep: i64) -> Result<Vec<Uuid>> {
+    #[derive(FromQueryResult)]
+    struct Ended {
+        id: Uuid,
+        finished_at: i64,
     }
-    Ok(ended)
+    let sql = "SELECT id, finished_at FROM report_run WHERE finished_at IS NOT NULL ORDER BY finished_at DESC, id DESC";
+    let ended: Vec<Ended> = fetch_all(db, sql, vec![]).await?;
+    let newest = usize::try_from(keep).unwrap_or(0);
+    let old = ended.iter().enumerate().filter(|(n, run)| *n >= newest || run.finished_at < before.ms());
+    Ok(old.map(|(_, run)| run.id).rev().collect())
 }
 
-/// One part of a table, from 0; none after the last.
-pub async fn part(db: &impl ConnectionTrait, run: Uuid, number: i64) -> Result<Option<String>> {
-    let sql = "SELECT body FROM report_part WHERE run = $1 AND number = $2";
-    fetch_value(db, sql, vec![run.into(), number.into()]).await
+/// Takes away some parts of tables: of a run, or of all. Answers how many; a table may be too large for one command.
+pub async fn shrink(tx: &Tx, run: Option<Uuid>, parts: i64) -> Result<u64> {
+    let (condition, values) = match run {
+        Some(run) => ("WHERE p.run = $2", vec![parts.into(), run.into()]),
+        None => ("", vec![parts.into()]),
+    };
+    let sql = format!(
+        "DELETE FROM report_part WHERE (run, attempt, number) IN \
+         (SELECT p.run, p.attempt, p.number FROM report_part p {condition} LIMIT $1)"
+    );
+    execute(tx, &sql, values).await
 }
 
-/// Forgets at most so many runs that ended before `before`; answers how many.
-pub async fn purge(tx: &Tx, before: Instant, limit: u32) -> Result<u64> {
-    let old = "SELECT id FROM report_run WHERE finished_at < $1 ORDER BY finished_at, id LIMIT $2";
-    let values = || vec![before.ms().into(), i64::from(limit).into()];
-    execute(tx, &format!("DELETE FROM report_part WHERE run IN ({old})"), values()).await?;
-    execute(tx, &format!("DELETE FROM report_run WHERE id IN ({old})"), values()).await
+/// Forgets a run that is over and has no parts any more.
+pub async fn forget(tx: &Tx, run: Uuid) -> Result<()> {
+    execute(tx, "DELETE FROM report_part WHERE run = $1", vec![run.into()]).await?;
+    execute(tx, "DELETE FROM report_run WHERE id = $1 AND finished_at IS NOT NULL", vec![run.into()])
+        .await
+        .map(drop)
 }

@@ -12,7 +12,7 @@ use handfast_domain::retention::{Won, won};
 use handfast_domain::time::Instant;
 use handfast_domain::trait_lift::words;
 use handfast_domain::velocity::way;
-use handfast_store::customer::customers;
+use handfast_store::customer::{Told, customers};
 use handfast_store::handoff::offered;
 use handfast_store::passage::{Happened, Spot, cycles, passages};
 use uuid::Uuid;
@@ -64,12 +64,13 @@ impl Row {
 
 impl Asked {
     /// A figure that can be asked for.
-    pub fn check(&self) -> Result<(), Refused> {
+    pub fn check(&self, workspace: &Workspace) -> Result<(), Refused> {
         match &self.figure {
             Figure::Conversion { from, to, .. } => {
                 steps(*from, *to).map_err(|refused| refused.at("figure/conversion"))?;
             }
-            Figure::Lift { outcome, said, .. } => {
+            Figure::Lift { outcome, key, said, .. } => {
+                trait_lift::known(workspace, key).map_err(|refused| refused.at("figure/lift"))?;
                 trait_lift::told(*outcome).map_err(|refused| refused.at("figure/lift"))?;
                 if let Some(Value::Band(least, most)) = said
                     && least > most
@@ -102,21 +103,34 @@ pub struct Drill<'a> {
     pages: Pages<'a>,
 }
 
-/// The next cycles behind the figure, the earliest first.
-pub async fn rows(app: &App, asked: &Asked, after: Option<Spot>, limit: usize) -> Result<Vec<Row>, Error> {
+/// The next cycles behind the figure, the earliest first: so many, and more where a page would end between rows of one lead that were
+/// counted at the same instant, which no cursor tells apart. With how many there would be if the last one only said that there is more.
+pub async fn rows(
+    app: &App,
+    asked: &Asked,
+    after: Option<Spot>,
+    limit: usize,
+) -> Result<(Vec<Row>, usize), Error> {
     let mut drill = Drill::new(Lookback::on(app, asked.window), asked, after)?;
-    let mut found = vec![];
-    while found.len() < limit {
+    let (mut found, mut end): (Vec<Row>, usize) = (vec![], limit.max(2));
+    let place = |row: &Row| (row.spot.0, row.spot.1);
+    loop {
+        while end <= found.len() && place(&found[end - 1]) == place(&found[end - 2]) {
+            end += 1;
+        }
+        if end <= found.len() {
+            break;
+        }
         let Some(page) = drill.next().await? else { break };
         found.extend(page);
     }
-    found.truncate(limit);
-    Ok(found)
+    found.truncate(end);
+    Ok((found, end))
 }
 
 impl<'a> Drill<'a> {
     pub fn new(back: Lookback<'a>, asked: &'a Asked, after: Option<Spot>) -> Result<Drill<'a>, Refused> {
-        asked.check()?;
+        asked.check(&back.app.workspace())?;
         let what = match asked.figure {
             Figure::Conversion { .. } | Figure::Stay { advanced: true, .. } => CHANGES,
             Figure::Journey { .. } => "leads came",
@@ -265,11 +279,14 @@ impl<'a> Drill<'a> {
                 continue;
             };
             let Some(at) = first.closed_at.filter(|_| first.cycle == one.passage.cycle) else { continue };
-            let left = told.get(&lead).and_then(|customer| customer.first_churned_at);
-            let counted = returned.is_none_or(|returned| returned == again.is_some())
+            let told = told.get(&lead);
+            let left = told.and_then(Told::first_churned_at);
+            let counted = told.is_none_or(|told| !told.counts_elsewhere)
+                && returned.is_none_or(|returned| returned == again.is_some())
                 && churned.is_none_or(|churned| churned == left.is_some());
             if counted && asked.wants(&workspace, at, &one.values) {
-                let took = left.map(|left| left.since(at).max(0)).or(again);
+                let stayed = left.map(|left| left.since(at).max(0));
+                let took = if returned == Some(true) { again } else { stayed.or(again) };
                 let row = Row::of((at, lead, first.cycle), at, first);
                 found.push(Row { took, amount_minor: one.amount_minor, ..row });
             }

@@ -70,6 +70,8 @@ pub async fn erase(app: &App, target: &Target<'_>, leave_alone: bool) -> Result<
         }
         let reason = if suppressed { "DO_NOT_CONTACT" } else { "ERASED" }.to_owned();
         let erased = Erased { leads, suppressed: hashes, reason, at: scene.now };
+        // Tables of reports may be large; what is left of them goes with the rest.
+        super::report::shrink(app, None).await?;
         let plan = Plan { changes, erased: Some(erased), ..Plan::default() };
         match app.commit(plan, target.once.as_ref(), target.lead.to_string()).await? {
             Committed::Done => {

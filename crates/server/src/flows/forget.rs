@@ -2,10 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use handfast_domain::time::DAY;
-use handfast_store::{StoreError, idempotency, report};
+use handfast_store::{StoreError, idempotency};
 
-use super::report::KEEP_DAYS;
 use crate::app::App;
 
 /// Keys in one command: the other writers wait for no more than that.
@@ -30,7 +28,7 @@ impl Round {
         if self.last.is_some_and(|last| last.elapsed() < pause) {
             return;
         }
-        self.forget_reports(app).await;
+        super::report::forget(app).await;
         let before = app.now().plus(-i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX));
         let purge = || {
             app.store.try_write_beside::<u64, StoreError, _>(move |tx| {
@@ -44,25 +42,6 @@ impl Round {
             Err(error) => {
                 tracing::warn!(%error, "old idempotency keys were not forgotten; a later round tries again");
                 self.last = Some(Instant::now());
-            }
-        }
-    }
-
-    /// One at a time: a table may be large.
-    async fn forget_reports(&self, app: &App) {
-        let before = app.now().plus(-KEEP_DAYS * DAY);
-        let purge = || {
-            app.store.try_write_beside::<u64, StoreError, _>(move |tx| {
-                Box::pin(async move { report::purge(tx, before, 1).await })
-            })
-        };
-        loop {
-            match purge().await {
-                Ok(0) => return,
-                Ok(_) => {}
-                Err(error) => {
-                    return tracing::warn!(%error, "old reports were not forgotten; a later round tries again");
-                }
             }
         }
     }

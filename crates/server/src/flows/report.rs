@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use handfast_domain::refused::{RefusalCode, Refused};
 use handfast_domain::report::{Asked, Report, ReportRun};
 use handfast_domain::run::RunStatus;
-use handfast_domain::time::Instant;
+use handfast_domain::time::{DAY, Instant};
 use handfast_store::StoreError;
 use handfast_store::report as store;
 use tokio::time::Instant as Stopwatch;
@@ -28,14 +28,21 @@ use super::{
 use crate::app::App;
 use crate::http::aside::Aside;
 
-/// Runs that may wait.
+/// Runs that may wait, and those of one person.
 const WAITING: usize = 50;
+const OWN: usize = 10;
+/// How often a run is begun: one that takes the server down with it does so no more.
+const ATTEMPTS: i64 = 5;
 /// How often progress is written, and a cancelled run noticed.
 const REPORT: Duration = Duration::from_millis(300);
 /// Bytes of the largest table.
-const MOST_BYTES: usize = 512 * 1024 * 1024;
+const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// How long a run and its table are kept once it is over.
 pub const KEEP_DAYS: i64 = 30;
+/// Runs that are over and kept, the newest.
+const KEPT: i64 = 50;
+/// Parts of a table that one command takes away.
+const PARTS: i64 = 50;
 
 /// Puts a report at the end of the queue. What cannot be asked for is refused here, not by the run.
 pub async fn start(app: &App, viewer: &Viewer, once: Option<Once>, asked: Asked) -> Result<Uuid, Error> {
@@ -43,9 +50,14 @@ pub async fn start(app: &App, viewer: &Viewer, once: Option<Once>, asked: Asked)
     if let Some(answer) = Once::answered(once.as_ref(), app).await? {
         return read_id(&answer);
     }
-    check(app, &asked)?;
-    if store::unfinished(app.store.read()).await?.len() >= WAITING {
-        let message = format!("{WAITING} reports wait already; cancel one, or wait until one is done");
+    check(app, &asked).map_err(|refused| refused.at("input/report"))?;
+    let waiting = store::unfinished(app.store.read()).await?;
+    let own = waiting.iter().filter(|run| run.started_by == viewer.id()).count();
+    if waiting.len() >= WAITING || own >= OWN {
+        let message = format!(
+            "{} reports wait already, {own} of them yours, of {WAITING} and {OWN}; cancel one, or wait until one is done",
+            waiting.len()
+        );
         return Err(Refused::invalid("input", message).into());
     }
     let (id, now) = (app.id(), app.now());
@@ -53,6 +65,7 @@ pub async fn start(app: &App, viewer: &Viewer, once: Option<Once>, asked: Asked)
         id,
         asked,
         status: RunStatus::Queued,
+        attempt: 0,
         read: 0,
         read_until: None,
         bytes: None,
@@ -83,13 +96,18 @@ fn read_id(answer: &str) -> Result<Uuid, Error> {
 /// Stops a run, also one that waits. One that is over stays as it is.
 pub async fn cancel(app: &App, viewer: &Viewer, id: Uuid) -> Result<(), Error> {
     viewer.require(scope::LEADS_READ)?;
+    let Some(run) = store::get(app.store.read(), id).await? else {
+        return Err(Refused::not_found("report").at("input/id").into());
+    };
+    if run.started_by != viewer.id() && !viewer.may(scope::ADMIN) {
+        let message = "somebody else asked for this report; ask them, or an administrator, to cancel it";
+        return Err(Refused::new(RefusalCode::Forbidden, message).at("input/id").into());
+    }
     let now = app.now();
     let cancelled = app.store.write(move |tx| {
         Box::pin(async move { store::end(tx, id, RunStatus::Cancelled, "cancelled by a person", now).await })
     });
-    if !cancelled.await? && store::get(app.store.read(), id).await?.is_none() {
-        return Err(Refused::not_found("report").at("input/id").into());
-    }
+    cancelled.await?;
     Ok(())
 }
 
@@ -109,7 +127,7 @@ fn check(app: &App, asked: &Asked) -> Result<(), Refused> {
         Report::Attribution { models, .. } => attribution::models(Some(models.clone())).map(drop),
         Report::Drill { figure, values, period } => {
             let (figure, values, period) = (figure.clone(), values.clone(), *period);
-            drill::Asked { figure, window, grouping, values, period }.check()
+            drill::Asked { figure, window, grouping, values, period }.check(&app.workspace())
         }
         _ => Ok(()),
     }
@@ -132,7 +150,7 @@ async fn one(app: &App, run: ReportRun) {
     let done =
         done.unwrap_or_else(|_| Err(Error::fault("the server failed while it counted; its log says more")));
     let message = match done {
-        Ok(()) => return,
+        Ok(()) => return forget(app).await,
         Err(Error::Store(StoreError::Closed)) => return tokio::time::sleep(PATIENCE).await,
         // Another node goes on with it.
         Err(_) if !app.store.leads() => return,
@@ -151,24 +169,29 @@ async fn one(app: &App, run: ReportRun) {
 
 async fn carry_out(app: App, run: ReportRun) -> Result<(), Error> {
     let id = run.id;
-    if !app.store.write(move |tx| Box::pin(async move { store::begin(tx, id).await })).await? {
-        return Ok(());
+    let begun = app.store.write(move |tx| Box::pin(async move { store::begin(tx, id).await })).await?;
+    let Some(attempt) = begun else { return Ok(()) };
+    if attempt > ATTEMPTS {
+        return Err(Error::fault(format!(
+            "it was begun {ATTEMPTS} times and never came to its end; ask for less"
+        )));
     }
     let aside = Aside::new(1).map_err(|error| Error::fault(format!("no threads: {error}")))?;
-    aside.run("report", async move { on_thread(&app, &run).await }).await
+    aside.run("report", async move { on_thread(&app, &run, attempt).await }).await
 }
 
-async fn on_thread(app: &App, run: &ReportRun) -> Result<(), Error> {
-    let (id, asked) = (run.id, &run.asked);
-    let progress = Progress { app: app.clone(), run: id, told: Mutex::new((0, Stopwatch::now())) };
+async fn on_thread(app: &App, run: &ReportRun, attempt: i64) -> Result<(), Error> {
+    let (run, asked) = ((run.id, attempt), &run.asked);
+    let progress = Progress { app: app.clone(), run, told: Mutex::new((0, Stopwatch::now())) };
     let window = Window { from: asked.from, to: asked.to };
     let back = Lookback::of_run(app, window, &progress);
-    let mut kept = Kept { app, run, parts: 0, bytes: 0, rest: Table::default() };
+    let mut kept = Kept { app, run, asked, parts: 0, bytes: 0, rest: Table::default() };
     if let Report::Drill { figure, values, period } = &asked.report {
         let (figure, values, period) = (figure.clone(), values.clone(), *period);
         let grouping = grouping(app, asked)?;
         let drilled = drill::Asked { figure, window, grouping, values, period };
         let currency = app.workspace().charter.body.currency.clone();
+        kept.add(drill::table(&[], &currency)).await?;
         let mut drill = Drill::new(back, &drilled, None)?;
         while let Some(rows) = drill.next().await? {
             kept.add(drill::table(&rows, &currency)).await?;
@@ -179,7 +202,39 @@ async fn on_thread(app: &App, run: &ReportRun) -> Result<(), Error> {
     kept.part().await?;
     let (read, bytes) = (progress.so_far(), i64::try_from(kept.bytes).unwrap_or(i64::MAX));
     let now = app.now();
-    app.store.write(move |tx| Box::pin(async move { store::finish(tx, id, read, bytes, now).await })).await?;
+    app.store
+        .write(move |tx| Box::pin(async move { store::finish(tx, run, read, bytes, now).await }))
+        .await?;
+    Ok(())
+}
+
+/// Forgets reports that are too old or too many, a bounded piece of work at a time. What is left a later round forgets.
+pub async fn forget(app: &App) {
+    let before = app.now().plus(-KEEP_DAYS * DAY);
+    let work = async {
+        for run in store::stale(app.store.read(), before, KEPT).await? {
+            shrink(app, Some(run)).await?;
+            app.store
+                .try_write_beside::<(), StoreError, _>(move |tx| {
+                    Box::pin(async move { store::forget(tx, run).await })
+                })
+                .await?;
+        }
+        Ok::<(), StoreError>(())
+    };
+    if let Err(error) = work.await {
+        tracing::warn!(%error, "old reports were not forgotten; a later round tries again");
+    }
+}
+
+/// Takes away the tables of a run, or of all, in commands that keep nobody waiting for long.
+pub async fn shrink(app: &App, run: Option<Uuid>) -> Result<(), StoreError> {
+    let some = || {
+        app.store.try_write_beside::<u64, StoreError, _>(move |tx| {
+            Box::pin(async move { store::shrink(tx, run, PARTS).await })
+        })
+    };
+    while some().await? > 0 {}
     Ok(())
 }
 
@@ -224,7 +279,8 @@ async fn table(back: Lookback<'_>, asked: &Asked) -> Result<Table, Error> {
 /// The table of a run, kept in parts as it grows.
 struct Kept<'a> {
     app: &'a App,
-    run: &'a ReportRun,
+    run: (Uuid, i64),
+    asked: &'a Asked,
     parts: i64,
     bytes: usize,
     /// Rows that make no part yet.
@@ -251,18 +307,25 @@ impl Kept<'_> {
         if self.rest.rows.is_empty() && self.parts > 0 {
             return Ok(());
         }
-        let text = self.rest.part(self.run.asked.format, self.parts == 0);
+        let text = self.rest.part(self.asked.format, self.parts == 0);
         self.rest.rows.clear();
         self.bytes += text.len();
         if self.bytes > MOST_BYTES {
             let message = format!("the table is larger than {MOST_BYTES} bytes; ask for shorter spans");
             return Err(Refused::invalid("window", message).into());
         }
-        let (id, number) = (self.run.id, self.parts);
+        let (run, number) = (self.run, self.parts);
         self.parts += 1;
-        let kept =
-            self.app.store.write(move |tx| Box::pin(async move { store::keep(tx, id, number, &text).await }));
-        if kept.await? { Ok(()) } else { Err(over()) }
+        let keep = || {
+            let (app, text) = (self.app.clone(), text.clone());
+            async move {
+                let kept = app.store.try_write_beside::<bool, Error, _>(move |tx| {
+                    Box::pin(async move { Ok(store::keep(tx, run, number, &text).await?) })
+                });
+                kept.await
+            }
+        };
+        if patiently(keep).await? { Ok(()) } else { Err(over()) }
     }
 }
 
@@ -273,7 +336,7 @@ fn over() -> Error {
 /// How far a run is.
 pub struct Progress {
     app: App,
-    run: Uuid,
+    run: (Uuid, i64),
     /// Rows so far, and when it was last told.
     told: Mutex<(i64, Stopwatch)>,
 }
@@ -295,10 +358,18 @@ impl Progress {
             told.0
         };
         let run = self.run;
-        let ours = self
-            .app
-            .store
-            .write(move |tx| Box::pin(async move { store::progress(tx, run, read, until).await }));
-        if ours.await? && self.app.store.leads() { Ok(()) } else { Err(over()) }
+        let told = self.app.store.try_write_beside::<bool, StoreError, _>(move |tx| {
+            Box::pin(async move { store::progress(tx, run, read, until).await })
+        });
+        let ours = match told.await {
+            Ok(ours) => ours,
+            Err(StoreError::Closed) => return Err(StoreError::Closed.into()),
+            // It is told the next time.
+            Err(error) => {
+                tracing::debug!(%error, "how far a report is could not be told");
+                true
+            }
+        };
+        if ours && self.app.store.leads() { Ok(()) } else { Err(over()) }
     }
 }

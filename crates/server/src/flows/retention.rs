@@ -8,7 +8,7 @@ use handfast_domain::customer::ChurnReason;
 use handfast_domain::dimension::Groups;
 use handfast_domain::quantile::days;
 use handfast_domain::retention::{Kept, Stays, Won, won};
-use handfast_store::customer::customers;
+use handfast_store::customer::{Told, customers};
 use handfast_store::passage::{Happened, cycles, passages};
 use uuid::Uuid;
 
@@ -74,16 +74,20 @@ pub async fn retention(
             if first.cycle != *cycle {
                 continue;
             }
-            advocates += u64::from(advocate);
             let group = groups.take(values.of(&workspace, grouping, first));
-            let customer = told.get(lead);
-            let left = customer.and_then(|customer| customer.first_churned_at);
+            let told = told.get(lead);
+            // A person whose two leads were both won is the customer of the one that goes on.
+            if told.is_some_and(|told| told.counts_elsewhere) {
+                continue;
+            }
+            let left = told.and_then(Told::first_churned_at);
             let stayed = left.unwrap_or(now).since(*at).max(0);
             stays.add(stayed, left.is_some());
             churned.add(workspace.day(*at), group.clone(), left.map(|_| stayed));
             found.add(workspace.day(*at), group, returned);
-            renewals += customer.map_or(0, |customer| u64::from(customer.renewals));
-            if let Some(reason) = customer.and_then(|customer| customer.churn_reason) {
+            advocates += u64::from(advocate);
+            renewals += told.map_or(0, Told::renewals);
+            if let Some(reason) = told.and_then(Told::churn_reason) {
                 *reasons.entry(reason).or_default() += 1;
             }
         }

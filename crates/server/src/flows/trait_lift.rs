@@ -16,9 +16,27 @@ use super::export::Table;
 use super::lookback::Lookback;
 use super::passage::{ENDS, PAGE};
 use super::window::Window;
+use crate::workspace::Workspace;
 
 /// Traits that one report looks at.
 pub const MOST_TRAITS: usize = 200;
+
+/// What a lead comes with, besides its traits.
+const CAME: [&str; 3] = ["lead.source", "lead.channel", "campaign.key"];
+
+/// A key that the report tells of.
+pub fn known(workspace: &Workspace, key: &str) -> Result<(), Refused> {
+    let traits = workspace.readable_traits();
+    if CAME.contains(&key) || traits.iter().any(|known| known == key) {
+        return Ok(());
+    }
+    let shown: Vec<&str> = CAME.into_iter().chain(traits.iter().map(String::as_str)).take(20).collect();
+    let key: String = key.chars().take(80).collect();
+    Err(Refused::invalid(
+        "trait",
+        format!("no trait {key:?} that is told of; there are {}", shown.join(", ")),
+    ))
+}
 
 /// An end that says something of the lead.
 pub fn told(outcome: CycleOutcome) -> Result<(), Refused> {
@@ -92,11 +110,11 @@ impl Page {
             if let Some(facets) = facets.get(lead) {
                 let campaign = facets.campaign.and_then(|id| workspace.campaign(id));
                 let came = [
-                    ("lead.source", Some(facets.source.clone()).filter(|source| !source.is_empty())),
-                    ("lead.channel", Some(facets.channel.to_string())),
-                    ("campaign.key", campaign.map(|campaign| campaign.key.clone())),
+                    Some(facets.source.clone()).filter(|source| !source.is_empty()),
+                    Some(facets.channel.to_string()),
+                    campaign.map(|campaign| campaign.key.clone()),
                 ];
-                let told = came.into_iter().filter_map(|(key, text)| Some((key.to_owned(), text?)));
+                let told = CAME.into_iter().zip(came).filter_map(|(key, text)| Some((key.to_owned(), text?)));
                 values.extend(told.map(|(key, text)| (key, Value::Text(text), false)));
             }
             found.push(Known { at, passage: passage.clone(), values });

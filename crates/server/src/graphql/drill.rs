@@ -16,12 +16,13 @@ use handfast_domain::time::Instant;
 
 use super::lead::{Lead, leads_by, want};
 use super::page::{Page, PageArgs};
-use super::passage::{WindowInput, grouping, window};
+use super::passage::WindowInput;
 use super::problem::failure;
 use super::scalar::{Long, Money};
 use super::{app, read_viewer, small};
 use crate::app::App;
 use crate::flows::drill::{self, Asked, Row};
+use crate::flows::passage::{self, Grouping};
 use crate::flows::window::Window;
 
 /// The figure whose rows are asked for, as the report was asked for it.
@@ -250,25 +251,30 @@ impl FigureInput {
     pub fn asked(
         self,
         app: &App,
-        window: impl FnOnce(Option<WindowInput>) -> async_graphql::Result<Window>,
-    ) -> async_graphql::Result<Asked> {
-        let refuse = |refused: Refused| failure(refused.into());
-        let (figure, counted) = self.split().map_err(refuse)?;
+        window: impl FnOnce(Option<WindowInput>) -> Result<Window, Refused>,
+    ) -> Result<Asked, Refused> {
+        let workspace = app.workspace();
+        let (figure, counted) = self.split()?;
         let Counted { window: span, by, key, values, cohort, begins } = counted;
         if cohort.is_some() != begins.is_some() {
             let message = "a period needs both: `cohort` and its first day as `begins`";
-            return Err(refuse(Refused::invalid("figure", message)));
+            return Err(Refused::invalid("figure", message));
         }
         let asked = Asked {
             figure,
             window: window(span)?,
-            grouping: grouping(&app.workspace(), by, key)?,
+            grouping: Grouping::new(&workspace, by, key)?,
             values,
             period: cohort.zip(begins.map(Date::days)),
         };
-        asked.check().map_err(refuse)?;
+        asked.check(&workspace)?;
         Ok(asked)
     }
+}
+
+fn span_of(app: &App, span: Option<WindowInput>) -> Result<Window, Refused> {
+    let WindowInput { from, to } = span.unwrap_or_default();
+    passage::window(app, from, to)
 }
 
 #[derive(Default)]
@@ -276,7 +282,8 @@ pub struct DrillQuery;
 
 #[Object]
 impl DrillQuery {
-    /// The leads behind a figure of a report, the earliest first: as many cycles as were counted.
+    /// The leads behind a figure of a report, the earliest first: as many cycles as were counted. A page does not end between cycles of
+    /// one lead that were counted at the same instant, and has some more then.
     async fn drill(
         &self,
         ctx: &Context<'_>,
@@ -288,11 +295,13 @@ impl DrillQuery {
         let app = app(ctx)?;
         // The end of an open span moves from page to page.
         let filter = Digest::of("filter", 1, &format!("{figure:?}"));
-        let page = PageArgs { first, after, ..PageArgs::default() }.window(app, "drill", filter)?;
-        let asked = figure.asked(app, |span| window(app, span))?;
+        let mut page = PageArgs { first, after, ..PageArgs::default() }.window(app, "drill", filter)?;
+        let asked =
+            figure.asked(app, |span| span_of(app, span)).map_err(|refused| failure(refused.into()))?;
         let after = page.from.map(|(at, lead)| (Instant(at), lead, u32::MAX));
         let limit = usize::try_from(page.limit).unwrap_or(0);
-        let rows = drill::rows(app, &asked, after, limit).await.map_err(failure)?;
+        let (rows, limit) = drill::rows(app, &asked, after, limit).await.map_err(failure)?;
+        page.limit = i64::try_from(limit).unwrap_or(page.limit);
         let ids: Vec<uuid::Uuid> = rows.iter().map(|row| row.passage.lead).collect();
         let look = ctx.look_ahead().field("edges").field("node").field("lead");
         let leads: BTreeMap<uuid::Uuid, Lead> = leads_by(app, &ids, &want(look)).await?;

@@ -54,7 +54,8 @@ impl NurtureQuery {
         Ok(workspace.directory.tracks.iter().map(|track| NurtureTrack::wrap(track, &workspace)).collect())
     }
 
-    /// Recycled and lost leads that come back on a date, the next one first: each with its clock REQUALIFY.
+    /// Recycled and lost leads that come back on a date, and customers that left and are to be won back then, the next one first: each
+    /// with its clock REQUALIFY.
     async fn requalify_due(
         &self,
         ctx: &Context<'_>,

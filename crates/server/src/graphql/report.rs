@@ -28,8 +28,8 @@ use crate::flows::report::{self, KEEP_DAYS};
 use crate::flows::window::Window;
 use crate::flows::{Error, attribution};
 
-/// A report that is made in the background. It is kept for 30 days after its end, unless somebody is erased meanwhile: it might quote
-/// that person.
+/// A report that is made in the background. The newest 50 are kept for 30 days after their end. When somebody is erased, all of them go,
+/// those that wait or run as well: they might quote that person, and can be made again.
 #[derive(Clone, SimpleObject)]
 #[graphql(complex)]
 pub struct ReportRun {
@@ -58,7 +58,7 @@ pub struct ReportRun {
     /// When it is forgotten.
     kept_until: Option<Instant>,
     #[graphql(skip)]
-    started_by: uuid::Uuid,
+    run: Run,
 }
 
 impl ReportRun {
@@ -75,11 +75,11 @@ impl ReportRun {
             read: Long(run.read),
             read_until: run.read_until,
             bytes: run.bytes.map(Long),
-            message: run.message,
+            message: run.message.clone(),
             started_at: run.started_at,
             finished_at: run.finished_at,
             kept_until: run.finished_at.map(|at| at.plus(KEEP_DAYS * DAY)),
-            started_by: run.started_by,
+            run,
         }
     }
 }
@@ -88,7 +88,7 @@ impl ReportRun {
 impl ReportRun {
     /// Who started it.
     async fn started_by(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<User>> {
-        Ok(app(ctx)?.workspace().directory.user(self.started_by).map(User::wrap))
+        Ok(app(ctx)?.workspace().directory.user(self.run.started_by).map(User::wrap))
     }
 
     /// A part of the table: 2,000 rows at most, the header of a CSV in the first of them. Null after the last part, and until the
@@ -102,8 +102,7 @@ impl ReportRun {
         if self.status != RunStatus::Finished {
             return Ok(None);
         }
-        let Some(id) = local("ReportRun", &self.id, "id").ok() else { return Ok(None) };
-        let found = store::part(app(ctx)?.store.read(), id, i64::from(part)).await;
+        let found = store::part(app(ctx)?.store.read(), &self.run, i64::from(part)).await;
         found.map_err(|error| failure(error.into()))
     }
 }
@@ -225,13 +224,13 @@ pub enum ReportInput {
     Drill(FigureInput),
 }
 
-fn window(app: &App, span: Option<WindowInput>) -> Result<Window, Error> {
+fn window(app: &App, span: Option<WindowInput>) -> Result<Window, Refused> {
     let WindowInput { from, to } = span.unwrap_or_default();
-    Ok(Window::new(app, from, to).map_err(|refused| refused.at("input/report/window"))?)
+    Window::new(app, from, to).map_err(|refused| refused.at("window"))
 }
 
 impl ReportInput {
-    fn asked(self, app: &App, format: ExportFormat) -> async_graphql::Result<Result<Asked, Error>> {
+    fn asked(self, app: &App, format: ExportFormat) -> Result<Asked, Refused> {
         let (report, span, by, key) = match self {
             ReportInput::Conversion(input) => {
                 let ConversionReportInput { from, to, cohort, window, by, trait_key } = input;
@@ -263,14 +262,11 @@ impl ReportInput {
                 (Report::Retention { cohort }, window, Vec::from_iter(by), trait_key)
             }
             ReportInput::Attribution(AttributionReportInput { by, models, window }) => {
-                let models = match attribution::models(models) {
-                    Ok(models) => models,
-                    Err(refused) => return Ok(Err(refused.at("input/report/attribution").into())),
-                };
+                let models = attribution::models(models).map_err(|refused| refused.at("attribution"))?;
                 (Report::Attribution { by, models }, window, vec![], None)
             }
             ReportInput::Drill(figure) => {
-                let drilled = figure.asked(app, |span| window(app, span).map_err(failure))?;
+                let drilled = figure.asked(app, |span| window(app, span))?;
                 let crate::flows::drill::Asked {
                     figure,
                     window: Window { from, to },
@@ -280,11 +276,11 @@ impl ReportInput {
                 } = drilled;
                 let report = Report::Drill { figure, values, period };
                 let (by, key) = (grouping.by, grouping.key);
-                return Ok(Ok(Asked { report, from, to, by, key, format }));
+                return Ok(Asked { report, from, to, by, key, format });
             }
         };
-        let asked = window(app, span);
-        Ok(asked.map(|Window { from, to }| Asked { report, from, to, by, key, format }))
+        let Window { from, to } = window(app, span)?;
+        Ok(Asked { report, from, to, by, key, format })
     }
 }
 
@@ -352,7 +348,8 @@ pub struct ReportMutation;
 #[Object]
 impl ReportMutation {
     /// Begins to make a report in the background, over a span of any length: 20 million rows of a kind instead of the 400,000 of the
-    /// queries. Requests go first. A run that a restart cuts off starts again.
+    /// queries. Requests go first. A run that a restart cuts off starts again, five times at most. Each person has ten at most that wait
+    /// or run.
     async fn start_report(
         &self,
         ctx: &Context<'_>,
@@ -362,14 +359,14 @@ impl ReportMutation {
         // As it was sent: the end of an open span moves.
         let once = once(ctx, "startReport", idempotency_key, &(&report, format))?;
         let (app, viewer) = (app(ctx)?, viewer(ctx)?);
-        let result = match report.asked(app, format)? {
+        let result = match report.asked(app, format) {
             Ok(asked) => report::start(app, viewer, once, asked).await,
-            Err(error) => Err(error),
+            Err(refused) => Err(refused.at("input/report").into()),
         };
         answer(ctx, result).await
     }
 
-    /// Stops a report, also one that waits. One that is over stays as it is.
+    /// Stops a report of one's own, also one that waits; an administrator stops any. One that is over stays as it is.
     async fn cancel_report(&self, ctx: &Context<'_>, id: ID) -> async_graphql::Result<ReportPayload> {
         let result = match id_of(&id) {
             Ok(id) => report::cancel(app(ctx)?, viewer(ctx)?, id).await.map(|()| id),
@@ -383,11 +380,15 @@ async fn answer(
     ctx: &Context<'_>,
     result: Result<uuid::Uuid, Error>,
 ) -> async_graphql::Result<ReportPayload> {
-    let (id, errors) = payload(result)?;
-    let run = match id {
-        Some(id) => found(app(ctx)?, id).await?,
-        None => None,
+    let found = match result {
+        // What was started before may be forgotten by now.
+        Ok(id) => match found(app(ctx)?, id).await? {
+            Some(run) => Ok(run),
+            None => Err(Refused::not_found("report").at("input").into()),
+        },
+        Err(error) => Err(error),
     };
+    let (run, errors) = payload(found)?;
     Ok(ReportPayload { run, errors })
 }
 

@@ -125,6 +125,14 @@ async fn statements_are_counted_by_levels_and_never_by_rows() {
         let (_, with_many) = many.run(document, json!({})).await;
         assert_eq!((with_few, with_many), (expected, expected), "{document}");
     }
+    for workspace in [&few, &many] {
+        let (page, _) = workspace.run("{ leads(first: 50) { edges { node { id } } } }", json!({})).await;
+        let edges = page["leads"]["edges"].as_array().cloned().unwrap_or_default();
+        let ids: Vec<Value> = edges.iter().map(|edge| edge["node"]["id"].clone()).collect();
+        let document = "query($ids: [ID!]!) { nodes(ids: $ids) { id } }";
+        let (found, statements) = workspace.run(document, json!({"ids": ids})).await;
+        assert_eq!((found["nodes"].as_array().map(Vec::len), statements), (Some(ids.len()), 1));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -77,22 +77,28 @@ fn answer(app: App, run: &ReportRun) -> Response {
         ExportFormat::Csv => ("text/csv; charset=utf-8", "csv"),
         ExportFormat::Ndjson => ("application/x-ndjson; charset=utf-8", "ndjson"),
     };
-    let id = run.id;
-    let parts = stream::unfold(Some((app, 0_i64)), move |state| async move {
-        let (app, number) = state?;
-        match report::part(app.store.read(), id, number).await {
-            Ok(Some(part)) => Some((Ok(Bytes::from(part)), Some((app, number + 1)))),
-            Ok(None) => None,
-            // An error cuts the answer off, so that nobody takes it for whole.
+    let (id, bytes) = (run.id, run.bytes.unwrap_or(0));
+    // An error cuts the answer off, so that nobody takes it for whole.
+    let cut = |why: &'static str| Some((Err(io::Error::other(why)), None));
+    let parts = stream::unfold(Some((app, run.clone(), 0_i64, bytes)), move |state| async move {
+        let (app, run, number, left) = state?;
+        match report::part(app.store.read(), &run, number).await {
+            Ok(Some(part)) => {
+                let left = left - i64::try_from(part.len()).unwrap_or(left);
+                Some((Ok(Bytes::from(part)), Some((app, run, number + 1, left))))
+            }
+            Ok(None) if left == 0 => None,
+            Ok(None) => cut("the report was forgotten meanwhile"),
             Err(error) => {
-                tracing::error!(%error, report = %id, "a report could not be read to its end");
-                Some((Err(io::Error::other("the report could not be read")), None))
+                tracing::error!(%error, report = %run.id, "a report could not be read to its end");
+                cut("the report could not be read")
             }
         }
     });
     let mut answer = Body::from_stream(parts).into_response();
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let file =
         format!("attachment; filename=\"{}-{id}.{ending}\"", run.asked.report.kind().as_str().to_lowercase());
