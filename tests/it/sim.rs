@@ -46,6 +46,8 @@ fn a_season_balances_every_day_keeps_every_promise_in_the_books_and_loses_nobody
         "LEAD_MERGED",
         "LEAD_ERASED",
         "OPPORTUNITY_RECORDED",
+        "GREY_CASE_OPENED",
+        "GREY_CASE_RESOLVED",
     ];
     let missing: Vec<_> =
         happened.iter().filter(|kind| told["facts"][**kind].as_i64().unwrap_or(0) == 0).collect();
@@ -56,6 +58,10 @@ fn a_season_balances_every_day_keeps_every_promise_in_the_books_and_loses_nobody
             "seed {seed}: no cycle ended {outcome}: {told}"
         );
     }
+    // What made people buy is known here, and each model is told how far it is from it.
+    let errors = told["attributionError"].as_object().expect("models");
+    let within = |error: &Value| error.as_i64().is_some_and(|error| (0..=10_000).contains(&error));
+    assert!(errors.len() == 8 && errors.values().all(within), "seed {seed}: {told}");
     let opened = told["facts"]["CYCLE_OPENED"].as_i64().unwrap_or(0);
     let captured = told["facts"]["LEAD_CAPTURED"].as_i64().unwrap_or(0);
     assert!(opened > captured, "seed {seed}: some came back: {told}");

@@ -49,6 +49,8 @@ pub struct Truth {
     pub authority: f64,
     pub budget: f64,
     pub employees: i64,
+    /// Share of the intent that the campaign made which brought it, from 0 to 1; the rest was there before.
+    pub caused: f64,
 }
 
 struct Company {
@@ -190,7 +192,8 @@ fn truth(random: &mut Random, company: &Company, standing: f64, campaign: &Campa
         .clamp(0.0, 1.0);
     let authority = (standing + 0.25 * random.bell()).clamp(0.0, 1.0);
     let budget = (0.45 * size + 0.35 * fit + 0.3 * random.unit()).clamp(0.0, 1.0);
-    Truth { fit, intent, authority, budget, employees: company.employees }
+    let caused = if intent > 0.0 { (campaign.pull / intent).clamp(0.0, 1.0) } else { 0.0 };
+    Truth { fit, intent, authority, budget, employees: company.employees, caused }
 }
 
 /// A moment in a window of days: people fill in forms by day and on workdays, mostly.

@@ -2,6 +2,7 @@
 
 use handfast_domain::time::{DAY, HOUR, Instant, MINUTE};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::charter::CURRENCY;
 use super::company::payload;
@@ -19,6 +20,10 @@ pub enum Step {
     Reply,
     /// Marketing hears what sales had to say.
     Hear,
+    /// Marketing says what it thinks of a grey case.
+    Weigh(Uuid),
+    /// Sales does, too, and both decide.
+    Settle(Uuid),
     Attempt(u32),
     Qualify,
     Offer,
@@ -59,6 +64,8 @@ impl Seller<'_> {
             Step::AddContext => self.add_context(case),
             Step::Reply => self.reply(case).map(|()| Some((Step::Answer, HOUR))),
             Step::Hear => self.hear().map(|()| None),
+            Step::Weigh(grey) => self.weigh(case, grey).map(|wait| Some((Step::Settle(grey), wait))),
+            Step::Settle(grey) => self.settle(case, grey).map(|()| None),
             Step::Attempt(number) => self.attempt(case, number),
             Step::Qualify => self.qualify(case),
             Step::Offer => self.offer(case),
@@ -95,10 +102,8 @@ impl Seller<'_> {
                 why["question"] = json!({"topic": "INSIGHTS", "question": "Why should we call?"});
             }
             self.ask("rejectHandoff", "RejectHandoffInput", with(case, why))?;
-            if self.story && reason == "NOT_ICP" && self.random.chance(0.9) {
-                let told = json!({"kind": "PROBLEM", "about": {"lead": case.lead}, "tags": ["profile"], "text": "Not our kind of company."});
-                self.ask("postFeedback", "PostFeedbackInput", told)?;
-                return Ok(Some((Step::Hear, 3 * HOUR + self.random.wait(DAY as f64) as i64)));
+            if reason == "NOT_ICP" {
+                return self.tell(case, "PROBLEM", "Not our kind of company.");
             }
             return Ok(returned.then_some((Step::AddContext, 5 * HOUR)));
         }
@@ -141,6 +146,23 @@ impl Seller<'_> {
             }
         }
         Ok(())
+    }
+
+    fn weigh(&mut self, case: &Case, grey: Uuid) -> Result<i64, CliError> {
+        let text = "Reads everything we send, and never says what for.";
+        let opinion = json!({"greyCase": grey.to_string(), "outcome": verdict(case), "text": text});
+        self.ask("giveOpinion", "GiveOpinionInput", opinion)?;
+        Ok(HOUR + self.random.wait(6.0 * HOUR as f64) as i64)
+    }
+
+    fn settle(&mut self, case: &Case, grey: Uuid) -> Result<(), CliError> {
+        let outcome = verdict(case);
+        let text = "We talked to others like that.";
+        let opinion = json!({"greyCase": grey.to_string(), "outcome": outcome, "text": text});
+        self.ask("giveOpinion", "GiveOpinionInput", opinion)?;
+        let decided =
+            json!({"greyCase": grey.to_string(), "outcome": outcome, "rationale": "Both sides see it so."});
+        self.ask("resolveGreyCase", "ResolveGreyCaseInput", decided)
     }
 
     fn attempt(&mut self, case: &Case, number: u32) -> Result<Next, CliError> {
@@ -206,7 +228,7 @@ impl Seller<'_> {
         if self.random.chance(0.3 * fit + 0.2 * budget) {
             let amount = amount(case, self.random);
             self.ask("closeWon", "CloseWonInput", with(case, json!({"amount": amount})))?;
-            return Ok(None);
+            return self.tell(case, "WORKS", "They had read the guide, and knew what they wanted.");
         }
         let (reason, competitor) = match self.random.whole(0, 4) {
             0 | 1 => ("HOLDING_OFF", None),
@@ -216,7 +238,17 @@ impl Seller<'_> {
         };
         let end = json!({"reason": reason, "competitor": competitor, "recycleAt": self.later(60, 120)});
         self.ask("closeLost", "CloseLostInput", with(case, end))?;
-        Ok(None)
+        self.tell(case, "FIELD_NOTE", "Whoever has a machine already asks for the payback first.")
+    }
+
+    /// What a deal taught goes back to marketing, mostly.
+    fn tell(&mut self, case: &Case, kind: &str, text: &str) -> Result<Next, CliError> {
+        if !(self.story && self.random.chance(0.6)) {
+            return Ok(None);
+        }
+        let told = json!({"kind": kind, "about": {"lead": case.lead}, "tags": ["deal"], "text": text});
+        self.ask("postFeedback", "PostFeedbackInput", told)?;
+        Ok(Some((Step::Hear, 3 * HOUR + self.random.wait(DAY as f64) as i64)))
     }
 
     fn later(&mut self, from: i64, to: i64) -> String {
@@ -226,6 +258,11 @@ impl Seller<'_> {
     fn ask(&self, field: &str, kind: &str, input: Value) -> Result<(), CliError> {
         payload(self.client, field, kind, input, "__typename").map(drop)
     }
+}
+
+/// What people who know the lead would say.
+fn verdict(case: &Case) -> &'static str {
+    if case.truth.fit + case.truth.intent > 0.9 { "ADVANCE" } else { "HOLD" }
 }
 
 fn amount(case: &Case, random: &mut Random) -> Value {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use handfast_domain::time::{Clock, DAY, HOUR, Instant, MINUTE, SECOND};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::prospects::{DAYS, Market, Prospect, Touch, Truth, touch_input};
 use super::random::Random;
@@ -57,7 +58,7 @@ pub struct Life<'d> {
     marketing: Client,
     people: BTreeMap<String, Client>,
     /// What is known of leads by their e-mail.
-    truths: BTreeMap<String, Truth>,
+    pub truths: BTreeMap<String, Truth>,
     planned: BinaryHeap<Planned>,
     planned_ever: u64,
     cursor: Value,
@@ -208,7 +209,7 @@ impl<'d> Life<'d> {
             }
             let Planned { at, case, step, .. } = planned;
             let client = match step {
-                Step::AddContext | Step::Reply | Step::Hear => Some(&self.marketing),
+                Step::AddContext | Step::Reply | Step::Hear | Step::Weigh(_) => Some(&self.marketing),
                 _ => self.people.get(&case.rep),
             };
             let Some(client) = client.cloned() else { continue };
@@ -248,24 +249,34 @@ impl<'d> Life<'d> {
         }
     }
 
-    /// Sees the new hand-offs.
+    /// Sees the new hand-offs, and grey cases if the two sides talk with each other.
     fn notice(&mut self, now: Instant) -> Result<(), CliError> {
-        let document = "query($after: FeedCursor) { events(after: $after, first: 500, filter: {kinds: [\"HANDOFF_OFFERED\"]}) { \
-                        events { lead { id contact { email } owner { key } queue { team } } } cursor atHead } }";
+        let document = "query($after: FeedCursor, $kinds: [String!]) { events(after: $after, first: 500, filter: {kinds: $kinds}) { \
+                        events { kind payload lead { id contact { email } owner { key } queue { team } } } cursor atHead } }";
+        let mut kinds = vec!["HANDOFF_OFFERED"];
+        kinds.extend(self.demo.story.then_some("GREY_CASE_OPENED"));
         loop {
-            let page = self.demo.admin.query(document, json!({"after": self.cursor}))?["events"].clone();
+            let asked = json!({"after": self.cursor, "kinds": kinds});
+            let page = self.demo.admin.query(document, asked)?["events"].clone();
             self.cursor = page["cursor"].clone();
             for event in page["events"].as_array().into_iter().flatten() {
                 let lead = &event["lead"];
+                let grey = grey_case(event);
                 let rep = match (lead["owner"]["key"].as_str(), lead["queue"]["team"].as_str()) {
                     (Some(owner), _) => owner,
                     (None, Some("sales")) => company::DESK,
+                    _ if grey.is_some() => company::DESK,
                     _ => continue,
                 };
                 let email = lead["contact"]["email"].as_str().unwrap_or_default();
                 let truth = self.truths.get(email).copied().unwrap_or_else(|| stranger(&mut self.random));
                 let case = Case { lead: lead["id"].clone(), rep: rep.to_owned(), truth };
-                if let Some((step, wait)) = first(&mut self.random) {
+                let wait = |random: &mut Random| HOUR + random.wait(8.0 * HOUR as f64) as i64;
+                let next = match grey {
+                    Some(grey) => Some((Step::Weigh(grey), wait(&mut self.random))),
+                    None => first(&mut self.random),
+                };
+                if let Some((step, wait)) = next {
                     self.plan(now.plus(wait / self.pace), case, step);
                 }
             }
@@ -327,6 +338,13 @@ impl<'d> Life<'d> {
     }
 }
 
+/// The grey case that an event opened.
+fn grey_case(event: &Value) -> Option<Uuid> {
+    let payload = event["payload"].as_str().filter(|_| event["kind"] == "GREY_CASE_OPENED")?;
+    let body: Value = serde_json::from_str(payload).ok()?;
+    Uuid::try_parse(body["fact"]["case"].as_str()?).ok()
+}
+
 /// Of whom nothing is known beforehand.
 fn stranger(random: &mut Random) -> Truth {
     Truth {
@@ -335,5 +353,6 @@ fn stranger(random: &mut Random) -> Truth {
         authority: random.between(0.2, 1.0),
         budget: random.between(0.2, 1.0),
         employees: random.whole(20, 900),
+        caused: 0.0,
     }
 }

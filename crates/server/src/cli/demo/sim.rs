@@ -12,6 +12,7 @@ use handfast_domain::time::DAY;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::prospects::Truth;
 use super::{Demo, DemoArgs, Opened, admin, company, open, season};
 use crate::cli::client::CliError;
 use crate::cli::serve;
@@ -63,6 +64,8 @@ struct Outcome {
     /// Cycles that ended, by outcome.
     ended: BTreeMap<String, i64>,
     revenue_minor: i64,
+    /// By model: how far its division of the revenue among campaigns is from the truth, in basis points.
+    attribution_error: BTreeMap<String, i64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -118,8 +121,8 @@ pub fn sim(mut config: Config, args: SimArgs) -> Result<ExitCode, CliError> {
         let stopped = Arc::<AtomicBool>::default();
         let demo = Demo { args: args_of_demo, app, clock, runtime: handle, url, admin, stopped, story: true };
         company::set_up(&demo)?;
-        season::play(&demo)?;
-        told(&demo)
+        let life = season::play(&demo)?;
+        told(&demo, &life.truths)
     });
     let outcome = runtime.block_on(async { tokio::task::spawn_blocking(move || played.join()).await });
     runtime.block_on(running.stop());
@@ -141,7 +144,7 @@ pub fn sim(mut config: Config, args: SimArgs) -> Result<ExitCode, CliError> {
 }
 
 /// Asks the company what it came to.
-fn told(demo: &Demo) -> Result<Outcome, CliError> {
+fn told(demo: &Demo, truths: &BTreeMap<String, Truth>) -> Result<Outcome, CliError> {
     let ask = |document: &str, variables: Value| demo.admin.query(document, variables);
     let (from, to) = (season::start(), demo.app.now());
     let day = |at: handfast_domain::time::Instant| at.to_string()[..10].to_owned();
@@ -172,10 +175,10 @@ fn told(demo: &Demo) -> Result<Outcome, CliError> {
     let signed = now["charters"].as_array().into_iter().flatten();
     let charters = signed.filter(|one| one["signed"] == true).count();
 
-    let (mut facts, mut ended, mut revenue_minor) = (BTreeMap::new(), BTreeMap::new(), 0);
+    let (mut facts, mut ended, mut wins) = (BTreeMap::new(), BTreeMap::new(), vec![]);
     let mut after = Value::Null;
     loop {
-        let document = "query($after: FeedCursor) { events(after: $after, first: 500) { events { kind payload } cursor atHead } }";
+        let document = "query($after: FeedCursor) { events(after: $after, first: 500) { events { kind leadId payload } cursor atHead } }";
         let page = ask(document, json!({"after": after}))?["events"].clone();
         for event in page["events"].as_array().into_iter().flatten() {
             let kind = text(&event["kind"]);
@@ -184,8 +187,9 @@ fn told(demo: &Demo) -> Result<Outcome, CliError> {
                 let fact =
                     serde_json::from_str::<Value>(body).map(|body| body["fact"].clone()).unwrap_or_default();
                 *ended.entry(text(&fact["outcome"])).or_insert(0) += 1;
-                revenue_minor +=
-                    fact["amountMinor"].as_i64().filter(|_| fact["outcome"] == "WON").unwrap_or(0);
+                if fact["outcome"] == "WON" {
+                    wins.push((event["leadId"].clone(), fact["amountMinor"].as_i64().unwrap_or(0)));
+                }
             }
             *facts.entry(kind).or_insert(0) += 1;
         }
@@ -207,8 +211,54 @@ fn told(demo: &Demo) -> Result<Outcome, CliError> {
         charters,
         facts,
         ended,
-        revenue_minor,
+        revenue_minor: wins.iter().map(|(_, minor)| minor).sum(),
+        attribution_error: misled(demo, truths, &wins)?,
     })
+}
+
+/// How far each model is from what really made people buy. In this company a campaign adds to the interest of those whom it brings, and
+/// what they see afterwards follows from their interest: so a deal is owed to the campaign that brought it, for the share of the
+/// interest that the campaign made. The error is half the sum of all differences between two divisions of the whole (the total
+/// variation distance): 0 is the truth, 10000 is all of it elsewhere.
+fn misled(
+    demo: &Demo,
+    truths: &BTreeMap<String, Truth>,
+    wins: &[(Value, i64)],
+) -> Result<BTreeMap<String, i64>, CliError> {
+    let mut truth = BTreeMap::<String, f64>::new();
+    let document = "query($by: LeadRef!) { lead(by: $by) { contact { email } campaign { key } } }";
+    for (lead, minor) in wins {
+        let lead = demo.admin.query(document, json!({"by": {"id": lead}}))?["lead"].clone();
+        let known = lead["contact"]["email"].as_str().and_then(|email| truths.get(email));
+        // Of whom nobody knows any more who it was, nobody knows why it bought.
+        let Some((campaign, known)) = lead["campaign"]["key"].as_str().zip(known) else { continue };
+        *truth.entry(campaign.to_owned()).or_default() += *minor as f64 * known.caused;
+    }
+    let document =
+        "query($from: DateTime) { attribution(by: CAMPAIGN, from: $from) { export(format: NDJSON) } }";
+    let found = demo.admin.query(document, json!({"from": season::start().to_string()}))?;
+    let mut models = BTreeMap::<String, BTreeMap<String, f64>>::new();
+    for line in text(&found["attribution"]["export"]).lines() {
+        let row: Value = serde_json::from_str(line).unwrap_or_default();
+        let revenue = row["revenueMinor"].as_f64().unwrap_or(0.0);
+        let model = models.entry(text(&row["model"])).or_default();
+        *model.entry(text(&row["key"])).or_default() += revenue;
+    }
+    Ok(models.into_iter().map(|(model, found)| (model, distance(&truth, &found))).collect())
+}
+
+/// In basis points; as far as can be, where one of them divides nothing.
+fn distance(one: &BTreeMap<String, f64>, other: &BTreeMap<String, f64>) -> i64 {
+    let (whole, others): (f64, f64) = (one.values().sum(), other.values().sum());
+    if whole <= 0.0 || others <= 0.0 {
+        return 10_000;
+    }
+    let keys: std::collections::BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    let share =
+        |of: &BTreeMap<String, f64>, key: &String, whole: f64| of.get(key).copied().unwrap_or(0.0) / whole;
+    let apart: f64 =
+        keys.into_iter().map(|key| (share(one, key, whole) - share(other, key, others)).abs()).sum();
+    (apart * 5_000.0).round() as i64
 }
 
 fn text(value: &Value) -> String {
@@ -234,5 +284,22 @@ fn show(outcome: &Outcome, as_json: bool) -> Result<(), CliError> {
         println!("Promise {kind:<14} {started} given, {met} kept in time, {breached} broken");
     }
     println!("Facts of the log    {}", list(&outcome.facts));
+    println!("Attribution error   {} (basis points, by model)", list(&outcome.attribution_error));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_of_a_division_is_the_part_of_the_whole_that_stands_elsewhere() {
+        let of = |parts: &[(&str, f64)]| parts.iter().map(|(key, part)| ((*key).to_owned(), *part)).collect();
+        let truth = of(&[("a", 3.0), ("b", 1.0)]);
+        assert_eq!(distance(&truth, &truth), 0);
+        assert_eq!(distance(&truth, &of(&[("a", 300.0), ("b", 100.0)])), 0, "shares are compared");
+        assert_eq!(distance(&truth, &of(&[("a", 1.0), ("b", 1.0)])), 2_500);
+        assert_eq!(distance(&truth, &of(&[("c", 1.0)])), 10_000);
+        assert_eq!(distance(&truth, &BTreeMap::new()), 10_000);
+    }
 }
