@@ -132,7 +132,7 @@ fn a_lead_moves_only_along_the_arrows_of_the_machine() {
             "RecordOpportunityInput",
             with(&lead, json!({"amount": {"amountMinor": "100", "currency": "EUR"}})),
         ),
-        ("routeLead", "LeadTarget", target(&lead)),
+        ("routeLead", "RouteLeadInput", target(&lead)),
     ];
     for (field, kind, input) in cases {
         let refused = api.attempt(field, kind, input, "lead { id }");

@@ -153,7 +153,7 @@ fn a_span_that_is_too_long_for_a_query_is_one_for_the_background() {
     }
     let window = json!({"from": "1990-01-01T00:00:00Z", "to": "1991-01-01T00:00:00Z"});
     let nobody = table(&api, json!({"drill": {"ending": {"window": window}}}), json!({}));
-    assert_eq!(nobody, "lead,cycle,at,reachedAt,days,outcome,reason,amountMinor,currency\r\n");
+    assert_eq!(nobody, "lead,cycle,at,reachedAt,days,outcome,reason,amountMinor,currency,minutes\r\n");
 }
 
 /// Lead ids of the rows behind a figure, by the query and by the background; both must tell the same.

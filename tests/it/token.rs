@@ -324,7 +324,7 @@ fn marketings_verbs_are_not_for_sales_and_sales_verbs_not_for_marketing() {
             "CreateCampaignInput",
             json!({"key": "c", "name": "C", "kind": "fair", "channel": "EVENT"}),
         ),
-        ("MARKETING", "routeLead", "LeadTarget", with(json!({}))),
+        ("MARKETING", "routeLead", "RouteLeadInput", with(json!({}))),
         ("SALES", "acceptHandoff", "LeadTarget", with(json!({}))),
         ("SALES", "rejectHandoff", "RejectHandoffInput", with(json!({"reason": "NO_CONTEXT"}))),
         ("SALES", "logActivity", "LogActivityInput", with(json!({"kind": "CALL", "direction": "OUTBOUND"}))),

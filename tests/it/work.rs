@@ -136,7 +136,7 @@ fn over(mut base: Value, more: Value) -> Value {
 
 fn input_of(field: &str) -> String {
     match field {
-        "acceptHandoff" | "routeLead" | "evaluateLead" | "leaveNurture" => "LeadTarget".to_owned(),
+        "acceptHandoff" | "evaluateLead" | "leaveNurture" => "LeadTarget".to_owned(),
         _ => format!("{}{}Input", field[..1].to_uppercase(), &field[1..]),
     }
 }

@@ -16,6 +16,7 @@ use crate::event::{Actor, Body, Event, Fact, GreyTrigger, StreamKind};
 use crate::grey_case;
 use crate::handoff::Packet;
 use crate::lead::Journey;
+use crate::meeting;
 use crate::refused::{RefusalCode, Refused};
 use crate::snapshot::Snapshot;
 use crate::stage::{Cause, CycleOutcome, StageKind, WorkState};
@@ -60,6 +61,7 @@ pub enum Record {
         trigger: GreyTrigger,
         text: Option<String>,
     },
+    FirstMeeting(meeting::Stated),
     Override(DecisionOverride),
     ContextRequest(ContextRequest),
     ContextAnswer {
@@ -252,8 +254,9 @@ impl<'a> Draft<'a> {
 
     /// An act that keeps the promise of one clock, if there is such a clock.
     pub(crate) fn meet_clock(&mut self, id: Uuid) {
-        let at = self.scene.at;
-        self.change_clocks(|clock| clock.id == id, |clock, _| clock.meet(at));
+        let (at, cycle) = (self.scene.at, self.journey.lead.cycle);
+        // What an earlier cycle promised ended with it; the store does not load it any more.
+        self.change_clocks(|clock| clock.id == id && clock.cycle == cycle, |clock, _| clock.meet(at));
     }
 
     fn start_in_hours(&mut self, policy: &SlaPolicy, id: Uuid, party: Option<Party>, level: ClockLevel) {

@@ -17,12 +17,18 @@ text_enum! {
         Persona = "PERSONA",
         /// Key of the user who has the lead now.
         Owner = "OWNER",
+        /// Key of that user's team.
+        Team = "TEAM",
+        /// Key of the queue that has the lead now.
+        Queue = "QUEUE",
         /// Industry of the company.
         Industry = "INDUSTRY",
         /// Title of the person.
         Title = "TITLE",
-        /// What the buyer expected of the first meeting, as the newest hand-off of the cycle says.
+        /// What the buyer expected the first meeting of the cycle to be about, as marketing stated it: a MeetingPurpose.
         FirstMeeting = "FIRST_MEETING",
+        /// How the first meeting of the cycle went, as sales said: a MeetingOutcome.
+        MeetingOutcome = "MEETING_OUTCOME",
         /// How far ahead the deal was expected to close when it was recorded: UP_TO_30_DAYS, UP_TO_90_DAYS, UP_TO_180_DAYS or
         /// LATER.
         Timeframe = "TIMEFRAME",
@@ -30,8 +36,26 @@ text_enum! {
         Competitor = "COMPETITOR",
         /// Disposition reason of the cycle's end.
         Reason = "REASON",
+        /// How the cycle stands or ended.
+        Outcome = "OUTCOME",
+        /// The furthest stage that the cycle came to.
+        Stage = "STAGE",
+        /// Fit and engagement of the newest look together, in points: BELOW_0, FROM_0, FROM_25, FROM_50, FROM_75 or FROM_100.
+        ScoreBand = "SCORE_BAND",
         /// Newest value of the trait that is named beside. Personal traits are refused.
         Trait = "TRAIT",
+    }
+}
+
+/// The band of a score, by its lower end.
+pub fn score_band(points: i64) -> &'static str {
+    match points {
+        ..0 => "BELOW_0",
+        0..25 => "FROM_0",
+        25..50 => "FROM_25",
+        50..75 => "FROM_50",
+        75..100 => "FROM_75",
+        100.. => "FROM_100",
     }
 }
 
@@ -89,6 +113,22 @@ impl Groups {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_score_lies_in_one_band() {
+        let cases = [
+            (-1, "BELOW_0"),
+            (0, "FROM_0"),
+            (24, "FROM_0"),
+            (25, "FROM_25"),
+            (99, "FROM_75"),
+            (100, "FROM_100"),
+            (2_000, "FROM_100"),
+        ];
+        for (points, expected) in cases {
+            assert_eq!(score_band(points), expected, "{points}");
+        }
+    }
 
     #[test]
     fn what_comes_after_the_last_group_is_counted_with_the_others() {

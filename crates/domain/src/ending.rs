@@ -134,6 +134,7 @@ impl Draft<'_> {
             }
         }
         self.cancel_clocks(|_| false);
+        self.end_follow_ups(outcome);
         // A date that an import of the past names and that is over calls nobody back.
         let ahead = returns.at.is_some_and(|at| self.scene.live || at > self.scene.now);
         let comes_back =

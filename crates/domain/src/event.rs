@@ -11,6 +11,8 @@ use crate::customer::{Advocacy, ChurnReason};
 use crate::deployment::{DeploymentMode, DeploymentState};
 use crate::digest::Digest;
 use crate::feedback::{EffectKind, FeedbackKind, FeedbackStatus, FeedbackSubject};
+use crate::follow_up::FollowUpOutcome;
+use crate::meeting::{MeetingOutcome, MeetingPurpose};
 use crate::stage::{Cause, Channel, CycleOpenedBy, CycleOutcome, Side, StageKind, WorkState};
 use crate::text::text_enum;
 use crate::time::Instant;
@@ -268,6 +270,36 @@ pub enum Fact {
         automated: bool,
         /// Whether it counts as an attempt to reach the lead.
         attempt: bool,
+        /// How it went, of a meeting; the words stand with the activity.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        meeting: Option<MeetingOutcome>,
+    },
+    /// Marketing said what the buyer expects of the first meeting. The words stand outside of the log.
+    FirstMeetingExpected {
+        /// What it is to be about.
+        purpose: MeetingPurpose,
+    },
+    /// Sales means to turn to the lead again. The words stand outside of the log.
+    FollowUpPlanned {
+        /// The follow-up.
+        follow_up: Uuid,
+        /// When.
+        due_at: Instant,
+        /// How.
+        activity_kind: ActivityKind,
+        /// Number of the attempt in its cycle that it will be, as far as one can tell.
+        attempt: u32,
+    },
+    /// A planned follow-up was done, or is not to be done any more.
+    FollowUpEnded {
+        /// The follow-up.
+        follow_up: Uuid,
+        /// How it ended.
+        outcome: FollowUpOutcome,
+        /// Number of the attempt in its cycle that it was, if it was done.
+        attempt: Option<u32>,
+        /// The activity that did it.
+        activity: Option<Uuid>,
     },
     /// What is being done with the lead changed.
     WorkStateChanged {
@@ -626,6 +658,9 @@ impl Fact {
         "HANDOFF_EXPIRED",
         "HANDOFF_CANCELLED",
         "ACTIVITY_LOGGED",
+        "FIRST_MEETING_EXPECTED",
+        "FOLLOW_UP_PLANNED",
+        "FOLLOW_UP_ENDED",
         "WORK_STATE_CHANGED",
         "CLOCK_CHANGED",
         "CONTEXT_REQUESTED",
@@ -678,6 +713,9 @@ impl Fact {
             Fact::HandoffExpired { .. } => "HANDOFF_EXPIRED",
             Fact::HandoffCancelled { .. } => "HANDOFF_CANCELLED",
             Fact::ActivityLogged { .. } => "ACTIVITY_LOGGED",
+            Fact::FirstMeetingExpected { .. } => "FIRST_MEETING_EXPECTED",
+            Fact::FollowUpPlanned { .. } => "FOLLOW_UP_PLANNED",
+            Fact::FollowUpEnded { .. } => "FOLLOW_UP_ENDED",
             Fact::WorkStateChanged { .. } => "WORK_STATE_CHANGED",
             Fact::ClockChanged { .. } => "CLOCK_CHANGED",
             Fact::ContextRequested { .. } => "CONTEXT_REQUESTED",

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::digest::Digest;
+use crate::meeting::{Expectation, MeetingOutcome, MeetingPurpose};
 use crate::snapshot::Snapshot;
 use crate::text::text_enum;
 use crate::time::Instant;
@@ -47,6 +48,14 @@ pub struct Handoff {
     pub answered_at: Option<Instant>,
     /// Disposition reason of a rejection.
     pub reason: Option<String>,
+    /// How the first meeting after it went.
+    #[cfg_attr(feature = "graphql", graphql(skip))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_meeting: Option<MeetingOutcome>,
+    /// When that was.
+    #[cfg_attr(feature = "graphql", graphql(skip))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_meeting_at: Option<Instant>,
 }
 
 /// A line of the packet.
@@ -79,6 +88,9 @@ pub struct Packet {
     pub promises: Vec<String>,
     /// What the prospect expects of the first meeting.
     pub first_meeting_expectation: Option<String>,
+    /// What the first meeting is to be about. Packets from before nobody could state it have none, and keep their digests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_meeting_purpose: Option<MeetingPurpose>,
 }
 
 impl Packet {
@@ -108,6 +120,16 @@ impl Packet {
             talking_points,
             promises,
             first_meeting_expectation: None,
+            first_meeting_purpose: None,
+        }
+    }
+
+    /// With what the prospect expects of the first meeting, if marketing said so.
+    pub fn expecting(self, expectation: Option<&Expectation>) -> Packet {
+        Packet {
+            first_meeting_expectation: expectation.map(Expectation::in_words),
+            first_meeting_purpose: expectation.map(|expectation| expectation.purpose),
+            ..self
         }
     }
 

@@ -7,7 +7,9 @@ use crate::clock::SlaClock;
 use crate::customer::Customer;
 use crate::disposition::Attempts;
 use crate::event::{Direction, Fact};
+use crate::follow_up::PlannedFollowUp;
 use crate::handoff::{Handoff, HandoffStatus};
+use crate::meeting;
 use crate::nurture::{Enrolment, NurtureStatus};
 use crate::stage::{Channel, CycleOpenedBy, CycleOutcome, StageKind, WorkState};
 use crate::time::Instant;
@@ -79,6 +81,10 @@ pub struct Lead {
     #[cfg_attr(feature = "graphql", graphql(skip))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer: Option<Customer>,
+    /// What sales planned to do next and did not do yet.
+    #[cfg_attr(feature = "graphql", graphql(skip))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub follow_ups: Vec<PlannedFollowUp>,
     /// The lead that goes on for this one, which was found to be the same person.
     #[cfg_attr(feature = "graphql", graphql(skip))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,6 +100,11 @@ impl Lead {
         use CycleOutcome::{Disqualified, Lost, Recycled};
         let ended = self.suppressed || self.merged_into.is_some();
         matches!(self.outcome, Disqualified | Lost | Recycled) && !ended
+    }
+
+    /// When sales means to turn to it again, at the earliest.
+    pub fn next_follow_up_at(&self) -> Option<Instant> {
+        self.follow_ups.iter().map(|one| one.due_at).min()
     }
 
     /// Whether a person or a queue has the lead.
@@ -207,6 +218,7 @@ impl Journey {
             grey_slots: vec![],
             nurture: None,
             customer: None,
+            follow_ups: vec![],
             merged_into: None,
             erased_at: None,
         };
@@ -250,6 +262,7 @@ impl Journey {
                 (*handoff, *opportunity) = (None, None);
                 lead.next_evaluation_at = Some(at);
                 lead.grey_slots.clear();
+                lead.follow_ups.clear();
             }
             Fact::StageChanged { to, stage_version, .. } => {
                 (lead.stage, lead.stage_version, lead.entered_stage_at) = (*to, *stage_version, at);
@@ -275,6 +288,8 @@ impl Journey {
                     offered_at: at,
                     answered_at: None,
                     reason: None,
+                    first_meeting: None,
+                    first_meeting_at: None,
                 });
             }
             Fact::HandoffAccepted { .. } => answer(handoff, HandoffStatus::Accepted, at, None),
@@ -284,7 +299,12 @@ impl Journey {
             }
             Fact::HandoffExpired { .. } => answer(handoff, HandoffStatus::Expired, at, None),
             Fact::HandoffCancelled { .. } => answer(handoff, HandoffStatus::Cancelled, at, None),
-            Fact::ActivityLogged { activity_kind, direction, automated, attempt, .. } => {
+            Fact::ActivityLogged { activity_kind, direction, automated, attempt, meeting, .. } => {
+                if let Some((outcome, handoff)) = meeting.zip(handoff.as_mut())
+                    && at >= cycle.opened_at
+                {
+                    meeting::met(handoff, outcome, at);
+                }
                 if *attempt {
                     cycle.attempts.record(activity_kind.as_str(), at);
                 }
@@ -293,6 +313,16 @@ impl Journey {
                     cycle.conversations += 1;
                 }
             }
+            Fact::FollowUpPlanned { follow_up, due_at, activity_kind, attempt } => {
+                lead.follow_ups.push(PlannedFollowUp {
+                    id: *follow_up,
+                    due_at: *due_at,
+                    kind: *activity_kind,
+                    attempt: *attempt,
+                    planned_at: at,
+                });
+            }
+            Fact::FollowUpEnded { follow_up, .. } => lead.follow_ups.retain(|one| one.id != *follow_up),
             Fact::WorkStateChanged { to, .. } => lead.work_state = *to,
             Fact::ClockChanged { clock: event } => {
                 let place = clocks.iter().position(|clock| clock.id == event.clock());
@@ -373,6 +403,7 @@ impl Journey {
             }
             Fact::DuplicateMerged { .. }
             | Fact::AdvocacyRecorded { .. }
+            | Fact::FirstMeetingExpected { .. }
             | Fact::ContextRequested { .. }
             | Fact::ContextAnswered { .. }
             | Fact::FeedbackPosted { .. }

@@ -68,6 +68,7 @@ impl Draft<'_> {
                 None => self.reopen()?,
             }
         }
+        self.take_over_follow_ups(&theirs.follow_ups);
         let at_work = (StageKind::Sal..=StageKind::Opportunity).contains(&theirs.stage);
         if !at_work || theirs.stage <= self.journey.lead.stage {
             return Ok(());

@@ -42,6 +42,20 @@ text_enum! {
         Retention = "RETENTION",
         /// Share of customers that stay.
         Kept = "KEPT",
+        /// Leads that sales turned to, of those that it was given.
+        FollowUpRate = "FOLLOW_UP_RATE",
+        /// How long leads wait for the first touch.
+        FirstTouchTime = "FIRST_TOUCH_TIME",
+        /// How often sales tried.
+        AttemptsMade = "ATTEMPTS_MADE",
+        /// Time of sales.
+        Effort = "EFFORT",
+        /// Time of sales that went to poor prospects.
+        PoorEffort = "POOR_EFFORT",
+        /// Time of sales for a deal.
+        EffortPerWin = "EFFORT_PER_WIN",
+        /// What deals that are open are worth.
+        OpenPipeline = "OPEN_PIPELINE",
     }
 }
 
@@ -56,6 +70,8 @@ text_enum! {
         Days = "DAYS",
         /// Hours, with two places.
         Hours = "HOURS",
+        /// Minutes.
+        Minutes = "MINUTES",
         /// Minor units of the charter's currency.
         MinorUnits = "MINOR_UNITS",
     }
@@ -395,6 +411,113 @@ pub const METRICS: &[Metric] = &[
             better nor worse. Leaving is what recordChurn told.",
         origin: "E. L. Kaplan and P. Meier (1958), with the interval of M. Greenwood (1926) on the scale of log(-log)",
         told_by: &["retention"],
+    },
+    Metric {
+        key: MetricKey::FollowUpRate,
+        version: 1,
+        unit: MetricUnit::BasisPoints,
+        formula: Formula {
+            kind: FormulaKind::Ratio,
+            of: "assignments by hand-offs offered in the window whose FIRST_TOUCH was met until now, in time or not",
+            over: Some(
+                "those assignments, without the ones that were taken back before they were due and those whose time still runs",
+            ),
+            percents: &[],
+        },
+        meaning: "A lead is assigned when it is handed off, and again when the hand-off expires and another one has it; it counts for \
+            whoever had it then. A touch is a human outbound activity, an automated one only if the lead wrote first, or a \
+            disposition; opening the record is none. A charter that promises no FIRST_TOUCH is counted by the first genuine attempt \
+            after the hand-off.",
+        origin: WILSON,
+        told_by: &["followUp"],
+    },
+    Metric {
+        key: MetricKey::FirstTouchTime,
+        version: 1,
+        unit: MetricUnit::Minutes,
+        formula: Formula {
+            kind: FormulaKind::Quantile,
+            of: "wall-clock time from an assignment to its first touch",
+            over: None,
+            percents: &[50],
+        },
+        meaning: "Only what was touched has a time, with two places, so that it never stands without the rate.",
+        origin: RANK,
+        told_by: &["followUp"],
+    },
+    Metric {
+        key: MetricKey::AttemptsMade,
+        version: 1,
+        unit: MetricUnit::Count,
+        formula: Formula {
+            kind: FormulaKind::Quantile,
+            of: "genuine attempts to reach the lead in the cycle until now, of each assignment",
+            over: None,
+            percents: &[50],
+        },
+        meaning: "Assignments without any attempt count as 0; those that were taken back before they were due are left out.",
+        origin: RANK,
+        told_by: &["followUp"],
+    },
+    Metric {
+        key: MetricKey::Effort,
+        version: 1,
+        unit: MetricUnit::Minutes,
+        formula: Formula {
+            kind: FormulaKind::Sum,
+            of: "minutes that sales logged for work done in the window, without what was withdrawn",
+            over: None,
+            percents: &[],
+        },
+        meaning: "Time counts for the cycle that was open when the work was done. By OWNER and TEAM it counts for whoever spent it, and \
+            deals for whoever has their lead now.",
+        origin: LOG,
+        told_by: &["effortBy"],
+    },
+    Metric {
+        key: MetricKey::PoorEffort,
+        version: 1,
+        unit: MetricUnit::BasisPoints,
+        formula: Formula {
+            kind: FormulaKind::Ratio,
+            of: "minutes on cycles that ended DISQUALIFIED, or RECYCLED before there was an opportunity",
+            over: Some("minutes of the window"),
+            percents: &[],
+        },
+        meaning: "A poor prospect is one that sales itself put aside before there was a deal, by a disposition or by rejecting the \
+            hand-off; no score takes part. That is known afterwards: cycles that are open now may still turn out poor.",
+        origin: "Ours, by the charter's dispositions: two of the outcomes that end a cycle without a deal. LOST deals and drops from \
+            OPPORTUNITY were worth a try.",
+        told_by: &["effortBy"],
+    },
+    Metric {
+        key: MetricKey::EffortPerWin,
+        version: 1,
+        unit: MetricUnit::Minutes,
+        formula: Formula {
+            kind: FormulaKind::Ratio,
+            of: "minutes of the window",
+            over: Some("deals that were won in the window"),
+            percents: &[],
+        },
+        meaning: "What a deal costs in time, with all that led to none. Rounded to the nearest minute; by OUTCOME the row WON tells \
+            the time on won cycles alone.",
+        origin: LOG,
+        told_by: &["effortBy"],
+    },
+    Metric {
+        key: MetricKey::OpenPipeline,
+        version: 1,
+        unit: MetricUnit::MinorUnits,
+        formula: Formula {
+            kind: FormulaKind::Sum,
+            of: "amounts of the opportunities whose cycle is open now",
+            over: None,
+            percents: &[],
+        },
+        meaning: "Whether time was spent on them or not: what better deals wait while time goes elsewhere. Unknown amounts count as 0.",
+        origin: LOG,
+        told_by: &["effortBy"],
     },
 ];
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::charter::Charter;
 use crate::field::{CATALOGUE_VERSION, Value};
 use crate::lead::Journey;
+use crate::meeting::Expectation;
 use crate::persona::{PersonaMatch, best_match};
 use crate::snapshot::Snapshot;
 use crate::stage::{Channel, CycleOutcome, StageKind};
@@ -102,6 +103,8 @@ pub struct Profile {
     /// Of the open cycle, by key.
     pub answers: BTreeMap<String, Answer>,
     pub history: Vec<Past>,
+    /// What the buyer expects of the first meeting of the open cycle; it goes into the packet, and no rule reads it.
+    pub expectation: Option<Expectation>,
 }
 
 impl Profile {

@@ -1,7 +1,7 @@
 //! Quantiles of durations and amounts, by nearest rank: a quantile is always a value that was seen, so that whole numbers stay
 //! whole (Hyndman and Fan 1996, "Sample Quantiles in Statistical Packages", The American Statistician 50, definition 1).
 
-use crate::time::{DAY, HOUR};
+use crate::time::{DAY, HOUR, MINUTE};
 
 /// The smallest value that at least so many per cent of the values do not exceed. Values are sorted. None of none.
 pub fn quantile(sorted: &[i64], percent: usize) -> Option<i64> {
@@ -23,6 +23,11 @@ pub fn days(ms: i64) -> String {
 /// Milliseconds as hours, a decimal number with two places.
 pub fn hours(ms: i64) -> String {
     decimal(ms, HOUR)
+}
+
+/// Milliseconds as minutes, a decimal number with two places.
+pub fn minutes(ms: i64) -> String {
+    decimal(ms, MINUTE)
 }
 
 fn decimal(ms: i64, unit: i64) -> String {
@@ -53,5 +58,6 @@ mod tests {
             assert_eq!(days(ms), expected, "{ms}");
         }
         assert_eq!(hours(DAY + HOUR / 4), "24.25");
+        assert_eq!(minutes(HOUR + MINUTE / 2), "60.50");
     }
 }

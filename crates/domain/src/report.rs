@@ -40,6 +40,10 @@ pub enum Report {
     RestatedFunnel { under_charter: u32 },
     /// Whether customers stay and come back.
     Retention { cohort: CohortPeriod },
+    /// Whether, how fast and how often sales turns to what it is given.
+    FollowUp,
+    /// What time of sales went to.
+    EffortBy,
     /// Won deals, divided among what led to them.
     Attribution { by: AttributionBy, models: Vec<AttributionModel> },
     /// The cycles behind a figure.
@@ -79,6 +83,10 @@ text_enum! {
         RestatedFunnel = "RESTATED_FUNNEL",
         /// Whether customers stay and come back.
         Retention = "RETENTION",
+        /// Whether, how fast and how often sales turns to what it is given.
+        FollowUp = "FOLLOW_UP",
+        /// What time of sales went to.
+        EffortBy = "EFFORT_BY",
         /// Won deals, divided among what led to them.
         Attribution = "ATTRIBUTION",
         /// The cycles behind a figure.
@@ -101,6 +109,8 @@ impl Report {
             Report::DefinitionDrift => ReportKind::DefinitionDrift,
             Report::RestatedFunnel { .. } => ReportKind::RestatedFunnel,
             Report::Retention { .. } => ReportKind::Retention,
+            Report::FollowUp => ReportKind::FollowUp,
+            Report::EffortBy => ReportKind::EffortBy,
             Report::Attribution { .. } => ReportKind::Attribution,
             Report::Drill { .. } => ReportKind::Drill,
         }
@@ -125,6 +135,10 @@ pub enum Figure {
     Lift { outcome: CycleOutcome, ended: Option<bool>, key: String, said: Option<Value> },
     /// Customers by their first win: all of them, or those that were won again or not, or those that left or not.
     Customer { returned: Option<bool>, churned: Option<bool> },
+    /// Leads that were assigned: all of them but those that were taken back, or the touched ones, or those that nobody touched.
+    FollowUp { touched: Option<bool> },
+    /// Entries of time.
+    Effort,
 }
 
 /// What is said of a trait.

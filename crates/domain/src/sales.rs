@@ -8,6 +8,7 @@ use crate::context_request::Question;
 use crate::disposition::{Disposal, Return};
 use crate::evaluation::{Evaluation, furthest_met, is_guarded};
 use crate::event::{ActivityKind, Direction, Fact};
+use crate::meeting::MeetingOutcome;
 use crate::refused::{RefusalCode, Refused};
 use crate::snapshot::Snapshot;
 use crate::stage::{Cause, CycleOutcome, StageKind, WorkState};
@@ -27,6 +28,10 @@ pub struct Activity {
     pub occurred_at: Instant,
     /// What was said; it is kept outside of the log.
     pub note: Option<String>,
+    /// How it went, of a meeting.
+    pub meeting: Option<MeetingOutcome>,
+    /// The planned follow-up that it does; the earliest one without.
+    pub follow_up: Option<Uuid>,
 }
 
 impl Draft<'_> {
@@ -105,7 +110,8 @@ impl Draft<'_> {
         if activity.occurred_at > self.scene.now.plus(DAY) {
             return Err(Refused::invalid("input/occurredAt", "an activity cannot lie more than a day ahead"));
         }
-        let Activity { kind, direction, automated, .. } = *activity;
+        let Activity { kind, direction, automated, meeting, .. } = *activity;
+        meeting.map_or(Ok(()), |outcome| outcome.check(kind, direction))?;
         let contact = kind != ActivityKind::Note;
         let wrote_first = self.journey.cycle.conversations > 0;
         let (at, id) = (activity.occurred_at, self.scene.ids.next());
@@ -113,17 +119,28 @@ impl Draft<'_> {
         let of_now = at >= self.journey.cycle.opened_at;
         let genuine = (!automated || wrote_first) && of_now;
         let attempt = contact && genuine && direction != Direction::Inbound;
+        let follow_up = self.followed_up(activity.follow_up, attempt, at)?;
         // A note is no answer of the buyer, whoever wrote it.
         let direction = if contact { direction } else { Direction::Outbound };
         self.emit_at(
             at,
-            Fact::ActivityLogged { activity: id, activity_kind: kind, direction, automated, attempt },
+            Fact::ActivityLogged {
+                activity: id,
+                activity_kind: kind,
+                direction,
+                automated,
+                attempt,
+                meeting,
+            },
         );
         if let Some(text) = activity.note.clone() {
             self.records.push(Record::Note { about: id, text });
         }
         if attempt {
             self.meet_clocks_at(ClockKind::FirstTouch, at);
+        }
+        if let Some(follow_up) = follow_up {
+            self.do_follow_up(follow_up, id, direction, at);
         }
         if self.journey.lead.stage >= StageKind::Sal && contact && of_now {
             let answered = direction != Direction::Outbound && !automated;

@@ -18,6 +18,8 @@ use crate::decision_override;
 use crate::dialect::{self, Dialect};
 use crate::error::{Result, StoreError};
 use crate::feed::{NewEvent, append_events};
+use crate::follow_up;
+use crate::meeting;
 use crate::rows::{execute, fetch_all, insert_new_rows, insert_rows, upsert_rows};
 use crate::tx::Tx;
 
@@ -222,6 +224,8 @@ const LEAD_COLUMNS: &[&str] = &[
     "nurture_at",
     "customer",
     "renews_at",
+    "follow_ups",
+    "follow_up_at",
     "merged_into",
     "erased_at",
     "salt",
@@ -253,8 +257,9 @@ async fn write_leads(tx: &Tx, changes: &[Change], created: &[NewLead]) -> Result
                     stage_version = $5, entered_stage_at = $6, work_state = $7, owner = $8, queue = $9, \
                     priority = $10, persona = $11, fit = $12, engagement = $13, next_evaluation_at = $14, \
                     recycle_on = $15, suppressed = $16, grey_slots = $17, nurture = $18, nurture_at = $19, \
-                    customer = $20, renews_at = $21, merged_into = $22, erased_at = $23, version = $24 \
-                    WHERE id = $25 AND version = $26";
+                    customer = $20, renews_at = $21, follow_ups = $22, follow_up_at = $23, merged_into = $24, \
+                    erased_at = $25, version = $26 \
+                    WHERE id = $27 AND version = $28";
                 let mut values = moving(lead)?;
                 values.extend([lead.version.into(), lead.id.into(), change.expected.into()]);
                 if execute(tx, sql, values).await? != 1 {
@@ -297,6 +302,7 @@ pub(crate) fn moving(lead: &Lead) -> Result<Vec<Value>> {
         grey_slots,
         nurture,
         customer,
+        follow_ups,
         merged_into,
         erased_at,
     } = lead;
@@ -322,6 +328,8 @@ pub(crate) fn moving(lead: &Lead) -> Result<Vec<Value>> {
         nurture.as_ref().and_then(|one| one.next_step_at).map(|at| at.ms()).into(),
         customer.as_ref().map(json).transpose()?.into(),
         customer.as_ref().and_then(|one| one.renews_at).map(|at| at.ms()).into(),
+        json(follow_ups)?.into(),
+        lead.next_follow_up_at().map(|at| at.ms()).into(),
         (*merged_into).into(),
         erased_at.map(|at| at.ms()).into(),
     ])
@@ -444,12 +452,15 @@ async fn write_handoffs(tx: &Tx, changes: &[Change]) -> Result<()> {
                 packet.as_str().into(),
             ]),
             None => {
-                let sql = "UPDATE handoff SET status = $1, answered_at = $2, reason = $3 WHERE id = $4";
+                let sql = "UPDATE handoff SET status = $1, answered_at = $2, reason = $3, first_meeting = $4, \
+                    first_meeting_at = $5 WHERE id = $6";
                 let answered = handoff.answered_at.map(|at| at.ms());
                 let values = vec![
                     handoff.status.as_str().into(),
                     answered.into(),
                     handoff.reason.clone().into(),
+                    handoff.first_meeting.map(|outcome| outcome.as_str()).into(),
+                    handoff.first_meeting_at.map(|at| at.ms()).into(),
                     handoff.id.into(),
                 ];
                 execute(tx, sql, values).await?;
@@ -511,8 +522,8 @@ async fn write_facts(tx: &Tx, changes: &[Change]) -> Result<()> {
         for event in &change.events {
             match &event.body.fact {
                 Fact::StageChanged { .. } => transitions.extend(transition_row(event)?),
-                Fact::ActivityLogged { activity, activity_kind, direction, automated, .. } => activities
-                    .push(vec![
+                Fact::ActivityLogged { activity, activity_kind, direction, automated, meeting, .. } => {
+                    activities.push(vec![
                         (*activity).into(),
                         event.stream_id.into(),
                         i64::from(event.body.cycle.unwrap_or(0)).into(),
@@ -522,13 +533,17 @@ async fn write_facts(tx: &Tx, changes: &[Change]) -> Result<()> {
                         event.body.actor.user.into(),
                         event.occurred_at.ms().into(),
                         notes.get(activity).copied().map(str::to_owned).into(),
-                    ]),
+                        meeting.map(|outcome| outcome.as_str()).into(),
+                    ])
+                }
                 _ => {}
             }
         }
+        follow_up::write(tx, change.events.iter(), |id| notes.get(&id).copied()).await?;
     }
     insert_rows(tx, "stage_transition", TRANSITION_COLUMNS, transitions).await?;
-    let columns = &["id", "lead", "cycle", "kind", "direction", "automated", "actor", "at", "note"];
+    let columns =
+        &["id", "lead", "cycle", "kind", "direction", "automated", "actor", "at", "note", "meeting"];
     insert_rows(tx, "activity", columns, activities).await?;
     Ok(())
 }
@@ -574,7 +589,7 @@ pub(crate) fn transition_row(event: &Event) -> Result<Option<Vec<Value>>> {
 
 async fn write_records(tx: &Tx, changes: &[Change]) -> Result<()> {
     let (mut evaluations, mut decisions, mut snapshots, mut cases) = (vec![], vec![], vec![], vec![]);
-    let (mut overrides, mut questions, mut answers) = (vec![], vec![], vec![]);
+    let (mut overrides, mut questions, mut answers, mut meetings) = (vec![], vec![], vec![], vec![]);
     for change in changes {
         for record in &change.records {
             match record {
@@ -612,6 +627,7 @@ async fn write_records(tx: &Tx, changes: &[Change]) -> Result<()> {
                     text.clone().into(),
                     change.events.first().map_or(0, |event| event.occurred_at.ms()).into(),
                 ]),
+                Record::FirstMeeting(stated) => meetings.push(meeting::row(stated)),
                 Record::Override(told) => overrides.push(decision_override::row(told)),
                 Record::ContextRequest(request) => questions.push(context_request::row(request)),
                 Record::ContextAnswer { request, answer } => answers.push((*request, answer)),
@@ -627,6 +643,7 @@ async fn write_records(tx: &Tx, changes: &[Change]) -> Result<()> {
     insert_rows(tx, "grey_case", columns, cases).await?;
     insert_rows(tx, "decision_override", decision_override::COLUMNS, overrides).await?;
     insert_rows(tx, "context_request", context_request::COLUMNS, questions).await?;
+    upsert_rows(tx, "meeting_expectation", meeting::COLUMNS, &["lead", "cycle"], meetings).await?;
     for (request, answer) in answers {
         context_request::answer(tx, request, answer).await?;
     }

@@ -1,7 +1,8 @@
 //! Hand-offs of a span of time, as reports read them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use handfast_domain::clock::SlaClock;
 use handfast_domain::criterion::CriterionResult;
 use handfast_domain::evaluation::GateResult;
 use handfast_domain::handoff::HandoffStatus;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 use crate::decode::{Place, closed, json, small};
 use crate::dialect::{self, Dialect};
 use crate::error::Result;
+use crate::lead::list;
 use crate::rows::fetch_all;
 
 /// A hand-off without its packet.
@@ -59,6 +61,51 @@ pub async fn offered(
             })
         })
         .collect()
+}
+
+/// The clocks FIRST_TOUCH of leads, the oldest first. One statement.
+pub async fn first_touches(
+    db: &impl ConnectionTrait,
+    leads: &BTreeSet<Uuid>,
+) -> Result<BTreeMap<Uuid, Vec<SlaClock>>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        id: Uuid,
+        lead: Uuid,
+        body: String,
+    }
+    let sql = format!(
+        "SELECT c.id, c.lead, c.body FROM clock c WHERE c.kind = 'FIRST_TOUCH' AND c.lead {} ORDER BY c.lead, c.id",
+        list(db)
+    );
+    let mut found: BTreeMap<Uuid, Vec<SlaClock>> = BTreeMap::new();
+    for row in fetch_all::<Row>(db, &sql, vec![dialect::uuids(leads)]).await? {
+        found.entry(row.lead).or_default().push(json(Place("clock", "body", &row.id), &row.body)?);
+    }
+    Ok(found)
+}
+
+/// When leads were handed off in each of their cycles, the earliest first. One statement.
+pub async fn offers(
+    db: &impl ConnectionTrait,
+    leads: &BTreeSet<Uuid>,
+) -> Result<BTreeMap<(Uuid, u32), Vec<Instant>>> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        lead: Uuid,
+        cycle: i64,
+        offered_at: i64,
+    }
+    let sql = format!(
+        "SELECT h.lead, h.cycle, h.offered_at FROM handoff h WHERE h.lead {} ORDER BY h.lead, h.cycle, h.offered_at",
+        list(db)
+    );
+    let mut found: BTreeMap<(Uuid, u32), Vec<Instant>> = BTreeMap::new();
+    for row in fetch_all::<Row>(db, &sql, vec![dialect::uuids(leads)]).await? {
+        let cycle = small(Place("handoff", "cycle", &row.lead), row.cycle)?;
+        found.entry((row.lead, cycle)).or_default().push(Instant(row.offered_at));
+    }
+    Ok(found)
 }
 
 /// The criteria of the look that each of these hand-offs came from, with their results: of the newest evaluation of its cycle

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use handfast_domain::handoff::{Handoff, HandoffStatus, Packet};
 use handfast_domain::lead::{Cycle, Journey, Lead, Opportunity};
+use handfast_domain::meeting::MeetingOutcome;
 use handfast_domain::stage::{Channel, CycleOpenedBy, CycleOutcome, StageKind, WorkState};
 use handfast_domain::time::Instant;
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use uuid::Uuid;
 
-use crate::decode::{Place, closed, digest, json, small};
+use crate::decode::{Place, closed, closed_opt, digest, json, small};
 use crate::dialect::{self, Dialect};
 use crate::error::Result;
 use crate::rows::{Columns, Only, columns, fetch_all};
@@ -43,12 +44,13 @@ pub(crate) struct LeadRow {
     grey_slots: String,
     nurture: Option<String>,
     customer: Option<String>,
+    follow_ups: String,
     merged_into: Option<Uuid>,
     erased_at: Option<i64>,
 }
 
 columns!("l": LeadRow {
-    id, version, person, account, campaign, source, channel, captured_at, cycle, outcome, stage, furthest_stage, stage_version, entered_stage_at, work_state, owner, queue, priority, persona, fit, engagement, next_evaluation_at, recycle_on, suppressed, grey_slots, nurture, customer, merged_into, erased_at
+    id, version, person, account, campaign, source, channel, captured_at, cycle, outcome, stage, furthest_stage, stage_version, entered_stage_at, work_state, owner, queue, priority, persona, fit, engagement, next_evaluation_at, recycle_on, suppressed, grey_slots, nurture, customer, follow_ups, merged_into, erased_at
 });
 
 /// The columns of a lead as `l`, for every statement that reads leads.
@@ -117,6 +119,10 @@ impl LeadRow {
             },
             nurture: self.nurture.as_deref().map(|text| json(at("nurture"), text)).transpose()?,
             customer: self.customer.as_deref().map(|text| json(at("customer"), text)).transpose()?,
+            follow_ups: match left_out("follow_ups", &self.follow_ups) {
+                true => Default::default(),
+                false => json(at("follow_ups"), &self.follow_ups)?,
+            },
             merged_into: self.merged_into,
             erased_at: self.erased_at.map(Instant),
         };
@@ -180,6 +186,8 @@ pub(crate) struct HandoffRow {
     offered_at: i64,
     answered_at: Option<i64>,
     reason: Option<String>,
+    first_meeting: Option<String>,
+    first_meeting_at: Option<i64>,
     packet: Option<String>,
 }
 
@@ -196,6 +204,12 @@ impl HandoffRow {
             offered_at: Instant(self.offered_at),
             answered_at: self.answered_at.map(Instant),
             reason: self.reason,
+            first_meeting: closed_opt(
+                at("first_meeting"),
+                self.first_meeting.as_deref(),
+                MeetingOutcome::parse,
+            )?,
+            first_meeting_at: self.first_meeting_at.map(Instant),
         };
         Ok((handoff, packet))
     }
@@ -258,7 +272,7 @@ pub async fn journeys(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<BTreeMa
     }
     let sql = format!(
         "SELECT c.id, c.lead, c.status, c.packet_digest, c.completeness, c.offered_at, c.answered_at, c.reason, \
-         CAST(NULL AS text) AS packet FROM handoff c {newest} c.cycle WHERE c.lead {} ORDER BY c.offered_at, c.id",
+         c.first_meeting, c.first_meeting_at, CAST(NULL AS text) AS packet FROM handoff c {newest} c.cycle WHERE c.lead {} ORDER BY c.offered_at, c.id",
         list(db)
     );
     for row in fetch_all::<HandoffRow>(db, &sql, handoff_ids).await? {
@@ -313,7 +327,8 @@ pub async fn handoffs(
     leads: &[Uuid],
 ) -> Result<Vec<(Uuid, Handoff, Option<Packet>)>> {
     let sql = format!(
-        "SELECT id, lead, status, packet_digest, completeness, offered_at, answered_at, reason, packet FROM ( \
+        "SELECT id, lead, status, packet_digest, completeness, offered_at, answered_at, reason, first_meeting, \
+         first_meeting_at, packet FROM ( \
          SELECT h.*, row_number() OVER (PARTITION BY h.lead ORDER BY h.offered_at DESC, h.id DESC) AS rank \
          FROM handoff h WHERE h.lead {}) ranked WHERE rank = 1",
         list(db)

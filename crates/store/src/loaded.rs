@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use handfast_domain::clock::SlaClock;
 use handfast_domain::context_request::ContextRequest;
 use handfast_domain::evaluation::Evaluation;
+use handfast_domain::follow_up::FollowUp;
 use handfast_domain::handoff::{Handoff, Packet};
 use handfast_domain::lead::Cycle;
 use handfast_domain::stage::{CycleOutcome, StageKind};
+use handfast_domain::time::Instant;
 use sea_orm::{ConnectionTrait, DbErr, Value};
 use uuid::Uuid;
 
@@ -18,7 +20,7 @@ use crate::lead::{LeadRow, StoredLead, Where, list};
 use crate::person::{Account, Person, Trait};
 use crate::rows::{Cells, Columns, Only, fetch_cells, fetch_cells_one};
 use crate::touchpoint::Touchpoint;
-use crate::{context_request, evaluation, lead, person, touchpoint};
+use crate::{context_request, evaluation, follow_up, lead, person, touchpoint};
 
 /// What to read of a lead and beside it; a limit of 0 means none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +35,7 @@ pub struct Want {
     pub traits: bool,
     pub handoff: bool,
     pub context_requests: bool,
+    pub follow_ups: bool,
     pub evaluations: i64,
 }
 
@@ -48,6 +51,7 @@ impl Default for Want {
             traits: false,
             handoff: false,
             context_requests: false,
+            follow_ups: false,
             evaluations: 0,
         }
     }
@@ -74,6 +78,7 @@ pub struct LoadedLead {
     pub traits: Option<Vec<Trait>>,
     pub handoff: Option<Option<(Handoff, Option<Packet>)>>,
     pub context_requests: Option<Vec<ContextRequest>>,
+    pub follow_ups: Option<Vec<FollowUp>>,
     pub evaluations: Option<Vec<Evaluation>>,
     pub evaluation_limit: i64,
 }
@@ -133,32 +138,73 @@ pub async fn page(db: &impl ConnectionTrait, page: &LeadPage, want: &Want) -> Re
     children(db, leads, want).await
 }
 
-/// Open leads of an owner, or of a queue, most important first.
+/// Keys of the work queue's order: the instant of a follow-up lies above every priority.
+const FIRST_INSTANT: i64 = 1 << 32;
+
+/// Place of a lead in the work queue as of `now`: the due follow-up, else the priority.
+pub fn queue_place(stored: &StoredLead, now: Instant) -> (i64, Uuid) {
+    let lead = &stored.lead;
+    let due = lead.next_follow_up_at().filter(|at| *at <= now && at.ms() > FIRST_INSTANT);
+    (due.map_or(i64::from(lead.priority), Instant::ms), lead.id)
+}
+
+/// Open leads of an owner, or of a queue: those with a follow-up that is due, the earliest first, then the others, the most
+/// important first. Two statements at most.
 pub async fn work_queue(
     db: &impl ConnectionTrait,
     owner: Option<Uuid>,
     queue: Option<&str>,
+    now: Instant,
     from: Option<(i64, Uuid)>,
     limit: i64,
     want: &Want,
 ) -> Result<Vec<LoadedLead>> {
-    let mut where_ = Where::new(db);
-    where_.and("l.outcome = 'OPEN'".to_owned());
-    if owner.is_some() {
-        where_.and("l.owner IS NOT NULL".to_owned());
-    } else {
-        where_.and("l.queue IS NOT NULL".to_owned());
+    // The place of a lead in this order follows from them.
+    let want = &Want { lead: want.lead.and(Want::lead_columns(["follow_ups"])), ..*want };
+    let open = || {
+        let mut where_ = Where::new(db);
+        where_.and("l.outcome = 'OPEN'".to_owned());
+        if owner.is_some() {
+            where_.and("l.owner IS NOT NULL".to_owned());
+        } else {
+            where_.and("l.queue IS NOT NULL".to_owned());
+        }
+        where_.equals("l.owner", owner);
+        where_.equals("l.queue", queue.map(str::to_owned));
+        where_
+    };
+    let mut found = vec![];
+    let among_due = from.is_none_or(|(key, _)| key > FIRST_INSTANT);
+    if among_due {
+        let mut where_ = open();
+        let (now, first) = (where_.value(now.ms()), where_.value(FIRST_INSTANT));
+        where_.and(format!(
+            "l.follow_up_at IS NOT NULL AND l.follow_up_at <= {now} AND l.follow_up_at > {first}"
+        ));
+        if let Some((due, id)) = from {
+            let (a, b) = (where_.value(due), where_.value(id));
+            where_.and(format!("(l.follow_up_at, l.id) > ({a}, {b})"));
+        }
+        let limit = where_.value(limit);
+        let (conditions, values) = where_.finish();
+        let rest = format!("{conditions} ORDER BY l.follow_up_at, l.id LIMIT {limit}");
+        found = read(db, want, &rest, values).await?;
     }
-    where_.equals("l.owner", owner);
-    where_.equals("l.queue", queue.map(str::to_owned));
-    if let Some((priority, id)) = from {
-        let (a, b) = (where_.value(priority), where_.value(id));
-        where_.and(format!("(l.priority, l.id) < ({a}, {b})"));
+    let left = limit - i64::try_from(found.len()).unwrap_or(limit);
+    if left > 0 {
+        let mut where_ = open();
+        let now = where_.value(now.ms());
+        where_.and(format!("(l.follow_up_at IS NULL OR l.follow_up_at > {now})"));
+        if let Some((priority, id)) = from.filter(|_| !among_due) {
+            let (a, b) = (where_.value(priority), where_.value(id));
+            where_.and(format!("(l.priority, l.id) < ({a}, {b})"));
+        }
+        let limit = where_.value(left);
+        let (conditions, values) = where_.finish();
+        let rest = format!("{conditions} ORDER BY l.priority DESC, l.id DESC LIMIT {limit}");
+        found.extend(read(db, want, &rest, values).await?);
     }
-    let limit = where_.value(limit);
-    let (conditions, values) = where_.finish();
-    let rest = format!("{conditions} ORDER BY l.priority DESC, l.id DESC LIMIT {limit}");
-    children(db, read(db, want, &rest, values).await?, want).await
+    children(db, found, want).await
 }
 
 /// One lead by its id.
@@ -276,6 +322,10 @@ async fn children(db: &impl ConnectionTrait, leads: Vec<Found>, want: &Want) -> 
         true => grouped(context_request::of(db, &ids).await?, |one| one.lead),
         false => BTreeMap::new(),
     };
+    let mut follow_ups = match want.follow_ups && some {
+        true => grouped(follow_up::of(db, &ids).await?, |one| one.lead),
+        false => BTreeMap::new(),
+    };
     let mut evaluations = match want.evaluations > 0 && some {
         true => grouped(evaluation::newest(db, &ids, want.evaluations).await?, |one| one.lead),
         false => BTreeMap::new(),
@@ -295,6 +345,7 @@ async fn children(db: &impl ConnectionTrait, leads: Vec<Found>, want: &Want) -> 
                 newest.map(|(_, state, packet)| (state, packet))
             }),
             context_requests: want.context_requests.then(|| questions.remove(&id).unwrap_or_default()),
+            follow_ups: want.follow_ups.then(|| follow_ups.remove(&id).unwrap_or_default()),
             evaluations: (want.evaluations > 0).then(|| evaluations.remove(&id).unwrap_or_default()),
             evaluation_limit: want.evaluations,
             stored,

@@ -8,7 +8,6 @@ use handfast_domain::passage::{Passage, Step};
 use handfast_domain::stage::{Channel, CycleOutcome, StageKind};
 use handfast_domain::time::Instant;
 use sea_orm::{ConnectionTrait, FromQueryResult};
-use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::decode::{Place, closed, json, small};
@@ -184,6 +183,9 @@ pub struct Facets {
     pub campaign: Option<Uuid>,
     pub persona: Option<String>,
     pub owner: Option<Uuid>,
+    pub queue: Option<String>,
+    /// Fit and engagement together, in points.
+    pub score: i64,
     pub industry: Option<String>,
     pub title: Option<String>,
 }
@@ -198,20 +200,22 @@ pub async fn facets(db: &impl ConnectionTrait, leads: &BTreeSet<Uuid>) -> Result
         campaign: Option<Uuid>,
         persona: Option<String>,
         owner: Option<Uuid>,
+        queue: Option<String>,
+        score: i64,
         industry: Option<String>,
         title: Option<String>,
     }
     let sql = format!(
-        "SELECT l.id, l.source, l.channel, l.campaign, l.persona, l.owner, a.industry, p.title FROM lead l \
+        "SELECT l.id, l.source, l.channel, l.campaign, l.persona, l.owner, l.queue, l.fit + l.engagement AS score, a.industry, p.title FROM lead l \
          LEFT JOIN person p ON p.id = l.person LEFT JOIN account a ON a.id = l.account WHERE l.id {}",
         list(db)
     );
     let rows: Vec<Row> = fetch_all(db, &sql, vec![dialect::uuids(leads)]).await?;
     rows.into_iter()
         .map(|row| {
-            let Row { id, source, channel, campaign, persona, owner, industry, title } = row;
+            let Row { id, source, channel, campaign, persona, owner, queue, score, industry, title } = row;
             let channel = closed(Place("lead", "channel", &id), &channel, Channel::parse)?;
-            Ok((id, Facets { source, channel, campaign, persona, owner, industry, title }))
+            Ok((id, Facets { source, channel, campaign, persona, owner, queue, score, industry, title }))
         })
         .collect()
 }
@@ -250,37 +254,6 @@ pub async fn traits(
             Ok(Observed { lead: row.lead, key: row.key, value, at: Instant(row.observed_at) })
         })
         .collect()
-}
-
-/// What buyers expected of the first meeting, by the newest hand-off of a cycle that says so.
-pub async fn expectations(
-    db: &impl ConnectionTrait,
-    leads: &BTreeSet<Uuid>,
-) -> Result<BTreeMap<(Uuid, u32), String>> {
-    #[derive(FromQueryResult)]
-    struct Row {
-        id: Uuid,
-        lead: Uuid,
-        cycle: i64,
-        packet: String,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Packet {
-        first_meeting_expectation: Option<String>,
-    }
-    let sql = format!(
-        "SELECT h.id, h.lead, h.cycle, h.packet FROM handoff h WHERE h.lead {} AND h.packet IS NOT NULL \
-         ORDER BY h.lead, h.offered_at, h.id",
-        list(db)
-    );
-    let mut found = BTreeMap::new();
-    for row in fetch_all::<Row>(db, &sql, vec![dialect::uuids(leads)]).await? {
-        let packet: Packet = json(Place("handoff", "packet", &row.id), &row.packet)?;
-        let cycle = small(Place("handoff", "cycle", &row.id), row.cycle)?;
-        found.extend(packet.first_meeting_expectation.map(|text| ((row.lead, cycle), text)));
-    }
-    Ok(found)
 }
 
 /// How far ahead deals were expected to close when they were recorded, in milliseconds; the newest of each cycle.

@@ -101,19 +101,32 @@ pub const TABLES: &[Table] = &[
         personal: &[("salt", Empty)],
         plain: "id version person account campaign source channel captured_at cycle outcome stage furthest_stage stage_version \
                 entered_stage_at work_state owner queue priority persona fit engagement next_evaluation_at recycle_on suppressed \
-                grey_slots nurture nurture_at customer renews_at merged_into erased_at",
+                grey_slots nurture nurture_at customer renews_at follow_ups follow_up_at merged_into erased_at",
     },
     Table {
         name: "handoff",
         of: Kept("lead {leads}"),
         personal: &[("packet", Null)],
-        plain: "id lead cycle status packet_digest completeness offered_at answered_at reason",
+        plain: "id lead cycle status packet_digest completeness offered_at answered_at reason first_meeting \
+                first_meeting_at",
     },
     Table {
         name: "activity",
         of: Kept("lead {leads}"),
         personal: &[("note", Null)],
-        plain: "id lead cycle kind direction automated actor at",
+        plain: "id lead cycle kind direction automated actor at meeting",
+    },
+    Table {
+        name: "follow_up",
+        of: Kept("lead {leads}"),
+        personal: &[("note", Null)],
+        plain: "id lead cycle kind due_at attempt planned_by planned_at outcome activity ended_at",
+    },
+    Table {
+        name: "meeting_expectation",
+        of: Kept("lead {leads}"),
+        personal: &[("expectation", Null)],
+        plain: "lead cycle purpose stated_by stated_at",
     },
     Table {
         name: "touchpoint",
@@ -185,6 +198,7 @@ pub const TABLES: &[Table] = &[
     plain("engagement", "lead body"),
     plain("evaluation", "id lead cycle as_of charter snapshot cause gates"),
     plain("content_use", "id content lead user_id at"),
+    plain("effort", "id lead cycle user_id minutes kind at recorded_at withdrawn_at"),
     // Names of fields, never what somebody wrote into them.
     plain("form_submission", "id form version lead at filled"),
     plain("backtest_flip", "run number lead at baseline candidate good"),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use handfast_domain::field::Value as FieldValue;
+use handfast_domain::meeting::{Expectation, MeetingPurpose};
 use handfast_domain::profile::{Answer, Company, Contact, Engagement, Past, Profile, Source};
 use handfast_domain::stage::{Channel, CycleOutcome, StageKind};
 use handfast_domain::time::Instant;
@@ -35,6 +36,8 @@ struct Row {
     campaign_kind: Option<String>,
     campaign_channel: Option<String>,
     engagement: Option<String>,
+    meeting_purpose: Option<String>,
+    meeting_text: Option<String>,
 }
 
 #[derive(FromQueryResult)]
@@ -77,9 +80,11 @@ pub async fn profiles(
     let sql = format!(
         "SELECT l.id, l.salt, p.title, p.seniority, p.department, p.country, p.email, p.consent, a.industry, \
          a.employees, a.annual_revenue, a.country AS account_country, a.region, a.incumbent, c.key AS campaign_key, \
-         c.kind AS campaign_kind, c.channel AS campaign_channel, e.body AS engagement \
+         c.kind AS campaign_kind, c.channel AS campaign_channel, e.body AS engagement, \
+         m.purpose AS meeting_purpose, m.expectation AS meeting_text \
          FROM lead l JOIN person p ON p.id = l.person LEFT JOIN account a ON a.id = l.account \
-         LEFT JOIN campaign c ON c.id = l.campaign LEFT JOIN engagement e ON e.lead = l.id WHERE l.id {}",
+         LEFT JOIN campaign c ON c.id = l.campaign LEFT JOIN engagement e ON e.lead = l.id \
+         LEFT JOIN meeting_expectation m ON m.lead = l.id AND m.cycle = l.cycle WHERE l.id {}",
         list(db)
     );
     for row in fetch_all::<Row>(db, &sql, ids()).await? {
@@ -137,7 +142,13 @@ impl Row {
             .as_deref()
             .map(|text| json(Place("engagement", "body", &id), text))
             .transpose()?;
+        let purpose = closed_opt(
+            Place("meeting_expectation", "purpose", &id),
+            self.meeting_purpose.as_deref(),
+            MeetingPurpose::parse,
+        )?;
         Ok(Profile {
+            expectation: purpose.map(|purpose| Expectation { purpose, text: self.meeting_text }),
             salt: self.salt,
             contact: Contact {
                 title: self.title,

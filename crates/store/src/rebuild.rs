@@ -510,7 +510,8 @@ async fn stored(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<BTreeMap<Uuid
         put(row.lead, "clock", (row.id.to_string(), columns));
     }
     let sql = format!(
-        "SELECT id, lead, status, packet_digest, completeness, offered_at, answered_at, reason, packet FROM handoff \
+        "SELECT id, lead, status, packet_digest, completeness, offered_at, answered_at, reason, first_meeting, \
+         first_meeting_at, packet FROM handoff \
          WHERE lead {list}"
     );
     for row in fetch_all::<HandoffRow>(db, &sql, keys()).await? {
@@ -626,8 +627,9 @@ async fn write(tx: &Tx, lead: &Replayed) -> Result<()> {
     let sql = "UPDATE lead SET cycle = $1, outcome = $2, stage = $3, furthest_stage = $4, stage_version = $5, \
         entered_stage_at = $6, work_state = $7, owner = $8, queue = $9, priority = $10, persona = $11, fit = $12, \
         engagement = $13, next_evaluation_at = $14, recycle_on = $15, suppressed = $16, grey_slots = $17, nurture = $18, \
-        nurture_at = $19, customer = $20, renews_at = $21, merged_into = $22, erased_at = $23, version = $24, \
-        account = $25, campaign = $26, source = $27, channel = $28, captured_at = $29 WHERE id = $30";
+        nurture_at = $19, customer = $20, renews_at = $21, follow_ups = $22, follow_up_at = $23, merged_into = $24, \
+        erased_at = $25, version = $26, \
+        account = $27, campaign = $28, source = $29, channel = $30, captured_at = $31 WHERE id = $32";
     let mut values = moving(state)?;
     values.extend([
         state.version.into(),
@@ -665,6 +667,8 @@ async fn write(tx: &Tx, lead: &Replayed) -> Result<()> {
             handoff.offered_at.ms().into(),
             handoff.answered_at.map(|at| at.ms()).into(),
             handoff.reason.clone().into(),
+            handoff.first_meeting.map(|outcome| outcome.as_str()).into(),
+            handoff.first_meeting_at.map(|at| at.ms()).into(),
         ]
     });
     let columns = &[
@@ -677,6 +681,8 @@ async fn write(tx: &Tx, lead: &Replayed) -> Result<()> {
         "offered_at",
         "answered_at",
         "reason",
+        "first_meeting",
+        "first_meeting_at",
     ];
     crate::rows::upsert_rows(tx, "handoff", columns, &["id"], rows.collect()).await?;
     Ok(())

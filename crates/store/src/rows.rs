@@ -168,6 +168,11 @@ impl Only {
         names.try_fold(Only::NONE, |only, name| set(only, name.as_ref())).unwrap_or(Only::ALL)
     }
 
+    /// The columns of both.
+    pub(crate) fn and(self, other: Only) -> Only {
+        Only(self.0 | other.0)
+    }
+
     pub(crate) fn has(self, at: usize) -> bool {
         self.0 & (1 << at) != 0
     }

@@ -25,6 +25,7 @@ pub fn check(world: &World, lead: &Lead, step: &Step) {
     clocks_are_counted_once(lead);
     clocks_wait_only_for_what_can_come(&lead.journey);
     nurture_waits_for_sales(&lead.journey);
+    nobody_follows_up_on_what_is_over(lead);
     versions_are_dense(&lead.events);
     handoffs_follow_one_another(&lead.events);
     if let Some(change) = &step.change {
@@ -104,6 +105,25 @@ fn somebody_or_some_date_cares(world: &World, journey: &Journey) {
     } else if lead.cycle > 0 {
         assert_eq!(lead.next_evaluation_at, None, "the rules do not look at closed leads");
     }
+}
+
+/// What was planned is done once, called off once, or waits in an open cycle.
+fn nobody_follows_up_on_what_is_over(lead: &Lead) {
+    let mut waiting = BTreeSet::new();
+    for event in &lead.events {
+        match &event.body.fact {
+            Fact::FollowUpPlanned { follow_up, .. } => assert!(waiting.insert(*follow_up), "planned once"),
+            Fact::FollowUpEnded { follow_up, outcome, activity, attempt } => {
+                assert!(waiting.remove(follow_up), "what ends was planned, and ends once");
+                assert_eq!(activity.is_some(), outcome.is_done());
+                assert_eq!(attempt.is_some(), outcome.is_done());
+            }
+            _ => {}
+        }
+    }
+    let known: BTreeSet<Uuid> = lead.journey.lead.follow_ups.iter().map(|one| one.id).collect();
+    assert_eq!(known, waiting, "the lead carries what waits");
+    assert!(lead.journey.is_open() || waiting.is_empty(), "nobody follows up on a cycle that is over");
 }
 
 /// I5.

@@ -8,7 +8,9 @@ use handfast_domain::customer::{Advocacy, Churn, ChurnReason};
 use handfast_domain::disposition::{Disposal, default_reasons};
 use handfast_domain::evaluation::{Composition, GateResult};
 use handfast_domain::event::{ActivityKind, Direction, Fact, GreyTrigger};
+use handfast_domain::follow_up::NewFollowUp;
 use handfast_domain::lead::Journey;
+use handfast_domain::meeting::{Expectation, MeetingOutcome, MeetingPurpose};
 use handfast_domain::merge::{check, survivor};
 use handfast_domain::qualify::Capture;
 use handfast_domain::refused::{RefusalCode, Refused};
@@ -69,7 +71,13 @@ enum Verb {
         direction: Direction,
         automated: bool,
         ago: i64,
+        meeting: Option<MeetingOutcome>,
     },
+    /// A follow-up so many milliseconds ahead.
+    Plan(ActivityKind, i64),
+    /// The follow-up that was planned last.
+    Unplan,
+    Expect(MeetingPurpose),
     Qualify,
     Opportunity {
         amount: i64,
@@ -203,8 +211,20 @@ fn verb() -> impl Strategy<Value = Verb> {
         1 => Just(Verb::Leave),
         1 => (0..LEADS).prop_map(Verb::Merge),
         1 => Just(Verb::Erase),
-        6 => (select(ActivityKind::ALL), select(Direction::ALL), any::<bool>(), -2 * DAY..10 * DAY)
-            .prop_map(|(kind, direction, automated, ago)| Verb::Log { kind, direction, automated, ago }),
+        6 => (
+            select(ActivityKind::ALL),
+            select(Direction::ALL),
+            any::<bool>(),
+            -2 * DAY..10 * DAY,
+            prop_oneof![2 => Just(None), 1 => select(MeetingOutcome::ALL).prop_map(Some)],
+        )
+            .prop_map(|(kind, direction, automated, ago, meeting)| {
+                let meeting = meeting.filter(|_| kind == ActivityKind::Meeting);
+                Verb::Log { kind, direction, automated, ago, meeting }
+            }),
+        2 => (select(ActivityKind::ALL), -HOUR..400 * DAY).prop_map(|(kind, ahead)| Verb::Plan(kind, ahead)),
+        1 => Just(Verb::Unplan),
+        1 => select(MeetingPurpose::ALL).prop_map(Verb::Expect),
         3 => Just(Verb::Qualify),
         2 => (-1..1_000_000i64, any::<bool>()).prop_map(|(amount, foreign)| Verb::Opportunity { amount, foreign }),
         2 => (-1..1_000_000i64).prop_map(|amount| Verb::Won { amount }),
@@ -291,8 +311,13 @@ fn ahead(world: &World, lead: usize) -> Verb {
         (None, _) => SUE,
     };
     let user = PEOPLE.iter().position(|known| *known == user).unwrap_or(0);
-    let called =
-        Verb::Log { kind: ActivityKind::Call, direction: Direction::TwoWay, automated: false, ago: 0 };
+    let called = Verb::Log {
+        kind: ActivityKind::Call,
+        direction: Direction::TwoWay,
+        automated: false,
+        ago: 0,
+        meeting: None,
+    };
     match (journey.lead.outcome, journey.lead.stage) {
         _ if journey.lead.cycle == 0 => Verb::Capture,
         (CycleOutcome::Open, StageKind::Inquiry | StageKind::Iql) => {
@@ -427,13 +452,26 @@ fn simple(
             draft.reject_handoff(PEOPLE[*user], answer.disposal(now), asks.then(question).as_ref())
         }
         Verb::Ask(user) => draft.request_context(PEOPLE[*user], &question()).map(drop),
-        Verb::Log { kind, direction, automated, ago } => draft.log_activity(&Activity {
+        Verb::Log { kind, direction, automated, ago, meeting } => draft.log_activity(&Activity {
             kind: *kind,
             direction: *direction,
             automated: *automated,
             occurred_at: now.plus(-ago),
             note: Some("a note".into()),
+            meeting: *meeting,
+            follow_up: None,
         }),
+        Verb::Plan(kind, ahead) => {
+            let new = NewFollowUp { due_at: now.plus(*ahead), kind: *kind, note: Some("their offer".into()) };
+            draft.plan_follow_up(&new).map(drop)
+        }
+        Verb::Unplan => {
+            let last = draft.journey.lead.follow_ups.last().map_or(Uuid::nil(), |one| one.id);
+            draft.cancel_follow_up(last)
+        }
+        Verb::Expect(purpose) => {
+            draft.expect_first_meeting(&Expectation { purpose: *purpose, text: None }, false)
+        }
         Verb::Opportunity { amount, foreign } => {
             draft.record_opportunity(*amount, if *foreign { "USD" } else { "EUR" }, None).map(|_| ())
         }
@@ -486,6 +524,8 @@ fn import(world: &mut World, lead: usize, start: Instant, rows: &[Past]) -> Vec<
                 automated: false,
                 occurred_at: at,
                 note: None,
+                meeting: None,
+                follow_up: None,
             }),
         }));
     }
@@ -519,7 +559,7 @@ fn the_sequences_reach_every_corner_of_the_machine() {
     let (mut facts, mut refusals, mut ends) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let (mut openings, mut stages, mut work, mut greys) =
         (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    for _ in 0..150 {
+    for _ in 0..200 {
         let (funnel, ops) = strategy.new_tree(&mut runner).unwrap().current();
         let mut world = World::new(&funnel, LEADS);
         for op in &ops {
@@ -550,6 +590,9 @@ fn the_sequences_reach_every_corner_of_the_machine() {
         "CYCLE_CLOSED",
         "CYCLE_OPENED",
         "DUPLICATE_MERGED",
+        "FIRST_MEETING_EXPECTED",
+        "FOLLOW_UP_ENDED",
+        "FOLLOW_UP_PLANNED",
         "GREY_CASE_OPENED",
         "HANDOFF_ACCEPTED",
         "HANDOFF_CANCELLED",

@@ -29,7 +29,7 @@ fn code(result: Result<(), Refused>) -> RefusalCode {
     result.expect_err("refused").code
 }
 
-fn because(reason: &str) -> Disposal {
+pub fn because(reason: &str) -> Disposal {
     Disposal { reason: reason.into(), ..Disposal::default() }
 }
 
@@ -37,12 +37,20 @@ fn dated(reason: &str, at: Instant) -> Disposal {
     Disposal { recycle_at: Some(at), ..because(reason) }
 }
 
-fn call(direction: Direction, at: Instant) -> Activity {
-    Activity { kind: ActivityKind::Call, direction, automated: false, occurred_at: at, note: None }
+pub fn call(direction: Direction, at: Instant) -> Activity {
+    Activity {
+        kind: ActivityKind::Call,
+        direction,
+        automated: false,
+        occurred_at: at,
+        note: None,
+        meeting: None,
+        follow_up: None,
+    }
 }
 
 /// A lead that has gone this far, a minute for each step.
-fn lead_at(stage: StageKind) -> World {
+pub fn lead_at(stage: StageKind) -> World {
     let mut world = world();
     bring(&mut world, stage);
     world

@@ -466,6 +466,7 @@ pub fn packet() -> Packet {
         talking_points: vec![],
         promises: vec![],
         first_meeting_expectation: None,
+        first_meeting_purpose: None,
     }
 }
 

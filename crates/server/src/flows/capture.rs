@@ -7,6 +7,7 @@ use handfast_domain::change::Draft;
 use handfast_domain::digest::Digest;
 use handfast_domain::field::Value;
 use handfast_domain::lead::Journey;
+use handfast_domain::meeting::Expectation;
 use handfast_domain::profile::{Company, Contact, Profile, Source};
 use handfast_domain::qualify::Capture;
 use handfast_domain::refused::{RefusalCode, Refused};
@@ -61,6 +62,9 @@ pub struct Intake {
     /// Key of the form that it came by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub form: Option<String>,
+    /// What the buyer expects of the first meeting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expectation: Option<Expectation>,
     pub occurred_at: Option<Instant>,
     /// The touch's system and id there: the same one is recorded once.
     pub touch: Option<(String, String)>,
@@ -163,6 +167,7 @@ pub struct Intaken {
     pub traits: BTreeMap<String, Value>,
     pub touches: Vec<Touchpoint>,
     pub submissions: Vec<Submission>,
+    pub expectation: Option<Expectation>,
     pub at: Instant,
     pub high_intent: bool,
     pub stage: Option<StageKind>,
@@ -267,6 +272,7 @@ fn blank(app: &App, lead: Uuid, known: bool, intake: &Intake, now: Instant) -> I
         traits: BTreeMap::new(),
         touches: vec![],
         submissions: vec![],
+        expectation: None,
         at,
         high_intent: false,
         stage: None,
@@ -306,6 +312,7 @@ fn absorb(
     one.refs.extend(external.clone());
     one.stage = intake.stage.max(one.stage);
     one.owner = intake.owner.and_then(|key| user(workspace, &key).ok()).or(one.owner);
+    one.expectation = intake.expectation.or(one.expectation.take());
     one.anonymous.extend(intake.anonymous_id);
     for (key, text) in intake.traits {
         if let Some(value) = trait_value(workspace, &key, &text) {
@@ -442,6 +449,9 @@ pub async fn plan(
             handfast_domain::change::Scene { at: if scene.live { scene.at } else { told_at }, ..scene };
         let mut draft = Draft::new(journey, scene);
         let started = start(&mut draft, one).and_then(|()| assert(&mut draft, one));
+        // What sales has already is sealed: whoever comes again then changes nothing of it.
+        let mut stated = |one: &Expectation| draft.expect_first_meeting(one, false).is_ok();
+        let expectation = one.expectation.clone().filter(|one| started.is_ok() && stated(one));
         if let Err(why) = started {
             refused.insert(place, why);
             continue;
@@ -454,6 +464,7 @@ pub async fn plan(
             profile.engagement.record(visit.channel, visit.content.as_deref(), visit.occurred_at);
         }
         describe(app, workspace, one, &mut profile);
+        profile.expectation = expectation.or(profile.expectation);
         write_records(&mut plan, one, &profile, persons.get(&one.lead).copied(), scene.now);
         if draft.journey.is_open() && draft.journey.lead.stage < StageKind::Mql {
             let (journey, high_intent, as_of) = (draft.journey.clone(), one.high_intent, scene.at);

@@ -19,7 +19,9 @@ use uuid::Uuid;
 
 use super::Error;
 use super::conversion::steps;
+use super::effort::{Entry, SPENT, entries};
 use super::export::Table;
+use super::follow_up_rate::{ASSIGNED, assigned};
 use super::lookback::{Lookback, Pages};
 use super::passage::{CHANGES, ENDS, EntryPage, Grouping, PAGE, Want, ended};
 use super::trait_lift;
@@ -54,11 +56,14 @@ pub struct Row {
     pub passage: Passage,
     /// What it was won with.
     pub amount_minor: Option<i64>,
+    /// Time that was spent, of an entry.
+    pub minutes: Option<u32>,
 }
 
 impl Row {
     fn of(spot: Spot, at: Instant, passage: &Passage) -> Row {
-        Row { spot, at, reached: None, took: passage.lasted(), passage: passage.clone(), amount_minor: None }
+        let (took, passage) = (passage.lasted(), passage.clone());
+        Row { spot, at, reached: None, took, passage, amount_minor: None, minutes: None }
     }
 }
 
@@ -135,6 +140,8 @@ impl<'a> Drill<'a> {
             Figure::Conversion { .. } | Figure::Stay { advanced: true, .. } => CHANGES,
             Figure::Journey { .. } => "leads came",
             Figure::Handoff { .. } => "hand-offs were offered",
+            Figure::FollowUp { .. } => ASSIGNED,
+            Figure::Effort => SPENT,
             _ => ENDS,
         };
         Ok(Drill { back, asked, after, pages: back.pages(what) })
@@ -149,6 +156,8 @@ impl<'a> Drill<'a> {
             Figure::Handoff { .. } => self.handoffs().await?,
             Figure::Lift { .. } => self.lifts().await?,
             Figure::Customer { .. } => self.customers().await?,
+            Figure::FollowUp { .. } => self.follow_ups().await?,
+            Figure::Effort => self.efforts().await?,
         };
         let Some(last) = last else { return Ok(None) };
         self.after = Some(last);
@@ -264,6 +273,39 @@ impl<'a> Drill<'a> {
         Ok((found, page.rows, page.last))
     }
 
+    async fn follow_ups(&self) -> Result<(Vec<Row>, usize, Option<Spot>), Error> {
+        let Figure::FollowUp { touched } = self.asked.figure else { return Ok((vec![], 0, None)) };
+        let (asked, workspace) = (self.asked, self.back.app.workspace());
+        let mut place = self.after.map(|(at, row, _)| (at, row));
+        let page = assigned(self.back, &asked.grouping, &mut place).await?;
+        let Some(page) = page else { return Ok((vec![], 0, None)) };
+        let (read, mut found) = (page.len(), vec![]);
+        for one in page.into_iter().filter(|one| !one.assignment.withdrawn) {
+            let (at, took) = (one.assignment.at, one.assignment.touched_ms);
+            let counted = touched.is_none_or(|touched| touched == took.is_some());
+            if counted && asked.wants(&workspace, at, &one.values) {
+                let row = Row::of((one.offered_at, one.row, 0), at, &one.passage);
+                found.push(Row { reached: took.map(|ms| at.plus(ms)), took, ..row });
+            }
+        }
+        Ok((found, read, place.map(|(at, row)| (at, row, 0))))
+    }
+
+    async fn efforts(&self) -> Result<(Vec<Row>, usize, Option<Spot>), Error> {
+        let (asked, workspace) = (self.asked, self.back.app.workspace());
+        let mut place = self.after.map(|(at, entry, _)| (at, entry));
+        let page = entries(self.back, &asked.grouping, &mut place).await?;
+        let Some(page) = page else { return Ok((vec![], 0, None)) };
+        let (read, mut found) = (page.len(), vec![]);
+        for Entry { effort, passage, values } in page {
+            if asked.wants(&workspace, effort.at, &values) {
+                let row = Row::of((effort.at, effort.id, 0), effort.at, &passage);
+                found.push(Row { minutes: Some(effort.minutes), took: None, ..row });
+            }
+        }
+        Ok((found, read, place.map(|(at, entry)| (at, entry, 0))))
+    }
+
     async fn customers(&self) -> Result<(Vec<Row>, usize, Option<Spot>), Error> {
         let Figure::Customer { returned, churned } = self.asked.figure else { return Ok((vec![], 0, None)) };
         let (asked, workspace) = (self.asked, self.back.app.workspace());
@@ -305,8 +347,18 @@ fn says(value: &TraitValue, said: &Value) -> bool {
 
 /// Rows as a table; a lead is named by the id that other doors than GraphQL know it by.
 pub fn table(rows: &[Row], currency: &str) -> Table {
-    let columns =
-        vec!["lead", "cycle", "at", "reachedAt", "days", "outcome", "reason", "amountMinor", "currency"];
+    let columns = vec![
+        "lead",
+        "cycle",
+        "at",
+        "reachedAt",
+        "days",
+        "outcome",
+        "reason",
+        "amountMinor",
+        "currency",
+        "minutes",
+    ];
     let row = |row: &Row| {
         vec![
             row.passage.lead.to_string().into(),
@@ -318,6 +370,7 @@ pub fn table(rows: &[Row], currency: &str) -> Table {
             row.passage.reason.clone().into(),
             row.amount_minor.into(),
             row.amount_minor.map(|_| currency).into(),
+            row.minutes.into(),
         ]
     };
     Table { columns, rows: rows.iter().map(row).collect() }

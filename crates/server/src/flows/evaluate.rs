@@ -285,8 +285,10 @@ pub async fn changes(
             false => None,
         };
         let Judgment { evaluation, snapshot, persona } = judgment;
-        let packet =
-            routed.as_ref().map(|_| route::packet(workspace, &evaluation, &snapshot, persona.as_ref()));
+        let expectation = subject.profile.expectation.as_ref();
+        let packet = routed
+            .as_ref()
+            .map(|_| route::packet(workspace, &evaluation, &snapshot, persona.as_ref(), expectation));
         let result =
             draft.evaluated(Judgement { evaluation, snapshots, persona }).and_then(|()| {
                 match routed.zip(packet) {

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use handfast_domain::dimension::Dimension;
+use handfast_domain::dimension::{Dimension, score_band};
 use handfast_domain::field::Value;
 use handfast_domain::handoff::text_of;
 use handfast_domain::passage::Passage;
 use handfast_domain::refused::Refused;
 use handfast_domain::time::{DAY, Instant};
+use handfast_store::meeting::{Words, outcomes, purposes};
 use handfast_store::passage::{
-    Entry, Facets, Happened, Spot, cycles, entries, expectations, facets, horizons, passages, traits,
+    Entry, Facets, Happened, Spot, cycles, entries, facets, horizons, passages, traits,
 };
 use uuid::Uuid;
 
@@ -89,19 +90,23 @@ impl Grouping {
 pub struct Values {
     facets: BTreeMap<Uuid, Facets>,
     traits: BTreeMap<Uuid, Value>,
-    expectations: BTreeMap<(Uuid, u32), String>,
+    expectations: Words,
+    meetings: Words,
     horizons: BTreeMap<(Uuid, u32), i64>,
 }
 
 impl Values {
     pub async fn load(app: &App, grouping: &Grouping, leads: &BTreeSet<Uuid>) -> Result<Values, Error> {
-        use Dimension::{Competitor, FirstMeeting, Reason, Timeframe, Trait};
+        use Dimension::{Competitor, FirstMeeting, MeetingOutcome, Outcome, Reason, Stage, Timeframe, Trait};
         let (db, mut found) = (app.store.reports(), Values::default());
         if leads.is_empty() {
             return Ok(found);
         }
-        let of_lead =
-            |one: &Dimension| !matches!(one, Competitor | FirstMeeting | Reason | Timeframe | Trait);
+        let of_cycle = |one: &Dimension| {
+            let of_end = matches!(one, Competitor | Outcome | Reason | Stage);
+            of_end || matches!(one, FirstMeeting | MeetingOutcome | Timeframe | Trait)
+        };
+        let of_lead = |one: &Dimension| !of_cycle(one);
         if grouping.by.iter().any(of_lead) {
             found.facets = facets(db, leads).await?;
         }
@@ -110,7 +115,10 @@ impl Values {
             found.traits = known.into_iter().map(|one| (one.lead, one.value)).collect();
         }
         if grouping.has(FirstMeeting) {
-            found.expectations = expectations(db, leads).await?;
+            found.expectations = purposes(db, leads).await?;
+        }
+        if grouping.has(MeetingOutcome) {
+            found.meetings = outcomes(db, leads).await?;
         }
         if grouping.has(Timeframe) {
             found.horizons = horizons(db, leads).await?;
@@ -135,12 +143,18 @@ impl Values {
             }
             Dimension::Persona => facets()?.persona.clone(),
             Dimension::Owner => workspace.directory.user(facets()?.owner?).map(|user| user.key.clone()),
+            Dimension::Team => workspace.directory.user(facets()?.owner?).map(|user| user.team.clone()),
+            Dimension::Queue => facets()?.queue.clone(),
             Dimension::Industry => facets()?.industry.clone(),
             Dimension::Title => facets()?.title.clone(),
             Dimension::FirstMeeting => self.expectations.get(&at).cloned(),
+            Dimension::MeetingOutcome => self.meetings.get(&at).cloned(),
             Dimension::Timeframe => self.horizons.get(&at).map(|ahead| band(*ahead).to_owned()),
             Dimension::Competitor => passage.competitor.clone(),
             Dimension::Reason => passage.reason.clone(),
+            Dimension::Outcome => Some(passage.outcome.to_string()),
+            Dimension::Stage => passage.steps.iter().map(|step| step.to).max().map(|to| to.to_string()),
+            Dimension::ScoreBand => facets().map(|known| score_band(known.score).to_owned()),
             Dimension::Trait => self.traits.get(&passage.lead).map(text_of),
         }
     }

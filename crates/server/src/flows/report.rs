@@ -22,8 +22,8 @@ use super::passage::Grouping;
 use super::turn::{self, PATIENCE, patiently};
 use super::window::Window;
 use super::{
-    Error, Viewer, attribution, conversion, leakage, restatement, retention, scope, trait_lift, velocity,
-    win_loss,
+    Error, Viewer, attribution, conversion, effort, follow_up_rate, leakage, restatement, retention, scope,
+    trait_lift, velocity, win_loss,
 };
 use crate::app::App;
 use crate::http::aside::Aside;
@@ -267,6 +267,10 @@ async fn table(back: Lookback<'_>, asked: &Asked) -> Result<Table, Error> {
         }
         Report::Retention { cohort } => {
             retention::table(&retention::retention(back, *cohort, &grouping).await?)
+        }
+        Report::FollowUp => follow_up_rate::table(&follow_up_rate::follow_up(back, &grouping).await?),
+        Report::EffortBy => {
+            effort::table(&asked.by, &effort::effort_by(back, &grouping).await?.rows, currency)
         }
         Report::Attribution { by, models } => {
             let tally = attribution::report(back, *by, models.clone()).await?.tally;

@@ -11,6 +11,7 @@ use handfast_domain::directory::Territory;
 use handfast_domain::evaluation::{Decision, Evaluation};
 use handfast_domain::field::Value;
 use handfast_domain::handoff::Packet;
+use handfast_domain::meeting::Expectation;
 use handfast_domain::persona::PersonaMatch;
 use handfast_domain::qualify::Destination;
 use handfast_domain::refused::Refused;
@@ -208,6 +209,7 @@ pub fn packet(
     evaluation: &Evaluation,
     snapshot: &Snapshot,
     persona: Option<&PersonaMatch>,
+    expectation: Option<&Expectation>,
 ) -> Packet {
     let reasons: Vec<Reason> = evaluation
         .decisions
@@ -221,11 +223,16 @@ pub fn packet(
     let pains = found.map(|persona| persona.pains.clone()).unwrap_or_default();
     let campaign = snapshot.text("campaign.key").and_then(|key| workspace.campaign_by_key(key));
     let promises = campaign.map(|campaign| format!("Answered to: {}", campaign.name)).into_iter().collect();
-    Packet::of(snapshot, &reasons, &pains, promises)
+    Packet::of(snapshot, &reasons, &pains, promises).expecting(expectation)
 }
 
-/// The mutation: marketing sends an MQL again, for example after it added the context that sales asked for.
-pub async fn by_hand(app: &App, target: &lead::Target<'_>) -> Result<(), Error> {
+/// The mutation: marketing sends an MQL again, for example after it added the context that sales asked for, or with what the buyer
+/// expects of the first meeting.
+pub async fn by_hand(
+    app: &App,
+    target: &lead::Target<'_>,
+    expectation: Option<&Expectation>,
+) -> Result<(), Error> {
     target.viewer.require(scope::LEADS_WRITE)?;
     target.viewer.require_side(Side::Marketing, "route a lead")?;
     if Once::answered(target.once.as_ref(), app).await?.is_some() {
@@ -242,12 +249,19 @@ pub async fn by_hand(app: &App, target: &lead::Target<'_>) -> Result<(), Error> 
             let allowed = handfast_domain::sales::allowed_from(journey.lead.stage);
             return Err(Refused::illegal(journey.lead.stage, "route", &allowed).into());
         }
+        if let Some(expectation) = expectation {
+            let stated = draft.expect_first_meeting(expectation, true);
+            stated.map_err(|refused| {
+                Refused { path: vec![], ..refused }.at("input/firstMeeting/expectation")
+            })?;
+        }
         let ids = [target.lead];
         let profiles =
             handfast_store::profile::profiles(app.store.read(), &ids, &workspace.readable_traits()).await?;
         let Some(profile) = profiles.into_values().next() else {
             return Err(Refused::not_found("lead").into());
         };
+        let expectation = expectation.cloned().or(profile.expectation.clone());
         let subject = super::evaluate::Subject { journey, profile, high_intent: false, as_of: scene.at };
         // No gate is asked again: the lead is an MQL, only its owner is in question.
         let judged = super::evaluate::judge_gates(
@@ -267,7 +281,8 @@ pub async fn by_hand(app: &App, target: &lead::Target<'_>) -> Result<(), Error> 
         let routed = decide(app, &workspace, &scene, &mut judgment, qualified, &mut snapshots, &mut pools);
         let destination = routed.await?;
         let reasons = qualified.unwrap_or(&judgment.evaluation);
-        let packet = packet(&workspace, reasons, &judgment.snapshot, judgment.persona.as_ref());
+        let packet =
+            packet(&workspace, reasons, &judgment.snapshot, judgment.persona.as_ref(), expectation.as_ref());
         let mut evaluation = judgment.evaluation;
         // The log names the decision that counted; a canary that failed before it is no part of the story.
         evaluation.decisions.retain(|decision| Some(decision.id) == destination.decision);

@@ -42,6 +42,10 @@ pub enum FigureInput {
     Lift(LiftFigureInput),
     /// Of `retention`.
     Customer(CustomerFigureInput),
+    /// Of `followUp`.
+    FollowUp(FollowUpFigureInput),
+    /// Of `effortBy`: the entries of time.
+    Effort(EffortFigureInput),
 }
 
 /// A figure of `velocity`: stays that ended in the span.
@@ -118,6 +122,33 @@ pub struct CustomerFigureInput {
     begins: Option<Date>,
 }
 
+/// A figure of `followUp`.
+#[derive(Clone, Debug, InputObject)]
+pub struct FollowUpFigureInput {
+    /// Those that were touched, or those that nobody touched; without, all that were assigned and not taken back.
+    touched: Option<bool>,
+    window: Option<WindowInput>,
+    group_by: Option<Dimension>,
+    /// Key of the trait, by TRAIT.
+    #[graphql(name = "trait")]
+    trait_key: Option<String>,
+    /// The key as the only value, null for leads that do not say; all keys without.
+    values: Option<Vec<Option<String>>>,
+}
+
+/// The minutes of `effortBy`.
+#[derive(Clone, Debug, InputObject)]
+pub struct EffortFigureInput {
+    window: Option<WindowInput>,
+    /// Up to three dimensions.
+    by: Option<Vec<Dimension>>,
+    /// Key of the trait, by TRAIT.
+    #[graphql(name = "trait")]
+    trait_key: Option<String>,
+    /// A value for each dimension, null for cycles that do not say; all keys without.
+    values: Option<Vec<Option<String>>>,
+}
+
 /// A figure of `conversion`.
 #[derive(Clone, Debug, InputObject)]
 pub struct ConversionFigureInput {
@@ -167,11 +198,12 @@ pub struct DrilledCycle {
     lead: Lead,
     /// Number of the cycle.
     cycle: i32,
-    /// When it was counted: when it entered the stage, left it, ended, was offered to sales, or when the lead came.
+    /// When it was counted: when it entered the stage, left it, ended, was offered to sales, was assigned, when time was spent on it, or when
+    /// the lead came.
     at: Instant,
-    /// When it came to the other stage, of `conversion`.
+    /// When it came to the other stage, of `conversion`; when it was first touched, of `followUp`.
     reached_at: Option<Instant>,
-    /// Days that the figure says it took, with two places: from entering to coming there, at the stage, from the first opening to the
+    /// Days that the figure says it took, with two places: from entering to coming there, at the stage, from the assignment to the first touch, from the first opening to the
     /// last end of a journey, from the first win until a customer left or was won again; else from the cycle's opening to its end.
     days: Option<String>,
     /// How the cycle stands.
@@ -180,6 +212,8 @@ pub struct DrilledCycle {
     reason: Option<String>,
     /// What it was won with; null where nobody knows, and of figures about stages and traits.
     amount: Option<Money>,
+    /// Minutes of the entry, of `effortBy`.
+    minutes: Option<Long>,
 }
 
 /// How a figure is counted, besides what it is.
@@ -234,6 +268,17 @@ impl FigureInput {
                     }
                 };
                 (Figure::Lift { outcome, ended, key, said }, Counted { window, ..Counted::default() })
+            }
+            FigureInput::FollowUp(input) => {
+                let FollowUpFigureInput { touched, window, group_by, trait_key, values } = input;
+                let by = Vec::from_iter(group_by);
+                let counted = Counted { window, by, key: trait_key, values, ..Counted::default() };
+                (Figure::FollowUp { touched }, counted)
+            }
+            FigureInput::Effort(EffortFigureInput { window, by, trait_key, values }) => {
+                let by = by.unwrap_or_default();
+                let counted = Counted { window, by, key: trait_key, values, ..Counted::default() };
+                (Figure::Effort, counted)
             }
             FigureInput::Customer(input) => {
                 let CustomerFigureInput { returned, churned, window, by, trait_key, values, cohort, begins } =
@@ -319,6 +364,7 @@ impl DrillQuery {
             amount: row
                 .amount_minor
                 .map(|minor| Money { amount_minor: Long(minor), currency: currency.clone() }),
+            minutes: row.minutes.map(|minutes| Long(i64::from(minutes))),
         };
         Ok(page.page(app, rows, |(row, _)| (row.spot.0.ms(), row.spot.1), wrap))
     }

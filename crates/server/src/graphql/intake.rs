@@ -6,6 +6,7 @@ use handfast_domain::stage::Channel;
 use handfast_domain::time::Instant;
 
 use super::lead::{ExternalRefInput, Lead, LeadRef, lead_by, want};
+use super::meeting::FirstMeetingInput;
 use super::problem::{UserError, payload};
 use super::scalar::Long;
 use super::work::{LeadPayload, LeadTarget, changed};
@@ -68,6 +69,9 @@ pub struct LeadInput {
     traits: Option<Vec<TraitInput>>,
     /// Key of the form that it came by: what the form requires must be filled, and the version that asked is kept.
     form: Option<String>,
+    /// What the buyer expects of the first meeting; it is sealed into the packet of the hand-off. If sales has the lead already, it is
+    /// left out.
+    first_meeting: Option<FirstMeetingInput>,
     occurred_at: Option<Instant>,
 }
 
@@ -91,6 +95,7 @@ impl From<LeadInput> for Intake {
             content,
             traits,
             form,
+            first_meeting,
             occurred_at,
         } = input;
         let company = company.map(|company| IntakeCompany {
@@ -123,6 +128,7 @@ impl From<LeadInput> for Intake {
             content,
             traits,
             form,
+            expectation: first_meeting.map(FirstMeetingInput::read),
             occurred_at,
             ..Intake::default()
         }
@@ -205,6 +211,14 @@ pub struct RecordTouchpointsPayload {
     /// How many of them showed high intent and were judged at once.
     high_intent: i32,
     errors: Vec<UserError>,
+}
+
+#[derive(Clone, Debug, InputObject)]
+pub struct RouteLeadInput {
+    #[graphql(flatten)]
+    target: LeadTarget,
+    /// What the buyer expects of the first meeting, sealed into the packet; what was stated before without.
+    first_meeting: Option<FirstMeetingInput>,
 }
 
 #[derive(Default)]
@@ -301,8 +315,16 @@ impl IntakeMutation {
     }
 
     /// Sends an MQL again, for example after marketing added the context that sales asked for.
-    async fn route_lead(&self, ctx: &Context<'_>, input: LeadTarget) -> async_graphql::Result<LeadPayload> {
-        changed(ctx, "routeLead", input, async |app, target| route::by_hand(app, target).await).await
+    async fn route_lead(
+        &self,
+        ctx: &Context<'_>,
+        input: RouteLeadInput,
+    ) -> async_graphql::Result<LeadPayload> {
+        let expectation = input.first_meeting.map(FirstMeetingInput::read);
+        changed(ctx, "routeLead", input.target, async |app, target| {
+            route::by_hand(app, target, expectation.as_ref()).await
+        })
+        .await
     }
 }
 

@@ -15,7 +15,7 @@ use handfast_domain::handoff::{Handoff as DomainHandoff, Packet};
 use handfast_domain::lead::{Cycle, Lead as DomainLead};
 use handfast_domain::stage::{Cause, Channel, CycleOutcome, StageKind};
 use handfast_domain::time::Instant;
-use handfast_store::loaded::{LeadFilter, LeadPage, LeadSort, LoadedLead, Want};
+use handfast_store::loaded::{LeadFilter, LeadPage, LeadSort, LoadedLead, Want, queue_place};
 use handfast_store::person::{Account as AccountRow, Person as PersonRow};
 use handfast_store::rows::Only;
 use handfast_store::timeline::{Entry, EntryKind};
@@ -26,7 +26,10 @@ use super::content::ContentSeen;
 use super::context_request::ContextRequest;
 use super::decision::Decision;
 use super::directory::{Queue, User};
+use super::effort::LeadEffort;
+use super::follow_up::{FollowUp, WorkReason};
 use super::inline::Inline;
+use super::meeting::FirstMeeting;
 use super::page::{Page, PageArgs};
 use super::problem::failure;
 use super::scalar::{Long, Uuid, global, local};
@@ -266,12 +269,20 @@ pub struct Handoff {
     packet: Option<Packet>,
     /// Whether the packet still has the digest that it was sealed with.
     intact: bool,
+    /// What was expected of the first meeting beside how it went; null where nothing was expected and nobody met.
+    first_meeting: Option<FirstMeeting>,
 }
 
 impl Handoff {
     fn wrap(state: &DomainHandoff, packet: Option<&Packet>) -> Handoff {
         let intact = packet.is_none_or(|packet| packet.digest() == state.packet_digest);
-        Handoff { id: global("Handoff", state.id), state: state.clone(), packet: packet.cloned(), intact }
+        Handoff {
+            id: global("Handoff", state.id),
+            first_meeting: FirstMeeting::of(state, packet),
+            state: state.clone(),
+            packet: packet.cloned(),
+            intact,
+        }
     }
 }
 
@@ -512,6 +523,41 @@ impl Lead {
         Ok(requests.iter().cloned().map(|one| ContextRequest::wrap(&workspace, one)).map(Inline).collect())
     }
 
+    /// What sales planned to do with it, and what became of that: the 50 that are, or were, due last, the latest first.
+    async fn follow_ups(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Inline<FollowUp>>> {
+        let filled;
+        let planned = match &self.loaded.follow_ups {
+            Some(planned) => planned,
+            None => {
+                filled = self.fill(ctx, Want { follow_ups: true, ..Want::default() }).await?;
+                filled.follow_ups.as_ref().ok_or_else(|| super::not_found("follow-ups"))?
+            }
+        };
+        let app = app(ctx)?;
+        Ok(planned.iter().cloned().map(|one| FollowUp::wrap(app, one)).map(Inline).collect())
+    }
+
+    /// When sales means to turn to it next; the past if that is overdue, null if nothing is planned.
+    async fn next_follow_up_at(&self) -> Option<Instant> {
+        self.state.next_follow_up_at()
+    }
+
+    /// Why it stands where it stands in the work queue.
+    async fn work_reason(&self, ctx: &Context<'_>) -> async_graphql::Result<WorkReason> {
+        let due = self.state.next_follow_up_at().is_some_and(|at| at <= app(ctx).map_or(at, App::now));
+        Ok(if due { WorkReason::FollowUpDue } else { WorkReason::Priority })
+    }
+
+    /// The time that sales spent on it.
+    async fn effort(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Entries that are shown, 1 to 200.", default = 20)] first: i32,
+    ) -> async_graphql::Result<Inline<LeadEffort>> {
+        let first = super::bounded("first", first, 200)?;
+        LeadEffort::of(app(ctx)?, self.state.id, first).await.map(Inline)
+    }
+
     /// The newest evaluations, newest first.
     async fn evaluations(
         &self,
@@ -665,6 +711,7 @@ pub fn want(look: Lookahead<'_>) -> Want {
         traits: look.field("traits").exists(),
         handoff: look.field("handoff").exists(),
         context_requests: look.field("contextRequests").exists(),
+        follow_ups: look.field("followUps").exists(),
         evaluations: limit("evaluations", 3),
     }
 }
@@ -672,7 +719,7 @@ pub fn want(look: Lookahead<'_>) -> Want {
 /// The columns of a lead that the fields of a selection are made of. A field that is made of something else stands in the
 /// list below; an unknown one reads all columns.
 fn columns(look: &Lookahead<'_>) -> Only {
-    const BESIDE: [&str; 15] = [
+    const BESIDE: [&str; 17] = [
         "__typename",
         "uuid",
         "contact",
@@ -683,6 +730,8 @@ fn columns(look: &Lookahead<'_>) -> Only {
         "traits",
         "handoff",
         "contextRequests",
+        "followUps",
+        "effort",
         "evaluations",
         "timeline",
         "contentSeen",
@@ -691,7 +740,11 @@ fn columns(look: &Lookahead<'_>) -> Only {
     ];
     let selected = look.selection_fields();
     let fields = selected.iter().flat_map(|field| field.selection_set()).map(|field| field.name());
-    let names: Vec<String> = fields.filter(|name| !BESIDE.contains(name)).map(snake).collect();
+    let column = |name: &str| match name {
+        "nextFollowUpAt" | "workReason" => "follow_ups".to_owned(),
+        name => snake(name),
+    };
+    let names: Vec<String> = fields.filter(|name| !BESIDE.contains(name)).map(column).collect();
     Want::lead_columns(names.iter().map(String::as_str))
 }
 
@@ -769,7 +822,8 @@ impl LeadQuery {
         Ok(window.page(app, rows.map_err(|error| failure(error.into()))?, place, Lead::wrap))
     }
 
-    /// Open leads of an owner or in a queue, most important first. Without arguments: yours.
+    /// Open leads of an owner or in a queue: those with a follow-up that is due, the earliest first, then the most important first;
+    /// `workReason` tells which it is. Without arguments: yours. A follow-up that falls due while you page comes first next time.
     async fn work_queue(
         &self,
         ctx: &Context<'_>,
@@ -787,11 +841,11 @@ impl LeadQuery {
             .transpose()
             .map_err(|refused| failure(refused.into()))?;
         let owner = if queue.is_none() { owner.or(Some(viewer.id())) } else { owner };
-        let (db, queue) = (app.store.read(), queue.as_deref());
+        let (db, queue, now) = (app.store.read(), queue.as_deref(), app.now());
         let want = want(ctx.look_ahead().field("edges").field("node"));
         let rows =
-            handfast_store::loaded::work_queue(db, owner, queue, window.from, window.limit, &want).await;
-        let place = |loaded: &LoadedLead| (i64::from(loaded.stored.lead.priority), loaded.stored.lead.id);
+            handfast_store::loaded::work_queue(db, owner, queue, now, window.from, window.limit, &want).await;
+        let place = |loaded: &LoadedLead| queue_place(&loaded.stored, now);
         Ok(window.page(app, rows.map_err(|error| failure(error.into()))?, place, Lead::wrap))
     }
 }

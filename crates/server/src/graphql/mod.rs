@@ -17,11 +17,14 @@ pub mod decision_override;
 pub mod deployment;
 pub mod directory;
 pub mod drill;
+pub mod effort;
 pub mod erase;
 pub mod event;
 pub mod fairness;
 pub mod feedback;
 pub mod filter;
+pub mod follow_up;
+pub mod follow_up_rate;
 pub mod form;
 pub mod friction;
 pub mod funnel;
@@ -34,6 +37,7 @@ pub mod intake;
 pub mod lead;
 pub mod leakage;
 pub mod ledger;
+pub mod meeting;
 pub mod merge;
 pub mod metric;
 pub mod node;
@@ -87,6 +91,7 @@ pub struct Query(QueryOfLeads, QueryOfNumbers, QueryOfSides, QueryOfRules, Query
 pub struct QueryOfLeads(
     lead::LeadQuery,
     context_request::ContextRequestQuery,
+    follow_up::FollowUpQuery,
     nurture::NurtureQuery,
     customer::CustomerQuery,
     ledger::LedgerQuery,
@@ -104,6 +109,8 @@ pub struct QueryOfNumbers(
     metric::MetricQuery,
     win_loss::WinLossQuery,
     leakage::LeakageQuery,
+    follow_up_rate::FollowUpRateQuery,
+    effort::EffortQuery,
     trait_lift::TraitLiftQuery,
     drill::DrillQuery,
     report::ReportQuery,
@@ -167,6 +174,9 @@ pub struct MutationOfLeads(
     merge::MergeMutation,
     erase::EraseMutation,
     context_request::ContextRequestMutation,
+    follow_up::FollowUpMutation,
+    meeting::MeetingMutation,
+    effort::EffortMutation,
     nurture::NurtureMutation,
     customer::CustomerMutation,
 );
@@ -230,12 +240,12 @@ pub type HandfastSchema = Schema<Query, Mutation, Subscription>;
 
 /// The schema over a running product. The gate of the edge has its own limits; these are the second fence.
 pub fn schema(app: App) -> HandfastSchema {
-    build().data(app).data(results::Batch::default()).finish()
+    build().data(app).data(results::Batches::default()).finish()
 }
 
 /// The same for the edge, which checks a document once.
 pub fn schemas(app: App) -> Schemas<HandfastSchema> {
-    let trusting = build().data(app.clone()).data(results::Batch::default());
+    let trusting = build().data(app.clone()).data(results::Batches::default());
     let trusting = trusting.validation_mode(ValidationMode::Fast).finish();
     Schemas::new(schema(app), trusting, WEIGHTS)
 }
@@ -257,6 +267,8 @@ const WEIGHTS: &[Weight] = &[
     ("definitionDrift", None, 1_000),
     ("dispositions", None, 1_000),
     ("drill", None, 1_000),
+    ("effort", None, 10),
+    ("effortBy", None, 2_000),
     ("eventConsumers", None, 200),
     ("fairness", None, 1_000),
     ("funnel", Some("asOf"), 1_000),
@@ -264,6 +276,7 @@ const WEIGHTS: &[Weight] = &[
     ("handoffLeakage", None, 1_000),
     ("journeys", None, 1_000),
     ("fieldUsefulness", None, 500),
+    ("followUp", None, 1_000),
     ("frictionPoints", None, 1_000),
     ("influencedWins", None, 500),
     ("kpis", None, 2_000),

@@ -153,9 +153,9 @@ pub struct CohortReportInput {
     trait_key: Option<String>,
 }
 
-/// A report of how deals ended.
+/// A report that is counted by several dimensions.
 #[derive(Clone, Debug, InputObject)]
-pub struct WinLossReportInput {
+pub struct DimensionsReportInput {
     window: Option<WindowInput>,
     /// Up to three dimensions, each once; all cycles together without.
     by: Option<Vec<Dimension>>,
@@ -203,7 +203,7 @@ pub enum ReportInput {
     /// The ways that leads went.
     Journeys(SpanReportInput),
     /// How deals ended, with their sizes and lengths.
-    WinLoss(WinLossReportInput),
+    WinLoss(DimensionsReportInput),
     /// Why cycles ended, over time; by REASON without `by`.
     Dispositions(CohortReportInput),
     /// Win rate, new accounts and revenue, and those of the span before.
@@ -218,6 +218,10 @@ pub enum ReportInput {
     RestatedFunnel(RestatedReportInput),
     /// Whether customers stay and come back.
     Retention(CohortReportInput),
+    /// Whether, how fast and how often sales turns to what it is given.
+    FollowUp(GroupedReportInput),
+    /// What time of sales went to.
+    EffortBy(DimensionsReportInput),
     /// Won deals, divided among what led to them.
     Attribution(AttributionReportInput),
     /// The cycles behind a figure, all of them.
@@ -241,7 +245,7 @@ impl ReportInput {
             }
             ReportInput::FunnelHealth(span) => (Report::FunnelHealth, span.window, vec![], None),
             ReportInput::Journeys(span) => (Report::Journeys, span.window, vec![], None),
-            ReportInput::WinLoss(WinLossReportInput { window, by, trait_key }) => {
+            ReportInput::WinLoss(DimensionsReportInput { window, by, trait_key }) => {
                 (Report::WinLoss, window, by.unwrap_or_default(), trait_key)
             }
             ReportInput::Dispositions(CohortReportInput { cohort, window, by, trait_key }) => {
@@ -260,6 +264,12 @@ impl ReportInput {
             }
             ReportInput::Retention(CohortReportInput { cohort, window, by, trait_key }) => {
                 (Report::Retention { cohort }, window, Vec::from_iter(by), trait_key)
+            }
+            ReportInput::FollowUp(GroupedReportInput { window, by, trait_key }) => {
+                (Report::FollowUp, window, Vec::from_iter(by), trait_key)
+            }
+            ReportInput::EffortBy(DimensionsReportInput { window, by, trait_key }) => {
+                (Report::EffortBy, window, by.unwrap_or_default(), trait_key)
             }
             ReportInput::Attribution(AttributionReportInput { by, models, window }) => {
                 let models = attribution::models(models).map_err(|refused| refused.at("attribution"))?;

@@ -1,16 +1,19 @@
 //! What campaigns came to: counted, never typed in. Many campaigns of one level cost one statement.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_graphql::{Context, Object};
+use async_graphql::{Context, Object, SimpleObject};
 use handfast_domain::stage::StageKind;
 use handfast_store::StoreError;
 use handfast_store::campaign::Campaign;
+use handfast_store::effort::{CampaignEffort, of_campaigns};
 use handfast_store::funnel::CampaignCounts;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::app;
+use super::effort::poor_share;
 use super::inline::Inline;
 use super::problem::failure;
 use super::scalar::{Long, Money};
@@ -19,6 +22,7 @@ use crate::workspace::Workspace;
 
 /// What came of a campaign, counted by the campaign that each lead was captured with.
 pub struct CampaignResults {
+    campaign: Uuid,
     counts: Arc<CampaignCounts>,
     cost_minor: i64,
     workspace: Arc<Workspace>,
@@ -96,6 +100,28 @@ impl CampaignResults {
     async fn cost_per_won(&self) -> Option<Inline<Money>> {
         self.per(self.counts.won)
     }
+
+    /// The time of sales that went to its leads.
+    async fn effort(&self, ctx: &Context<'_>) -> async_graphql::Result<Inline<CampaignTime>> {
+        let effort = ctx.data::<Batches>()?.effort.load(app(ctx)?, self.campaign).await;
+        let effort = effort.map_err(|error| failure(error.into()))?;
+        Ok(Inline(CampaignTime {
+            minutes: Long(effort.minutes),
+            poor_minutes: Long(effort.poor_minutes),
+            poor_share_basis_points: poor_share(effort.minutes, effort.poor_minutes),
+        }))
+    }
+}
+
+/// The time that sales spent on the leads of a campaign.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct CampaignTime {
+    /// Minutes that sales logged, whenever.
+    minutes: Long,
+    /// Of them, those on poor prospects: cycles that ended DISQUALIFIED, or RECYCLED before there was an opportunity.
+    poor_minutes: Long,
+    /// `poorMinutes` of `minutes` in basis points; null without any.
+    poor_share_basis_points: Option<i32>,
 }
 
 impl CampaignResults {
@@ -114,10 +140,11 @@ pub async fn of(ctx: &Context<'_>, campaign: &Campaign) -> async_graphql::Result
     let app = app(ctx)?;
     let counts = match app.store.known_results(campaign.id) {
         Some(counts) => Ok(counts),
-        None => ctx.data::<Batch>()?.load(app, campaign.id).await,
+        None => ctx.data::<Batches>()?.counts.load(app, campaign.id).await,
     };
     let counts = counts.map_err(|error| failure(error.into()))?;
-    Ok(Inline(CampaignResults { counts, cost_minor: campaign.cost_minor, workspace: app.workspace() }))
+    let (campaign, cost_minor) = (campaign.id, campaign.cost_minor);
+    Ok(Inline(CampaignResults { campaign, counts, cost_minor, workspace: app.workspace() }))
 }
 
 /// Rounded to the nearest minor unit; half of one counts up.
@@ -126,17 +153,49 @@ fn share(amount: i64, count: i64) -> i64 {
     whole + i64::from(rest >= count - rest)
 }
 
-type Answer = Result<Arc<CampaignCounts>, StoreError>;
+/// What is read of many campaigns by one statement.
+trait Read: Default + Clone + Send + Sync + 'static {
+    fn read(
+        app: &App,
+        campaigns: &[Uuid],
+    ) -> impl Future<Output = Result<BTreeMap<Uuid, Self>, StoreError>> + Send;
+}
+
+impl Read for Arc<CampaignCounts> {
+    async fn read(app: &App, campaigns: &[Uuid]) -> Result<BTreeMap<Uuid, Self>, StoreError> {
+        app.store.campaign_results(campaigns).await
+    }
+}
+
+impl Read for CampaignEffort {
+    async fn read(app: &App, campaigns: &[Uuid]) -> Result<BTreeMap<Uuid, Self>, StoreError> {
+        of_campaigns(app.store.read(), campaigns).await
+    }
+}
+
+/// The fields of results that siblings read together.
+#[derive(Default)]
+pub struct Batches {
+    counts: Batch<Arc<CampaignCounts>>,
+    effort: Batch<CampaignEffort>,
+}
 
 /// Collects the campaigns whose results are asked for in one pass over the fields of an answer. The library's loader
 /// would do so in a task of its own, which on several threads begins before all siblings have asked.
-#[derive(Default)]
-pub struct Batch {
-    waiting: Mutex<Vec<(Uuid, oneshot::Sender<Answer>)>>,
+struct Batch<R> {
+    waiting: Mutex<Waiting<R>>,
 }
 
-impl Batch {
-    async fn load(&self, app: &App, campaign: Uuid) -> Answer {
+type Waiting<R> = Vec<(Uuid, oneshot::Sender<Result<R, StoreError>>)>;
+
+impl<R> Default for Batch<R> {
+    fn default() -> Batch<R> {
+        Batch { waiting: Mutex::default() }
+    }
+}
+
+impl<R: Read> Batch<R> {
+    async fn load(&self, app: &App, campaign: Uuid) -> Result<R, StoreError> {
         loop {
             let (answer, result) = oneshot::channel();
             if self.join(campaign, answer) {
@@ -150,7 +209,7 @@ impl Batch {
     }
 
     /// True for the first one, which asks for all.
-    fn join(&self, campaign: Uuid, answer: oneshot::Sender<Answer>) -> bool {
+    fn join(&self, campaign: Uuid, answer: oneshot::Sender<Result<R, StoreError>>) -> bool {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.push((campaign, answer));
         waiting.len() == 1
@@ -163,25 +222,27 @@ impl Batch {
         guard.waits = false;
         let asked = self.take();
         let ids: Vec<Uuid> = asked.iter().map(|(id, _)| *id).collect();
-        let found = app.store.campaign_results(&ids).await;
+        let found = R::read(app, &ids).await;
         for (id, answer) in asked {
             let counts = found.as_ref().map(|found| found.get(&id).cloned().unwrap_or_default());
             drop(answer.send(counts.map_err(Clone::clone)));
         }
     }
+}
 
-    fn take(&self) -> Vec<(Uuid, oneshot::Sender<Answer>)> {
+impl<R> Batch<R> {
+    fn take(&self) -> Waiting<R> {
         std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// Lets the others go when the one who leads is dropped while they wait for it.
-struct Guard<'a> {
-    batch: &'a Batch,
+struct Guard<'a, R> {
+    batch: &'a Batch<R>,
     waits: bool,
 }
 
-impl Drop for Guard<'_> {
+impl<R> Drop for Guard<'_, R> {
     fn drop(&mut self) {
         if self.waits {
             drop(self.batch.take());

@@ -1,9 +1,10 @@
 //! Sales' mutations: answering hand-offs, logging work, qualifying, and every way a cycle ends.
 
-use async_graphql::{Context, InputObject, Object, SimpleObject};
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use handfast_domain::change::Draft;
 use handfast_domain::disposition::Disposal;
 use handfast_domain::event::{ActivityKind, Direction};
+use handfast_domain::meeting::MeetingOutcome;
 use handfast_domain::refused::Refused;
 use handfast_domain::sales::Activity;
 use handfast_domain::stage::{Cause, CycleOutcome, Side, StageKind};
@@ -11,8 +12,8 @@ use handfast_domain::time::Instant;
 
 use super::context_request::QuestionInput;
 use super::lead::{Lead, LeadRef, lead_by, want};
-use super::problem::{UserError, payload};
-use super::scalar::Money;
+use super::problem::{UserError, failure, payload};
+use super::scalar::{Money, local};
 use super::{app, once, viewer};
 use crate::app::App;
 use crate::flows::lead::{Target, change, find};
@@ -61,6 +62,10 @@ pub struct LogActivityInput {
     occurred_at: Option<Instant>,
     /// Free text; it stays out of the log of events.
     note: Option<String>,
+    /// How a MEETING went, held against what was expected of it. One that was held is TWO_WAY, and any other is not.
+    meeting_outcome: Option<MeetingOutcome>,
+    /// The planned follow-up that it does; a genuine attempt to reach the lead does the earliest one without.
+    follow_up: Option<ID>,
 }
 
 /// A graded answer to a qualification question.
@@ -179,18 +184,22 @@ impl WorkMutation {
         verb(ctx, "rejectHandoff", input.target, Cause::Sales, None, verb_).await
     }
 
-    /// A call, an e-mail, a meeting or a note. A human contact stops the clock FIRST_TOUCH.
+    /// A call, an e-mail, a meeting or a note. A human contact stops the clock FIRST_TOUCH and does the planned follow-up that is due first.
     async fn log_activity(
         &self,
         ctx: &Context<'_>,
         input: LogActivityInput,
     ) -> async_graphql::Result<LeadPayload> {
+        let follow_up = input.follow_up.map(|id| local("FollowUp", &id, "input/followUp")).transpose();
+        let follow_up = follow_up.map_err(|refused| failure(refused.into()))?;
         let activity = Activity {
             kind: input.kind,
             direction: input.direction,
             automated: input.automated.unwrap_or(false),
             occurred_at: input.occurred_at.unwrap_or(app(ctx)?.now()),
             note: input.note,
+            meeting: input.meeting_outcome,
+            follow_up,
         };
         let at = Some(activity.occurred_at);
         verb(ctx, "logActivity", input.target, Cause::Sales, at, |draft, _| draft.log_activity(&activity))
@@ -264,6 +273,8 @@ impl WorkMutation {
             automated: false,
             occurred_at: app(ctx)?.now(),
             note: Some(input.reason),
+            meeting: None,
+            follow_up: None,
         };
         let open = |draft: &mut Draft<'_>, _| {
             draft.reopen()?;

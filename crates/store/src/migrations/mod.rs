@@ -29,6 +29,9 @@ mod m0029_form;
 mod m0030_audience;
 mod m0031_shared;
 mod m0032_pulse;
+mod m0033_follow_up;
+mod m0034_first_meeting;
+mod m0035_effort;
 mod m0041_customer;
 mod m0042_report_run;
 
@@ -71,6 +74,9 @@ const ALL: &[SqlMigration] = &[
     m0030_audience::MIGRATION,
     m0031_shared::MIGRATION,
     m0032_pulse::MIGRATION,
+    m0033_follow_up::MIGRATION,
+    m0034_first_meeting::MIGRATION,
+    m0035_effort::MIGRATION,
     m0041_customer::MIGRATION,
     m0042_report_run::MIGRATION,
 ];

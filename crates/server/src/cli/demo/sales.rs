@@ -115,7 +115,7 @@ impl Seller<'_> {
         if self.story {
             self.reply(case)?;
         }
-        self.ask("routeLead", "LeadTarget", with(case, json!({}))).map(|()| None)
+        self.ask("routeLead", "RouteLeadInput", with(case, json!({}))).map(|()| None)
     }
 
     /// Answers every question about the lead.

@@ -67,6 +67,9 @@ pub fn check(workspace: &Workspace, intake: &Intake, now: Instant) -> Result<Int
             form::filled(version, &intake)?;
         }
     }
+    if let Some(expectation) = &intake.expectation {
+        expectation.check("firstMeeting/expectation")?;
+    }
     if intake.occurred_at.is_some_and(|at| at > now.plus(DAY)) {
         return Err(Refused::invalid("occurredAt", "a capture cannot lie more than a day ahead"));
     }
