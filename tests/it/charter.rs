@@ -4,6 +4,7 @@ mod acknowledgement;
 mod diff;
 mod document;
 mod event;
+mod review;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,7 +20,8 @@ const CHARTER: &str = "charter { number digest status signed proposedBy { key } 
 
 /// Everything that two sides sign, as one reads it to edit it and send it back.
 const BODY: &str = "body { title currency timeZone maxHoldDays reviewAfterDays fallbackQueue marketingQueue \
-    highIntent signals idealCustomer { ...test } attempts { attempts days channels } \
+    highIntent signals idealCustomer { ...test } \
+    idealProfiles { key name criteria { key weight required test { ...test } } } attempts { attempts days channels } \
     stages { kind label meaning owner composition entry { ...criterion } exit { ...criterion } } \
     slots { key kind gate team position scoring pool approval } \
     personas { key name pains traits { key weight test { ...test } } \

@@ -31,7 +31,13 @@ const TELLING: &str = "Account BacktestFlipConnection CampaignResults Contact De
 
 /// The ways to what tells of leads through something else: the field, the scope that it takes to come there, and how.
 /// There the field is named `told`.
-const BELOW: [(&str, &str, &str); 16] = [
+const BELOW: [(&str, &str, &str); 17] = [
+    (
+        "Audience.results",
+        "leads:write",
+        r#"createAudience(input: {key: "a", name: "A", tests: [{field: "lead.stage", comparator: KNOWN, values: []}], dryRun: true}) {
+               audience { told: results { leads } } }"#,
+    ),
     (
         "BacktestRun.flipped",
         "plugins:deploy",

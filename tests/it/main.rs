@@ -2,6 +2,7 @@
 
 mod attribution;
 mod audience;
+mod audience_results;
 mod author;
 mod backtest;
 mod backup;
@@ -32,9 +33,13 @@ mod golden;
 mod graphiql;
 mod grey_case;
 mod guard;
+mod icp;
 mod import;
+mod incumbent;
+mod insight;
 mod language;
 mod lead;
+mod lead_fact;
 mod leakage;
 mod ledger;
 mod meeting;

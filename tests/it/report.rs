@@ -108,6 +108,15 @@ fn a_report_of_the_background_is_the_table_of_its_query() {
             "restatedFunnel(underCharter: 0, window: $window)",
         ),
         (json!({"retention": {"window": window}}), "retention(cohort: MONTH, window: $window)"),
+        (
+            json!({"followUp": {"window": window, "by": "SOURCE"}}),
+            "followUp(groupBy: SOURCE, window: $window)",
+        ),
+        (
+            json!({"effortBy": {"window": window, "by": ["OUTCOME"]}}),
+            "effortBy(by: [OUTCOME], window: $window)",
+        ),
+        (json!({"audienceResults": {"window": window}}), "audienceResults(window: $window)"),
     ];
     for (report, query) in cases {
         let expected = exported(query);

@@ -115,7 +115,8 @@ const BODY: &str = "\
     reasonCode test { field comparator values } } exit { key text required reasonCode test { field \
     comparator values } } } slots { key kind gate team position scoring pool approval } personas { key name pains \
     traits { key weight test { field comparator values } } stageProfiles { stage questions contentKinds \
-    channels } } idealCustomer { field comparator values } reasons { key label recycle disqualify lost \
+    channels } } idealCustomer { field comparator values } idealProfiles { key name criteria { key weight required \
+    test { field comparator values } } } reasons { key label recycle disqualify lost \
     recycleAfterDays needsDate needsAttempts needsCompetitor returnsToMarketing permanent track } \
     attempts { attempts days channels } sla { kind party mode targetMinutes urgentTargetMinutes steps \
     pauseReasons maxPauseMinutes minAttempts withinDays minChannels } glossary { key marketing sales \

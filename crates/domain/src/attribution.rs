@@ -46,6 +46,8 @@ text_enum! {
         Campaign = "CAMPAIGN",
         /// The kind of its campaign, for example `webinar`.
         CampaignKind = "CAMPAIGN_KIND",
+        /// Key of the audience that its campaign was planned for.
+        Audience = "AUDIENCE",
         /// MARKETING or SALES. Touches of the channel OUTBOUND are sales', all others marketing's. Here, and nowhere else, the
         /// calls, mails and meetings that people of both made are steps of the path, too.
         Department = "DEPARTMENT",
@@ -55,7 +57,8 @@ text_enum! {
 impl AttributionBy {
     /// Whether costs of campaigns are known by it.
     pub fn has_costs(self) -> bool {
-        matches!(self, AttributionBy::Channel | AttributionBy::Campaign | AttributionBy::CampaignKind)
+        use AttributionBy::{Audience, Campaign, CampaignKind, Channel};
+        matches!(self, Channel | Campaign | CampaignKind | Audience)
     }
 }
 

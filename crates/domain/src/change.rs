@@ -107,6 +107,8 @@ pub struct Draft<'a> {
     pub routed: Option<Routed>,
     /// An act of high intent: shorter targets apply.
     pub urgent: bool,
+    /// When the contract of what the company uses today ends, as far as the caller knows it.
+    pub contract_ends_at: Option<Instant>,
 }
 
 impl<'a> Draft<'a> {
@@ -120,6 +122,7 @@ impl<'a> Draft<'a> {
             records: vec![],
             routed: None,
             urgent: false,
+            contract_ends_at: None,
         }
     }
 

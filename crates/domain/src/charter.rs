@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::clock::{ClockKind, Party, SlaPolicy};
+use crate::clock::{CalendarMode, ClockKind, Party, SlaPolicy};
 use crate::criterion::{Criterion, FieldTest};
 use crate::deployment::ApprovalRule;
 use crate::digest::Digest;
@@ -12,6 +12,7 @@ use crate::directory::Directory;
 use crate::disposition::{AttemptRule, DispositionReason, default_reasons};
 use crate::evaluation::Composition;
 use crate::field::TraitKinds;
+use crate::icp::IdealCustomerProfile;
 use crate::number::Long;
 use crate::persona::Persona;
 use crate::refused::{RefusalCode, Refused};
@@ -22,6 +23,7 @@ use crate::time::{DAY, Instant};
 pub mod diff;
 pub mod document;
 mod problems;
+pub mod review;
 pub mod words;
 
 text_enum! {
@@ -192,6 +194,10 @@ pub struct CharterBody {
     pub personas: Vec<Persona>,
     /// The ideal customer profile.
     pub ideal_customer: Vec<FieldTest>,
+    /// Kinds of customers that both sides want to win, each with weighted criteria; beside the plain tests above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "graphql", graphql(default))]
+    pub ideal_profiles: Vec<IdealCustomerProfile>,
     /// Disposition reasons and what each of them allows.
     pub reasons: Vec<DispositionReason>,
     /// How much sales tries before NO_RESPONSE is accepted.
@@ -268,6 +274,9 @@ pub struct Charter {
     pub proposed_at: Instant,
     /// When it last came into force.
     pub activated_at: Option<Instant>,
+    /// When everybody who promised it had gone through it for the last time, since it came into force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviewed_at: Option<Instant>,
     /// Why it was rejected, if it was.
     pub rejection: Option<Rejection>,
 }
@@ -393,6 +402,7 @@ impl CharterBody {
             ],
             personas: vec![],
             ideal_customer: vec![],
+            ideal_profiles: vec![],
             reasons: default_reasons(),
             attempts: AttemptRule::default(),
             sla: SlaPolicy::defaults(),
@@ -435,6 +445,7 @@ impl Charter {
             proposed_by,
             proposed_at: now,
             activated_at: None,
+            reviewed_at: None,
             rejection: None,
         })
     }
@@ -505,7 +516,7 @@ impl Charter {
             return Err(Refused::new(RefusalCode::CharterState, message));
         }
         self.status = CharterStatus::Active;
-        self.activated_at = Some(now);
+        (self.activated_at, self.reviewed_at) = (Some(now), None);
         Ok(())
     }
 
@@ -519,10 +530,15 @@ impl Charter {
         Err(Refused::new(RefusalCode::CharterState, message))
     }
 
-    /// When the charter in force is due for review.
+    /// When the charter in force is due for review: so many days after it came into force, or was reviewed last, as it says; or
+    /// earlier, where the policy CHARTER_REVIEW promises less of the wall clock. Both were signed.
     pub fn review_due_at(&self) -> Option<Instant> {
-        let since = self.activated_at.filter(|_| self.status == CharterStatus::Active)?;
-        Some(since.plus(i64::from(self.body.review_after_days) * DAY))
+        let since =
+            self.activated_at.max(self.reviewed_at).filter(|_| self.status == CharterStatus::Active)?;
+        let policy = self.body.policy(ClockKind::CharterReview);
+        let promised = policy.filter(|policy| policy.mode == CalendarMode::WallClock);
+        let promised = promised.map_or(i64::MAX, |policy| policy.target_ms(false));
+        Some(since.plus(promised.min(i64::from(self.body.review_after_days) * DAY)))
     }
 
     /// Whether marketing and sales signed it.

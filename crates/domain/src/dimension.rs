@@ -15,6 +15,11 @@ text_enum! {
         Campaign = "CAMPAIGN",
         /// Key of the persona that matched best at the newest look: the profile type.
         Persona = "PERSONA",
+        /// Key of the audience that the campaign which brought the lead was planned for.
+        Audience = "AUDIENCE",
+        /// How well the lead fits the ideal customer profile of the charter in force that it fits best, by what is known of it now:
+        /// IDEAL, GOOD, POOR, OUTSIDE or UNKNOWN.
+        Icp = "ICP",
         /// Key of the user who has the lead now.
         Owner = "OWNER",
         /// Key of that user's team.

@@ -40,7 +40,8 @@ pub struct DispositionReason {
     pub disqualify: bool,
     /// Whether it may close a cycle as LOST.
     pub lost: LostRule,
-    /// When a recycled lead is looked at again, unless a date is given.
+    /// When a recycled lead is looked at again, unless a date is given. Where the end of the incumbent's contract is known and lies
+    /// ahead, it says so instead: INCUMBENT_CONTRACT comes back 90 days before it, LOST_TO_COMPETITOR at it.
     pub recycle_after_days: Option<u32>,
     /// Whether recycling needs the date that the buyer named.
     pub needs_date: bool,

@@ -6,9 +6,11 @@ use crate::change::Draft;
 use crate::clock::{ClockKind, ClockLevel, ClockState, SlaClock};
 use crate::disposition::{Disposal, Return, unknown_signal};
 use crate::event::Fact;
+use crate::incumbent::returns_at;
 use crate::refused::{RefusalCode, Refused};
 use crate::sales::{allowed_from, check_words};
 use crate::stage::{Cause, CycleOpenedBy, CycleOutcome, StageKind, WorkState};
+use crate::time::Instant;
 
 /// Longest name of a competitor, in characters. It stands in the log: the name of a company and nothing else.
 pub(crate) const COMPETITOR: usize = 128;
@@ -61,14 +63,47 @@ impl Draft<'_> {
         if self.scene.cause == Cause::Import && !self.scene.live {
             return reason.allow_past(outcome, disposal, self.scene.at);
         }
-        reason.allow(
-            outcome,
-            lead.stage,
-            disposal,
-            &self.journey.cycle.attempts,
-            body.attempts,
-            self.scene.at,
-        )
+        let (attempts, at) = (&self.journey.cycle.attempts, self.scene.at);
+        let allowed = reason.allow(outcome, lead.stage, disposal, attempts, body.attempts, at)?;
+        let comes_back = matches!(outcome, CycleOutcome::Recycled | CycleOutcome::Lost);
+        let named = disposal.recycle_at.is_some() || disposal.recycle_on.is_some();
+        // Nobody named a date: a contract that is known says more than the reason's usual days.
+        let ends = self.contract_ends_at.filter(|_| comes_back && !named);
+        match returns_at(&reason.key, ends, at) {
+            Some(at) => Ok(Return { at: Some(at), ..allowed }),
+            None => Ok(allowed),
+        }
+    }
+
+    /// A person says what the company uses today. The words stand with the company; the log is told whose they are and when the
+    /// contract ends.
+    pub fn record_incumbent(&mut self, contract_ends_at: Option<Instant>) -> Result<(), Refused> {
+        let lead = &self.journey.lead;
+        if let Some(into) = lead.merged_into {
+            let message = format!("this lead was merged into {into}, which goes on for it");
+            return Err(Refused::new(RefusalCode::IllegalTransition, message));
+        }
+        let Some(account) = lead.account else {
+            let message = "this lead has no company; capture it with one first";
+            return Err(Refused::new(RefusalCode::NotFound, message).at("input/lead"));
+        };
+        self.emit(Fact::IncumbentRecorded { account, contract_ends_at });
+        Ok(())
+    }
+
+    /// A person says what it learned of the lead. The value stands with the lead's traits; the log is told the key.
+    pub fn record_trait(&mut self, key: &str) -> Result<(), Refused> {
+        let lead = &self.journey.lead;
+        if let Some(into) = lead.merged_into {
+            let message = format!("this lead was merged into {into}, which goes on for it");
+            return Err(Refused::new(RefusalCode::IllegalTransition, message));
+        }
+        if let Some(at) = lead.erased_at {
+            let message = format!("this lead was erased at {at}; nothing is kept of it any more");
+            return Err(Refused::new(RefusalCode::IllegalTransition, message));
+        }
+        self.emit(Fact::TraitSet { key: key.to_owned() });
+        Ok(())
     }
 
     /// Imports of the past may end an open cycle as WON from any stage and with an unknown amount.

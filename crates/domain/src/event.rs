@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::charter::review::ReviewVerdict;
 use crate::clock::ClockEvent;
 use crate::context_request::ContextTopic;
 use crate::customer::{Advocacy, ChurnReason};
@@ -329,6 +330,18 @@ pub enum Fact {
         /// The question.
         request: Uuid,
     },
+    /// Somebody said what the lead's company uses today; vendor and product stand with the company.
+    IncumbentRecorded {
+        /// The company.
+        account: Uuid,
+        /// When the contract ends, if that is known.
+        contract_ends_at: Option<Instant>,
+    },
+    /// Somebody said what it learned of the lead; the value stands with its traits.
+    TraitSet {
+        /// Key of the trait.
+        key: String,
+    },
     /// A deal is open.
     OpportunityRecorded {
         /// The opportunity.
@@ -560,6 +573,18 @@ pub enum Fact {
         /// Digest of its body.
         digest: Digest,
     },
+    /// A side went through the charter in force; what it said stands with the charter. The promise that it keeps is a
+    /// CLOCK_CHANGED of the same stream.
+    CharterReviewed {
+        /// Number of the charter.
+        number: u32,
+        /// Digest of its body.
+        digest: Digest,
+        /// The side that went through it.
+        side: Side,
+        /// Whether the charter stays as it is.
+        verdict: ReviewVerdict,
+    },
     /// A rule version waits for the agreement that the charter asks for.
     DeploymentRequested {
         /// Key of the rule slot.
@@ -665,6 +690,8 @@ impl Fact {
         "CLOCK_CHANGED",
         "CONTEXT_REQUESTED",
         "CONTEXT_ANSWERED",
+        "INCUMBENT_RECORDED",
+        "TRAIT_SET",
         "OPPORTUNITY_RECORDED",
         "CYCLE_CLOSED",
         "RENEWAL_DATED",
@@ -690,6 +717,7 @@ impl Fact {
         "CHARTER_REJECTED",
         "CHARTER_ACTIVATED",
         "CHARTER_ACKNOWLEDGED",
+        "CHARTER_REVIEWED",
         "DEPLOYMENT_REQUESTED",
         "DEPLOYMENT_APPROVED",
         "DEPLOYMENT_DECLINED",
@@ -720,6 +748,8 @@ impl Fact {
             Fact::ClockChanged { .. } => "CLOCK_CHANGED",
             Fact::ContextRequested { .. } => "CONTEXT_REQUESTED",
             Fact::ContextAnswered { .. } => "CONTEXT_ANSWERED",
+            Fact::IncumbentRecorded { .. } => "INCUMBENT_RECORDED",
+            Fact::TraitSet { .. } => "TRAIT_SET",
             Fact::OpportunityRecorded { .. } => "OPPORTUNITY_RECORDED",
             Fact::CycleClosed { .. } => "CYCLE_CLOSED",
             Fact::RenewalDated { .. } => "RENEWAL_DATED",
@@ -745,6 +775,7 @@ impl Fact {
             Fact::CharterRejected { .. } => "CHARTER_REJECTED",
             Fact::CharterActivated { .. } => "CHARTER_ACTIVATED",
             Fact::CharterAcknowledged { .. } => "CHARTER_ACKNOWLEDGED",
+            Fact::CharterReviewed { .. } => "CHARTER_REVIEWED",
             Fact::DeploymentRequested { .. } => "DEPLOYMENT_REQUESTED",
             Fact::DeploymentApproved { .. } => "DEPLOYMENT_APPROVED",
             Fact::DeploymentDeclined { .. } => "DEPLOYMENT_DECLINED",

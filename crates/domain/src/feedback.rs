@@ -262,6 +262,7 @@ mod tests {
             proposed_by: None,
             proposed_at: Instant(0),
             activated_at: None,
+            reviewed_at: None,
             rejection: None,
         };
         let mut feedback = Feedback {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Rises whenever a path is added or its meaning changes; stored with every snapshot.
-pub const CATALOGUE_VERSION: u32 = 2;
+pub const CATALOGUE_VERSION: u32 = 3;
 
 /// The kind of a field's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -137,10 +137,20 @@ pub static CATALOGUE: &[Field] = &[
     field("company.country", Text, "", "Country of the account, ISO 3166 alpha-2"),
     field("company.region", Text, "", "Sales region of the account"),
     field("company.incumbent", Text, "", "Product that the account uses today"),
+    field("company.incumbent-vendor", Text, "", "Vendor of the product that the account uses today"),
+    field(
+        "company.incumbent-contract-end",
+        Integer,
+        "ms since 1970",
+        "When the contract of the product that the account uses today ends",
+    ),
     field("persona.key", Text, "", "Key of the best matching persona"),
     field("persona.fit", Integer, "basis points", "How well the best persona matches, 0 to 10000"),
     field("persona.matched", TextList, "", "Traits of the best persona that hold"),
     field("persona.missing", TextList, "", "Traits of the best persona that do not hold or are unknown"),
+    field("icp.key", Text, "", "Key of the ideal customer profile that fits best"),
+    field("icp.fit", Integer, "basis points", "How well that profile fits, 0 to 10000"),
+    field("icp.band", Text, "", "The same in words: IDEAL, GOOD, POOR, OUTSIDE, UNKNOWN"),
     field("engagement.first-touch", Integer, "ms since 1970", "First touchpoint"),
     field("engagement.last-touch", Integer, "ms since 1970", "Newest touchpoint"),
     field("engagement.total", Integer, "count", "Touchpoints in all channels"),

@@ -21,7 +21,7 @@ use crate::time::Instant;
 pub struct FormField {
     /// What of the captured lead it fills: `email`, `phone`, `name`, `title`, `seniority`, `department`, `country`, `consent`,
     /// `company.name`, `company.domain`, `company.industry`, `company.employees`, `company.annualRevenue`, `company.country`,
-    /// `company.region`, `company.incumbent`, or `traits.<key>`.
+    /// `company.region`, `company.incumbent`, `company.incumbentVendor`, `company.incumbentContractEndsAt`, or `traits.<key>`.
     pub fills: String,
     /// The question, as the form puts it.
     pub label: String,
@@ -61,7 +61,7 @@ impl FormDefinition {
 }
 
 /// What a field fills, and the path under which rules read it; those that no rule can read have none.
-const FILLS: [(&str, Option<&str>); 16] = [
+const FILLS: [(&str, Option<&str>); 18] = [
     ("email", Some("contact.email-domain")),
     ("phone", None),
     ("name", None),
@@ -78,6 +78,8 @@ const FILLS: [(&str, Option<&str>); 16] = [
     ("company.country", Some("company.country")),
     ("company.region", Some("company.region")),
     ("company.incumbent", Some("company.incumbent")),
+    ("company.incumbentVendor", Some("company.incumbent-vendor")),
+    ("company.incumbentContractEndsAt", Some("company.incumbent-contract-end")),
 ];
 
 /// Everything but traits that a field can fill.

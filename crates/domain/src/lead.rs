@@ -406,6 +406,8 @@ impl Journey {
             | Fact::FirstMeetingExpected { .. }
             | Fact::ContextRequested { .. }
             | Fact::ContextAnswered { .. }
+            | Fact::IncumbentRecorded { .. }
+            | Fact::TraitSet { .. }
             | Fact::FeedbackPosted { .. }
             | Fact::FeedbackAnswered { .. }
             | Fact::FeedbackEffectLinked { .. }
@@ -415,6 +417,7 @@ impl Journey {
             | Fact::CharterRejected { .. }
             | Fact::CharterActivated { .. }
             | Fact::CharterAcknowledged { .. }
+            | Fact::CharterReviewed { .. }
             | Fact::DeploymentRequested { .. }
             | Fact::DeploymentApproved { .. }
             | Fact::DeploymentDeclined { .. }

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::charter::Charter;
 use crate::field::{CATALOGUE_VERSION, Value};
+use crate::icp;
+use crate::incumbent::Incumbent;
 use crate::lead::Journey;
 use crate::meeting::Expectation;
 use crate::persona::{PersonaMatch, best_match};
@@ -34,7 +36,7 @@ pub struct Company {
     pub annual_revenue: Option<i64>,
     pub country: Option<String>,
     pub region: Option<String>,
-    pub incumbent: Option<String>,
+    pub incumbent: Incumbent,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,7 +137,9 @@ impl Profile {
         fields.integer("company.annual-revenue", *annual_revenue);
         fields.text("company.country", country.as_deref());
         fields.text("company.region", region.as_deref());
-        fields.text("company.incumbent", incumbent.as_deref());
+        fields.text("company.incumbent", incumbent.product.as_deref());
+        fields.text("company.incumbent-vendor", incumbent.vendor.as_deref());
+        fields.instant("company.incumbent-contract-end", incumbent.contract_ends_at);
         let engagement = &self.engagement;
         fields.instant("engagement.first-touch", engagement.first);
         fields.instant("engagement.last-touch", engagement.last);
@@ -175,6 +179,12 @@ impl Profile {
             fields.integer("persona.fit", Some(i64::from(found.fit)));
             fields.texts("persona.matched", found.matched.clone());
             fields.texts("persona.missing", found.missing.clone());
+        }
+        // The same holds of the ideal customer profile that fits best.
+        if let Some(found) = icp::best(&charter.body, &fields.0) {
+            fields.text("icp.key", Some(&found.profile));
+            fields.integer("icp.fit", Some(i64::from(found.fit)));
+            fields.text("icp.band", Some(found.band.as_str()));
         }
         let snapshot = Snapshot {
             catalogue: CATALOGUE_VERSION,

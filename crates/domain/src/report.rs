@@ -44,6 +44,8 @@ pub enum Report {
     FollowUp,
     /// What time of sales went to.
     EffortBy,
+    /// What audiences came to.
+    AudienceResults,
     /// Won deals, divided among what led to them.
     Attribution { by: AttributionBy, models: Vec<AttributionModel> },
     /// The cycles behind a figure.
@@ -87,6 +89,8 @@ text_enum! {
         FollowUp = "FOLLOW_UP",
         /// What time of sales went to.
         EffortBy = "EFFORT_BY",
+        /// What audiences came to.
+        AudienceResults = "AUDIENCE_RESULTS",
         /// Won deals, divided among what led to them.
         Attribution = "ATTRIBUTION",
         /// The cycles behind a figure.
@@ -111,6 +115,7 @@ impl Report {
             Report::Retention { .. } => ReportKind::Retention,
             Report::FollowUp => ReportKind::FollowUp,
             Report::EffortBy => ReportKind::EffortBy,
+            Report::AudienceResults => ReportKind::AudienceResults,
             Report::Attribution { .. } => ReportKind::Attribution,
             Report::Drill { .. } => ReportKind::Drill,
         }

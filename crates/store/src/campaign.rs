@@ -27,6 +27,8 @@ pub struct Campaign {
     pub created_at: Instant,
     /// Earlier campaigns whose results were looked at before.
     pub reviewed: Vec<Uuid>,
+    /// The audience that it was planned for.
+    pub audience: Option<Uuid>,
 }
 
 #[derive(FromQueryResult)]
@@ -41,6 +43,7 @@ struct Row {
     ends_at: Option<i64>,
     created_at: i64,
     reviewed: Option<String>,
+    audience: Option<Uuid>,
 }
 
 impl Row {
@@ -59,11 +62,13 @@ impl Row {
             starts_at: self.starts_at.map(Instant),
             ends_at: self.ends_at.map(Instant),
             created_at: Instant(self.created_at),
+            audience: self.audience,
         })
     }
 }
 
-const CAMPAIGN: &str = "id, key, name, kind, channel, cost_minor, starts_at, ends_at, created_at, reviewed";
+const CAMPAIGN: &str =
+    "id, key, name, kind, channel, cost_minor, starts_at, ends_at, created_at, reviewed, audience";
 
 /// All campaigns, the newest first.
 pub async fn all(db: &impl ConnectionTrait) -> Result<Vec<Campaign>> {
@@ -87,8 +92,19 @@ pub async fn by_key(db: &impl ConnectionTrait, key: &str) -> Result<Option<Campa
 pub async fn put(tx: &Tx, campaigns: &[Campaign]) -> Result<()> {
     let mut rows = vec![];
     for campaign in campaigns {
-        let Campaign { id, key, name, kind, channel, cost_minor, starts_at, ends_at, created_at, reviewed } =
-            campaign;
+        let Campaign {
+            id,
+            key,
+            name,
+            kind,
+            channel,
+            cost_minor,
+            starts_at,
+            ends_at,
+            created_at,
+            reviewed,
+            audience,
+        } = campaign;
         rows.push(vec![
             (*id).into(),
             key.as_str().into(),
@@ -100,6 +116,7 @@ pub async fn put(tx: &Tx, campaigns: &[Campaign]) -> Result<()> {
             ends_at.map(|at| at.ms()).into(),
             created_at.ms().into(),
             crate::change::json(reviewed)?.into(),
+            (*audience).into(),
         ]);
     }
     let columns = &[
@@ -113,6 +130,7 @@ pub async fn put(tx: &Tx, campaigns: &[Campaign]) -> Result<()> {
         "ends_at",
         "created_at",
         "reviewed",
+        "audience",
     ];
     upsert_rows(tx, "campaign", columns, &["id"], rows).await?;
     Ok(())

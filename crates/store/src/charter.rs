@@ -21,6 +21,7 @@ struct Row {
     proposed_by: Option<Uuid>,
     proposed_at: i64,
     activated_at: Option<i64>,
+    reviewed_at: Option<i64>,
     rejection: Option<String>,
 }
 
@@ -37,6 +38,7 @@ impl Row {
             proposed_by: self.proposed_by,
             proposed_at: Instant(self.proposed_at),
             activated_at: self.activated_at.map(Instant),
+            reviewed_at: self.reviewed_at.map(Instant),
             rejection: self.rejection.map(|text| decode::json(at("rejection"), &text)).transpose()?,
         })
     }
@@ -52,6 +54,7 @@ pub async fn put(tx: &Tx, charter: &Charter) -> Result<()> {
         proposed_by,
         proposed_at,
         activated_at,
+        reviewed_at,
         rejection,
     } = charter;
     let row = vec![
@@ -63,6 +66,7 @@ pub async fn put(tx: &Tx, charter: &Charter) -> Result<()> {
         (*proposed_by).into(),
         proposed_at.ms().into(),
         activated_at.map(|at| at.ms()).into(),
+        reviewed_at.map(|at| at.ms()).into(),
         rejection.as_ref().map(json).transpose()?.into(),
     ];
     let columns = &[
@@ -74,6 +78,7 @@ pub async fn put(tx: &Tx, charter: &Charter) -> Result<()> {
         "proposed_by",
         "proposed_at",
         "activated_at",
+        "reviewed_at",
         "rejection",
     ];
     upsert_rows(tx, "charter", columns, &["number"], vec![row]).await?;
@@ -82,7 +87,7 @@ pub async fn put(tx: &Tx, charter: &Charter) -> Result<()> {
 
 /// All charters, the oldest first.
 pub async fn all(db: &impl ConnectionTrait) -> Result<Vec<Charter>> {
-    let sql = "SELECT number, digest, status, body, signatures, proposed_by, proposed_at, activated_at, rejection \
+    let sql = "SELECT number, digest, status, body, signatures, proposed_by, proposed_at, activated_at, reviewed_at, rejection \
                FROM charter ORDER BY number";
     let rows: Vec<Row> = fetch_all(db, sql, vec![]).await?;
     rows.into_iter().map(Row::decode).collect()

@@ -306,6 +306,14 @@ pub struct CampaignCounts {
 }
 
 impl CampaignCounts {
+    /// What came of another campaign, too.
+    pub fn add(&mut self, other: &CampaignCounts) {
+        self.leads += other.leads;
+        other.entered.iter().for_each(|(stage, cycles)| *self.entered.entry(*stage).or_default() += cycles);
+        self.won += other.won;
+        self.revenue_minor = self.revenue_minor.saturating_add(other.revenue_minor);
+    }
+
     /// Cycles of its leads that entered the stage, skipped ones included.
     pub fn entered(&self, stage: StageKind) -> i64 {
         self.entered.get(&stage).copied().unwrap_or(0)

@@ -9,18 +9,21 @@ use handfast_domain::evaluation::Evaluation;
 use handfast_domain::follow_up::FollowUp;
 use handfast_domain::handoff::{Handoff, Packet};
 use handfast_domain::lead::Cycle;
+use handfast_domain::lead_fact::EARLIER;
+use handfast_domain::profile::Profile;
 use handfast_domain::stage::{CycleOutcome, StageKind};
 use handfast_domain::time::Instant;
 use sea_orm::{ConnectionTrait, DbErr, Value};
 use uuid::Uuid;
 
+use crate::answer::Answer;
 use crate::dialect;
 use crate::error::Result;
 use crate::lead::{LeadRow, StoredLead, Where, list};
 use crate::person::{Account, Person, Trait};
 use crate::rows::{Cells, Columns, Only, fetch_cells, fetch_cells_one};
 use crate::touchpoint::Touchpoint;
-use crate::{context_request, evaluation, follow_up, lead, person, touchpoint};
+use crate::{answer, context_request, evaluation, follow_up, lead, person, profile, touchpoint};
 
 /// What to read of a lead and beside it; a limit of 0 means none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +36,10 @@ pub struct Want {
     pub cycles: bool,
     pub clocks: bool,
     pub traits: bool,
+    /// With their history and the graded answers.
+    pub facts: bool,
+    /// Everything that rules could read.
+    pub profile: bool,
     pub handoff: bool,
     pub context_requests: bool,
     pub follow_ups: bool,
@@ -49,6 +56,8 @@ impl Default for Want {
             cycles: false,
             clocks: false,
             traits: false,
+            facts: false,
+            profile: false,
             handoff: false,
             context_requests: false,
             follow_ups: false,
@@ -76,6 +85,10 @@ pub struct LoadedLead {
     pub cycles: Option<Vec<Cycle>>,
     pub clocks: Option<Vec<SlaClock>>,
     pub traits: Option<Vec<Trait>>,
+    pub history: Option<Vec<Trait>>,
+    pub answers: Option<Vec<Answer>>,
+    /// With personal traits, which no rule may read.
+    pub profile: Option<Profile>,
     pub handoff: Option<Option<(Handoff, Option<Packet>)>>,
     pub context_requests: Option<Vec<ContextRequest>>,
     pub follow_ups: Option<Vec<FollowUp>>,
@@ -310,8 +323,20 @@ async fn children(db: &impl ConnectionTrait, leads: Vec<Found>, want: &Want) -> 
         true => grouped(lead::clocks(db, &ids).await?, |(lead, _)| *lead),
         false => BTreeMap::new(),
     };
-    let mut traits = match want.traits && some {
+    let mut traits = match (want.traits || want.facts) && some {
         true => grouped(person::traits(db, &ids).await?, |one| one.lead),
+        false => BTreeMap::new(),
+    };
+    let mut history = match want.facts && some {
+        true => grouped(person::trait_history(db, &ids, EARLIER).await?, |one| one.lead),
+        false => BTreeMap::new(),
+    };
+    let mut answers = match want.facts && some {
+        true => grouped(answer::of(db, &ids).await?, |one| one.lead),
+        false => BTreeMap::new(),
+    };
+    let mut profiles = match want.profile && some {
+        true => profile::whole(db, &ids).await?,
         false => BTreeMap::new(),
     };
     let mut handoffs = match want.handoff && some {
@@ -339,7 +364,10 @@ async fn children(db: &impl ConnectionTrait, leads: Vec<Found>, want: &Want) -> 
             touch_limit: want.touches,
             cycles: want.cycles.then(|| second(cycles.remove(&id))),
             clocks: want.clocks.then(|| second(clocks.remove(&id))),
-            traits: want.traits.then(|| traits.remove(&id).unwrap_or_default()),
+            traits: (want.traits || want.facts).then(|| traits.remove(&id).unwrap_or_default()),
+            history: want.facts.then(|| history.remove(&id).unwrap_or_default()),
+            answers: want.facts.then(|| answers.remove(&id).unwrap_or_default()),
+            profile: profiles.remove(&id),
             handoff: want.handoff.then(|| {
                 let newest = handoffs.remove(&id).and_then(|list| list.into_iter().next());
                 newest.map(|(_, state, packet)| (state, packet))

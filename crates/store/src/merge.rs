@@ -43,11 +43,28 @@ pub async fn join(tx: &Tx, duplicate: Uuid, lead: Uuid) -> Result<()> {
     execute(tx, sql, vec![lead.into(), duplicate.into()]).await?;
     let sql = "UPDATE content_use SET lead = $1 WHERE lead = $2 AND at > $3";
     execute(tx, sql, vec![lead.into(), duplicate.into(), since.into()]).await?;
-    let sql = "INSERT INTO trait (lead, key, value, source, observed_at) \
-               SELECT $1, key, value, source, observed_at FROM trait WHERE lead = $2 \
-               ON CONFLICT (lead, key) DO UPDATE SET value = excluded.value, source = excluded.source, \
-               observed_at = excluded.observed_at WHERE excluded.observed_at > trait.observed_at";
-    execute(tx, sql, vec![lead.into(), duplicate.into()]).await?;
+    const PARTS: &str = "value, source, observed_at, origin, evidence, recorded_by";
+    // Of two values the one that was observed last counts; the other one is history, and so is the duplicate's own.
+    for (of, other, order) in [("$1", "$2", "<"), ("$2", "$1", "<=")] {
+        let sql = format!(
+            "INSERT INTO trait_history (lead, key, {PARTS}) SELECT $1, key, {PARTS} FROM trait t WHERE t.lead = {of} \
+             AND EXISTS (SELECT 1 FROM trait o WHERE o.lead = {other} AND o.key = t.key AND o.value <> t.value \
+             AND t.observed_at {order} o.observed_at) ON CONFLICT (lead, key, observed_at, source) DO NOTHING"
+        );
+        execute(tx, &sql, vec![lead.into(), duplicate.into()]).await?;
+    }
+    let sql = format!(
+        "INSERT INTO trait_history (lead, key, {PARTS}) SELECT $1, key, {PARTS} FROM trait_history WHERE lead = $2 \
+         ON CONFLICT (lead, key, observed_at, source) DO NOTHING"
+    );
+    execute(tx, &sql, vec![lead.into(), duplicate.into()]).await?;
+    let sql = format!(
+        "INSERT INTO trait (lead, key, {PARTS}) SELECT $1, key, {PARTS} FROM trait WHERE lead = $2 \
+         ON CONFLICT (lead, key) DO UPDATE SET value = excluded.value, source = excluded.source, \
+         observed_at = excluded.observed_at, origin = excluded.origin, evidence = excluded.evidence, \
+         recorded_by = excluded.recorded_by WHERE excluded.observed_at > trait.observed_at"
+    );
+    execute(tx, &sql, vec![lead.into(), duplicate.into()]).await?;
     join_person(tx, duplicate, lead).await
 }
 

@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use handfast_domain::field::Value as FieldValue;
+use handfast_domain::incumbent::Incumbent;
+use handfast_domain::lead_fact::FactOrigin;
 use handfast_domain::time::Instant;
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use uuid::Uuid;
 
 use crate::change::json;
+use crate::decode::{self, Place, closed_opt};
 use crate::dialect::{self, Dialect};
 use crate::error::Result;
 use crate::lead::list;
-use crate::rows::{columns, execute, fetch_all, insert_new_rows, insert_rows, upsert_rows};
+use crate::rows::{columns, execute, fetch_all, fetch_value, insert_new_rows, insert_rows, upsert_rows};
 use crate::tx::Tx;
 
 /// A person with contact data. E-mails are lower-case, phones in E.164.
@@ -40,8 +43,39 @@ pub struct Account {
     pub annual_revenue: Option<i64>,
     pub country: Option<String>,
     pub region: Option<String>,
+    /// The product that it uses today.
     pub incumbent: Option<String>,
+    pub incumbent_vendor: Option<String>,
+    pub incumbent_ends_at: Option<i64>,
+    /// Who says so, and since when.
+    pub incumbent_source: Option<String>,
+    pub incumbent_at: Option<i64>,
     pub created_at: i64,
+}
+
+impl Account {
+    /// What the company uses today.
+    pub fn uses(&self) -> Incumbent {
+        Incumbent {
+            vendor: self.incumbent_vendor.clone(),
+            product: self.incumbent.clone(),
+            contract_ends_at: self.incumbent_ends_at.map(Instant),
+        }
+    }
+
+    /// Fills in what is known of it now; answers whether that is news.
+    pub fn now_uses(&mut self, known: Incumbent, source: &str, at: Instant) -> bool {
+        let Incumbent { vendor, product, contract_ends_at } = known;
+        let before = self.uses();
+        self.incumbent_vendor = vendor.or(self.incumbent_vendor.take());
+        self.incumbent = product.or(self.incumbent.take());
+        self.incumbent_ends_at = contract_ends_at.map(Instant::ms).or(self.incumbent_ends_at);
+        let news = self.uses() != before;
+        if news {
+            (self.incumbent_source, self.incumbent_at) = (Some(source.to_owned()), Some(at.ms()));
+        }
+        news
+    }
 }
 
 /// An identity in another system.
@@ -59,10 +93,16 @@ pub struct Trait {
     pub value: FieldValue,
     pub source: String,
     pub observed_at: Instant,
+    /// How it came to be known; none of values that were kept before that was.
+    pub origin: Option<FactOrigin>,
+    /// What it rests on.
+    pub evidence: Option<String>,
+    /// Who wrote it down.
+    pub recorded_by: Option<Uuid>,
 }
 
 columns!("p": Person { id, name, email, phone, title, seniority, department, country, consent, created_at });
-columns!("a": Account { id, name, domain, industry, employees, annual_revenue, country, region, incumbent, created_at });
+columns!("a": Account { id, name, domain, industry, employees, annual_revenue, country, region, incumbent, incumbent_vendor, incumbent_ends_at, incumbent_source, incumbent_at, created_at });
 
 pub async fn people(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Person>> {
     let sql = format!("SELECT {} FROM person p WHERE p.id {}", Person::COLUMNS, list(db));
@@ -149,6 +189,10 @@ pub async fn upsert_accounts(tx: &Tx, mut accounts: Vec<Account>) -> Result<()> 
             country,
             region,
             incumbent,
+            incumbent_vendor,
+            incumbent_ends_at,
+            incumbent_source,
+            incumbent_at,
             created_at,
         } = account;
         vec![
@@ -161,6 +205,10 @@ pub async fn upsert_accounts(tx: &Tx, mut accounts: Vec<Account>) -> Result<()> 
             country.into(),
             region.into(),
             incumbent.into(),
+            incumbent_vendor.into(),
+            incumbent_ends_at.into(),
+            incumbent_source.into(),
+            incumbent_at.into(),
             created_at.into(),
         ]
     });
@@ -174,6 +222,10 @@ pub async fn upsert_accounts(tx: &Tx, mut accounts: Vec<Account>) -> Result<()> 
         "country",
         "region",
         "incumbent",
+        "incumbent_vendor",
+        "incumbent_ends_at",
+        "incumbent_source",
+        "incumbent_at",
         "created_at",
     ];
     upsert_rows(tx, "account", columns, &["id"], rows.collect()).await?;
@@ -193,19 +245,60 @@ pub async fn insert_refs(tx: &Tx, refs: Vec<(ExternalRef, Uuid)>) -> Result<()> 
     Ok(())
 }
 
-pub async fn put_traits(tx: &Tx, traits: Vec<Trait>) -> Result<()> {
-    let mut rows = vec![];
-    for Trait { lead, key, value, source, observed_at } in traits {
-        rows.push(vec![
+const TRAIT: &str = "lead, key, value, source, observed_at, origin, evidence, recorded_by";
+const TRAIT_COLUMNS: [&str; 8] =
+    ["lead", "key", "value", "source", "observed_at", "origin", "evidence", "recorded_by"];
+
+/// The value that was observed last counts; what it replaces, and what comes too late, is kept as history.
+pub async fn put_traits(tx: &Tx, observed: Vec<Trait>) -> Result<()> {
+    if observed.is_empty() {
+        return Ok(());
+    }
+    let leads: BTreeSet<Uuid> = observed.iter().map(|one| one.lead).collect();
+    let leads: Vec<Uuid> = leads.into_iter().collect();
+    let known = traits(tx, &leads).await?.into_iter().map(|one| ((one.lead, one.key.clone()), one));
+    let mut known: BTreeMap<(Uuid, String), Trait> = known.collect();
+    let (mut changed, mut older) = (BTreeSet::new(), vec![]);
+    for one in observed {
+        let place = (one.lead, one.key.clone());
+        match known.get_mut(&place) {
+            Some(kept) if kept.observed_at > one.observed_at => {
+                if kept.value != one.value {
+                    older.push(one);
+                }
+            }
+            Some(kept) => {
+                let before = std::mem::replace(kept, one);
+                if before.value != kept.value {
+                    older.push(before);
+                }
+                changed.insert(place);
+            }
+            None => {
+                known.insert(place.clone(), one);
+                changed.insert(place);
+            }
+        }
+    }
+    let row = |one: Trait| -> Result<Vec<sea_orm::Value>> {
+        let Trait { lead, key, value, source, observed_at, origin, evidence, recorded_by } = one;
+        Ok(vec![
             lead.into(),
             key.into(),
             json(&value)?.into(),
             source.into(),
             observed_at.ms().into(),
-        ]);
-    }
-    let columns = &["lead", "key", "value", "source", "observed_at"];
-    upsert_rows(tx, "trait", columns, &["lead", "key"], rows).await?;
+            origin.map(FactOrigin::as_str).into(),
+            evidence.into(),
+            recorded_by.into(),
+        ])
+    };
+    let now = known.into_iter().filter(|(place, _)| changed.contains(place)).map(|(_, one)| row(one));
+    let now = now.collect::<Result<Vec<_>>>()?;
+    upsert_rows(tx, "trait", &TRAIT_COLUMNS, &["lead", "key"], now).await?;
+    let older = older.into_iter().map(row).collect::<Result<Vec<_>>>()?;
+    let key = &["lead", "key", "observed_at", "source"];
+    insert_new_rows(tx, "trait_history", &TRAIT_COLUMNS, key, older).await?;
     Ok(())
 }
 
@@ -296,20 +389,44 @@ struct TraitRow {
     value: String,
     source: String,
     observed_at: i64,
+    origin: Option<String>,
+    evidence: Option<String>,
+    recorded_by: Option<Uuid>,
+}
+
+impl TraitRow {
+    fn decode(self) -> Result<Trait> {
+        let place = |column: &'static str| Place("trait", column, &self.lead);
+        let value = decode::json(place("value"), &self.value)?;
+        let origin = closed_opt(place("origin"), self.origin.as_deref(), FactOrigin::parse)?;
+        let TraitRow { lead, key, source, observed_at, evidence, recorded_by, .. } = self;
+        let observed_at = Instant(observed_at);
+        Ok(Trait { lead, key, value, source, observed_at, origin, evidence, recorded_by })
+    }
 }
 
 /// Traits of these leads, by key.
 pub async fn traits(db: &impl ConnectionTrait, leads: &[Uuid]) -> Result<Vec<Trait>> {
+    let sql = format!("SELECT {TRAIT} FROM trait WHERE lead {} ORDER BY lead, key", list(db));
+    let rows: Vec<TraitRow> = fetch_all(db, &sql, vec![dialect::uuids(leads)]).await?;
+    rows.into_iter().map(TraitRow::decode).collect()
+}
+
+/// Values that the traits of these leads had before, by key, the newest first and of each key the newest few.
+pub async fn trait_history(db: &impl ConnectionTrait, leads: &[Uuid], few: usize) -> Result<Vec<Trait>> {
     let sql = format!(
-        "SELECT lead, key, value, source, observed_at FROM trait WHERE lead {} ORDER BY lead, key",
+        "SELECT {TRAIT} FROM (SELECT h.*, row_number() OVER (PARTITION BY h.lead, h.key ORDER BY h.observed_at DESC, h.source) \
+         AS rank FROM trait_history h WHERE h.lead {}) ranked WHERE rank <= $2 ORDER BY lead, key, observed_at DESC, source",
         list(db)
     );
-    let rows: Vec<TraitRow> = fetch_all(db, &sql, vec![dialect::uuids(leads)]).await?;
-    rows.into_iter()
-        .map(|row| {
-            let value = crate::decode::json(crate::decode::Place("trait", "value", &row.lead), &row.value)?;
-            let TraitRow { lead, key, source, observed_at, .. } = row;
-            Ok(Trait { lead, key, value, source, observed_at: Instant(observed_at) })
-        })
-        .collect()
+    let few = i64::try_from(few).unwrap_or(i64::MAX);
+    let rows: Vec<TraitRow> = fetch_all(db, &sql, vec![dialect::uuids(leads), few.into()]).await?;
+    rows.into_iter().map(TraitRow::decode).collect()
+}
+
+/// When the contract of what a company uses today ends, as far as that is known.
+pub async fn contract_ends_at(db: &impl ConnectionTrait, account: Uuid) -> Result<Option<Instant>> {
+    let sql = "SELECT incumbent_ends_at FROM account WHERE id = $1";
+    let ends: Option<Option<i64>> = fetch_value(db, sql, vec![account.into()]).await?;
+    Ok(ends.flatten().map(Instant))
 }

@@ -138,7 +138,13 @@ pub const TABLES: &[Table] = &[
         name: "trait",
         of: Gone("lead {leads}"),
         personal: &[],
-        plain: "lead key value source observed_at",
+        plain: "lead key value source observed_at origin evidence recorded_by",
+    },
+    Table {
+        name: "trait_history",
+        of: Gone("lead {leads}"),
+        personal: &[],
+        plain: "lead key value source observed_at origin evidence recorded_by",
     },
     Table {
         name: "answer",
@@ -205,8 +211,12 @@ pub const TABLES: &[Table] = &[
     // Keyed hashes, which are there so that an erased person stays in peace.
     plain("suppression", "identity reason at"),
     // Companies, campaigns, and the people who work here.
-    plain("account", "id name domain industry employees annual_revenue country region incumbent created_at"),
-    plain("campaign", "id key name kind channel cost_minor starts_at ends_at created_at reviewed"),
+    plain(
+        "account",
+        "id name domain industry employees annual_revenue country region incumbent incumbent_vendor incumbent_ends_at \
+         incumbent_source incumbent_at created_at",
+    ),
+    plain("campaign", "id key name kind channel cost_minor starts_at ends_at created_at reviewed audience"),
     plain("content", "id key body"),
     plain(
         "content_request",
@@ -230,8 +240,13 @@ pub const TABLES: &[Table] = &[
     plain("territory", "id key body"),
     plain("nurture_track", "id key body"),
     plain("trait_definition", "id key body"),
-    plain("charter", "number digest status body signatures proposed_by proposed_at activated_at rejection"),
+    plain(
+        "charter",
+        "number digest status body signatures proposed_by proposed_at activated_at reviewed_at rejection",
+    ),
     plain("charter_acknowledgement", "number user_id at"),
+    plain("charter_clock", "id number party state due_at wake_at body"),
+    plain("charter_review", "id number user_id side verdict comment at"),
     plain("api_token", "id user_id name hash scopes expires_at created_at revoked_at last_used_at"),
     // The log, and what reads it.
     plain(

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use handfast_domain::field::Value as FieldValue;
+use handfast_domain::incumbent::Incumbent;
 use handfast_domain::meeting::{Expectation, MeetingPurpose};
 use handfast_domain::profile::{Answer, Company, Contact, Engagement, Past, Profile, Source};
 use handfast_domain::stage::{Channel, CycleOutcome, StageKind};
@@ -32,6 +33,8 @@ struct Row {
     account_country: Option<String>,
     region: Option<String>,
     incumbent: Option<String>,
+    incumbent_vendor: Option<String>,
+    incumbent_ends_at: Option<i64>,
     campaign_key: Option<String>,
     campaign_kind: Option<String>,
     campaign_channel: Option<String>,
@@ -72,6 +75,15 @@ pub async fn profiles(
     ids: &[Uuid],
     readable: &[String],
 ) -> Result<BTreeMap<Uuid, Profile>> {
+    let mut found = whole(db, ids).await?;
+    for profile in found.values_mut() {
+        profile.traits.retain(|key, _| readable.contains(key));
+    }
+    Ok(found)
+}
+
+/// The same with all traits, also those that no rule may read.
+pub async fn whole(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<BTreeMap<Uuid, Profile>> {
     let mut found: BTreeMap<Uuid, Profile> = BTreeMap::new();
     if ids.is_empty() {
         return Ok(found);
@@ -79,7 +91,8 @@ pub async fn profiles(
     let ids = || vec![dialect::uuids(ids)];
     let sql = format!(
         "SELECT l.id, l.salt, p.title, p.seniority, p.department, p.country, p.email, p.consent, a.industry, \
-         a.employees, a.annual_revenue, a.country AS account_country, a.region, a.incumbent, c.key AS campaign_key, \
+         a.employees, a.annual_revenue, a.country AS account_country, a.region, a.incumbent, \
+         a.incumbent_vendor, a.incumbent_ends_at, c.key AS campaign_key, \
          c.kind AS campaign_kind, c.channel AS campaign_channel, e.body AS engagement, \
          m.purpose AS meeting_purpose, m.expectation AS meeting_text \
          FROM lead l JOIN person p ON p.id = l.person LEFT JOIN account a ON a.id = l.account \
@@ -92,7 +105,7 @@ pub async fn profiles(
     }
     let sql = format!("SELECT t.lead, t.key, t.value FROM trait t WHERE t.lead {}", list(db));
     for TraitRow { lead, key, value } in fetch_all::<TraitRow>(db, &sql, ids()).await? {
-        if let Some(profile) = found.get_mut(&lead).filter(|_| readable.contains(&key)) {
+        if let Some(profile) = found.get_mut(&lead) {
             let value: FieldValue = json(Place("trait", "value", &lead), &value)?;
             profile.traits.insert(key, value);
         }
@@ -168,7 +181,11 @@ impl Row {
                 annual_revenue: self.annual_revenue,
                 country: self.account_country,
                 region: self.region,
-                incumbent: self.incumbent,
+                incumbent: Incumbent {
+                    vendor: self.incumbent_vendor,
+                    product: self.incumbent,
+                    contract_ends_at: self.incumbent_ends_at.map(Instant),
+                },
             },
             campaign,
             engagement: engagement.unwrap_or_default(),

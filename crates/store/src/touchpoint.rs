@@ -239,3 +239,31 @@ pub async fn between(
     let rows: Vec<Row> = fetch_all(db, &sql, values).await?;
     rows.into_iter().map(Row::decode).collect()
 }
+
+/// The newest touches of one lead from one instant to another, which is not included.
+pub async fn latest(
+    db: &impl ConnectionTrait,
+    lead: Uuid,
+    (from, to): (Instant, Instant),
+    limit: i64,
+) -> Result<Vec<Touchpoint>> {
+    let sql = format!(
+        "SELECT {TOUCHPOINT} FROM touchpoint t WHERE t.lead = $1 AND t.occurred_at >= $2 AND t.occurred_at < $3 \
+         ORDER BY t.occurred_at DESC, t.id DESC LIMIT $4"
+    );
+    let values = vec![lead.into(), from.ms().into(), to.ms().into(), limit.into()];
+    let rows: Vec<Row> = fetch_all(db, &sql, values).await?;
+    rows.into_iter().map(Row::decode).collect()
+}
+
+/// How often the buyer spoke with us from one instant to another, which is not included.
+pub async fn conversations(
+    db: &impl ConnectionTrait,
+    lead: Uuid,
+    (from, to): (Instant, Instant),
+) -> Result<i64> {
+    let sql = "SELECT count(*) FROM activity WHERE lead = $1 AND at >= $2 AND at < $3 AND direction <> 'OUTBOUND' \
+               AND automated = FALSE";
+    let values = vec![lead.into(), from.ms().into(), to.ms().into()];
+    Ok(crate::rows::fetch_value(db, sql, values).await?.unwrap_or(0))
+}

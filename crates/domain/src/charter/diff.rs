@@ -8,6 +8,7 @@ use super::{CharterBody, Commitment, GlossaryTerm, Responsibility, RuleSlot, Sta
 use crate::clock::{CalendarMode, SlaPolicy};
 use crate::criterion::Criterion;
 use crate::disposition::{AttemptRule, DispositionReason};
+use crate::icp::{IdealCriterion, IdealCustomerProfile};
 use crate::persona::{Persona, PersonaTrait, StageProfile};
 use crate::text::text_enum;
 
@@ -24,7 +25,8 @@ text_enum! {
         Slots = "SLOTS",
         /// Personas, by their key; their traits and stage profiles below it.
         Personas = "PERSONAS",
-        /// The ideal customer profile, by the field that is tested.
+        /// The ideal customer profile, by the field that is tested; named profiles as `profiles/` and their key, with their criteria
+        /// below it.
         IdealCustomer = "IDEAL_CUSTOMER",
         /// Disposition reasons, by their key.
         Reasons = "REASONS",
@@ -211,6 +213,7 @@ fn entries(body: &CharterBody) -> Vec<Entry> {
         slots,
         personas,
         ideal_customer,
+        ideal_profiles,
         reasons,
         attempts: AttemptRule { attempts, days, channels },
         sla,
@@ -246,6 +249,7 @@ fn entries(body: &CharterBody) -> Vec<Entry> {
     for one in ideal_customer {
         found.add(Of::IdealCustomer, "", &one.field, vec![("", said(test(one)))]);
     }
+    ideal_profiles.iter().for_each(|one| found.ideal_profile(one));
     reasons.iter().for_each(|one| found.reason(one));
     sla.iter().for_each(|one| found.policy(one));
     for GlossaryTerm { key, marketing, sales, meaning } in glossary {
@@ -340,6 +344,19 @@ impl Entries {
                 ("contentKinds", list(content_kinds)),
             ];
             self.add(CharterSection::Personas, &format!("{key}/stageProfiles"), stage.as_str(), parts);
+        }
+    }
+
+    fn ideal_profile(&mut self, profile: &IdealCustomerProfile) {
+        let IdealCustomerProfile { key, name, criteria } = profile;
+        self.add(CharterSection::IdealCustomer, "profiles", key, vec![("name", said(name))]);
+        for IdealCriterion { key: part, test: tested, weight, required } in criteria {
+            let parts = vec![
+                ("test", said(test(tested))),
+                ("weight", said(weight)),
+                ("required", said(yes(*required))),
+            ];
+            self.add(CharterSection::IdealCustomer, &format!("profiles/{key}"), part, parts);
         }
     }
 

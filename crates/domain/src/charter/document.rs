@@ -9,6 +9,7 @@ use super::{Charter, CharterBody, CharterStatus, RuleSlot, SlotKind, StageDefini
 use crate::criterion::Criterion;
 use crate::deployment::ApprovalRule;
 use crate::disposition::{DispositionReason, LostRule};
+use crate::icp::IdealCustomerProfile;
 use crate::persona::Persona;
 use crate::text::text_enum;
 use crate::time::Instant;
@@ -55,10 +56,11 @@ fn blocks(charter: &Charter, people: &BTreeMap<Uuid, String>) -> Vec<Block> {
         page.heading(2, "Personas");
         body.personas.iter().for_each(|persona| page.persona(persona));
     }
-    if !body.ideal_customer.is_empty() {
+    if !body.profiles().is_empty() {
         page.heading(2, "The ideal customer");
         page.points(body.ideal_customer.iter().map(|one| (String::new(), test(one))));
     }
+    body.ideal_profiles.iter().for_each(|profile| page.ideal_profile(profile));
     page.service_levels(body);
     page.responsibilities(body);
     page.commitments(body);
@@ -190,6 +192,15 @@ impl Page {
         if !rows.is_empty() {
             self.0.push(Block::Table(vec!["Stage", "They ask", "Reached by", "Content that helps"], rows));
         }
+    }
+
+    fn ideal_profile(&mut self, profile: &IdealCustomerProfile) {
+        self.heading(3, &format!("{} ({})", profile.name, profile.key));
+        let criteria = profile.criteria.iter().map(|one| {
+            let force = if one.required { "; required" } else { "" };
+            (one.key.clone(), format!("{}; counts {}{force}", test(&one.test), one.weight))
+        });
+        self.points(criteria);
     }
 
     fn service_levels(&mut self, body: &CharterBody) {

@@ -4,6 +4,7 @@ use super::{CharterBody, Known, SlotKind};
 use crate::clock::{ClockKind, Party};
 use crate::disposition::never_disqualifies;
 use crate::field::is_key;
+use crate::icp::PLAIN;
 use crate::refused::Refused;
 use crate::stage::StageKind;
 
@@ -27,6 +28,8 @@ const NEEDED_CLOCKS: [ClockKind; 2] = [ClockKind::Accept, ClockKind::Requalify];
 const NAME: usize = 256;
 const SENTENCE: usize = 2_000;
 const ENTRIES: usize = 500;
+/// The most criteria of an ideal customer profile.
+const CRITERIA: usize = 50;
 
 struct Problems(Vec<Refused>);
 
@@ -67,6 +70,7 @@ impl CharterBody {
         self.check_stages(known, &mut found);
         self.check_slots(known, &mut found);
         self.check_personas(known, &mut found);
+        self.check_profiles(known, &mut found);
         self.check_reasons(&mut found);
         self.check_clocks(&mut found);
         self.check_places(known, &mut found);
@@ -201,6 +205,41 @@ impl CharterBody {
         for (i, test) in self.ideal_customer.iter().enumerate() {
             if let Some(problem) = test.problem(&known.traits) {
                 found.say(&format!("idealCustomer/{i}"), problem);
+            }
+        }
+    }
+
+    fn check_profiles(&self, known: &Known, found: &mut Problems) {
+        found.list("idealProfiles", self.ideal_profiles.len());
+        found.keys("idealProfiles", "/key", self.ideal_profiles.iter().map(|one| one.key.as_str()));
+        for (i, profile) in self.ideal_profiles.iter().enumerate() {
+            let path = format!("idealProfiles/{i}");
+            if profile.key == PLAIN {
+                let message =
+                    format!("{PLAIN} is what the tests of idealCustomer are called; take another key");
+                found.say(&format!("{path}/key"), message);
+            }
+            found.text(&format!("{path}/name"), &profile.name, NAME);
+            let count = profile.criteria.len();
+            if !(1..=CRITERIA).contains(&count) {
+                found.say(&format!("{path}/criteria"), format!("1 to {CRITERIA} criteria, found {count}"));
+            }
+            let keys = profile.criteria.iter().map(|one| one.key.as_str());
+            found.keys(&format!("{path}/criteria"), "/key", keys);
+            for (j, one) in profile.criteria.iter().take(CRITERIA).enumerate() {
+                let path = format!("{path}/criteria/{j}");
+                if let Some(problem) = one.test.problem(&known.traits) {
+                    found.say(&format!("{path}/test"), problem);
+                }
+                if ["icp.", "persona.", "verdict."].iter().any(|family| one.test.field.starts_with(family)) {
+                    let message =
+                        format!("{} follows from the profile itself, or is known later", one.test.field);
+                    found.say(&format!("{path}/test"), message);
+                }
+                if !(1..=100).contains(&one.weight) {
+                    let message = format!("a weight is 1 to 100, found {}", one.weight);
+                    found.say(&format!("{path}/weight"), message);
+                }
             }
         }
     }

@@ -208,6 +208,7 @@ pub fn charter(number: u32, body: CharterBody) -> Charter {
         proposed_by: None,
         proposed_at: MONDAY,
         activated_at: Some(MONDAY),
+        reviewed_at: None,
         rejection: None,
     }
 }

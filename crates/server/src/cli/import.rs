@@ -36,7 +36,8 @@ const MAPPING_HELP: &str = r#"A mapping says which column is which field, as JSO
   }
 
 Fields of `lead`: email, phone, anonymousId, name, title, seniority, department, country, consent, source, channel,
-campaign, content, company {name, domain, industry, employees, annualRevenue, country, region, incumbent}.
+campaign, content, company {name, domain, industry, employees, annualRevenue, country, region, incumbent,
+incumbentVendor, incumbentContractEndsAt}.
 Without `lead`, rows tell more about leads that are known by `id`. `delimiter` is found by itself, or given.
 A file is CSV with a header, or NDJSON, in UTF-8; keys of NDJSON within objects are written `company.name`."#;
 

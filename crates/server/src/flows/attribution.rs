@@ -47,6 +47,7 @@ fn key<'a>(by: AttributionBy, workspace: &'a Workspace, step: &'a Step) -> Optio
         AttributionBy::Content => touch.content.as_deref(),
         AttributionBy::Campaign => campaign().map(|campaign| campaign.key.as_str()),
         AttributionBy::CampaignKind => campaign().map(|campaign| campaign.kind.as_str()),
+        AttributionBy::Audience => campaign().and_then(|campaign| planned_for(workspace, campaign)),
         AttributionBy::Department => Some(attribution::side_of(touch.channel).as_str()),
     };
     Some(text.unwrap_or_default())
@@ -300,12 +301,18 @@ pub fn table(tally: &Tally, keys: &[String], currency: &str) -> Table {
     Table { columns, rows }
 }
 
+/// Key of the audience that a campaign was planned for.
+fn planned_for<'a>(workspace: &'a Workspace, campaign: &Campaign) -> Option<&'a str> {
+    let audience = campaign.audience?;
+    workspace.audiences.iter().find(|one| one.id == audience).map(|one| one.key.as_str())
+}
+
 /// What the campaigns that began in the window cost. One without a beginning began when it was planned.
 pub fn cost(workspace: &Workspace, window: Window) -> i64 {
     began(workspace, window).map(|campaign| campaign.cost_minor).fold(0, i64::saturating_add)
 }
 
-fn began(workspace: &Workspace, Window { from, to }: Window) -> impl Iterator<Item = &Arc<Campaign>> {
+pub fn began(workspace: &Workspace, Window { from, to }: Window) -> impl Iterator<Item = &Arc<Campaign>> {
     let at = |campaign: &Campaign| campaign.starts_at.unwrap_or(campaign.created_at);
     workspace.campaigns.newest.iter().filter(move |campaign| (from..to).contains(&at(campaign)))
 }
@@ -325,7 +332,8 @@ pub async fn returns(
     model: AttributionModel,
 ) -> Result<Vec<Return>, Error> {
     if !by.has_costs() {
-        let message = format!("costs are known by CHANNEL, CAMPAIGN and CAMPAIGN_KIND, not by {by}");
+        let message =
+            format!("costs are known by CHANNEL, CAMPAIGN, CAMPAIGN_KIND and AUDIENCE, not by {by}");
         return Err(Refused::invalid("by", message).into());
     }
     let workspace = app.workspace();
@@ -335,6 +343,7 @@ pub async fn returns(
         let key = match by {
             AttributionBy::Channel => campaign.channel.as_str(),
             AttributionBy::Campaign => &campaign.key,
+            AttributionBy::Audience => planned_for(&workspace, campaign).unwrap_or_default(),
             _ => &campaign.kind,
         };
         let row = found.entry(key.to_owned()).or_insert_with(|| blank(key.to_owned()));

@@ -34,6 +34,8 @@ pub struct NewCampaign {
     pub ends_at: Option<Instant>,
     /// Earlier campaigns whose results were looked at.
     pub reviewed: Vec<Uuid>,
+    /// Key of the audience that it is planned for.
+    pub audience: Option<String>,
 }
 
 /// What changes; the rest stays. Kind and channel stay for good, since past decisions have read them.
@@ -43,10 +45,12 @@ pub struct CampaignEdit {
     pub cost: Option<(i64, String)>,
     pub starts_at: Option<Option<Instant>>,
     pub ends_at: Option<Option<Instant>>,
+    /// Key of the audience.
+    pub audience: Option<Option<String>>,
 }
 
 pub async fn create(app: &App, ask: &Ask<'_>, new: NewCampaign) -> Result<Campaign, Error> {
-    let NewCampaign { key, name, kind, channel, cost, starts_at, ends_at, mut reviewed } = new;
+    let NewCampaign { key, name, kind, channel, cost, starts_at, ends_at, mut reviewed, audience } = new;
     let mut checks = Checks::default();
     checks.key("key", &key);
     checks.key("kind", &kind);
@@ -55,8 +59,20 @@ pub async fn create(app: &App, ask: &Ask<'_>, new: NewCampaign) -> Result<Campai
     reviewed.sort();
     reviewed.dedup();
     review(app, ask, &mut checks, &kind, &reviewed).await?;
-    let campaign =
-        Campaign { id, key, name, kind, channel, cost_minor, starts_at, ends_at, created_at, reviewed };
+    let audience = audience.and_then(|key| planned_for(app, &mut checks, &key));
+    let campaign = Campaign {
+        id,
+        key,
+        name,
+        kind,
+        channel,
+        cost_minor,
+        starts_at,
+        ends_at,
+        created_at,
+        reviewed,
+        audience,
+    };
     write(app, ask, "create a campaign", checks, What::New(campaign)).await
 }
 
@@ -97,7 +113,16 @@ async fn review(
 pub async fn update(app: &App, ask: &Ask<'_>, id: Uuid, edit: CampaignEdit) -> Result<Campaign, Error> {
     let mut checks = Checks::default();
     let cost_minor = in_currency(app, &mut checks, edit.cost.clone());
-    write(app, ask, "edit a campaign", checks, What::Edit { id, edit, cost_minor }).await
+    let audience = edit.audience.clone().map(|key| key.and_then(|key| planned_for(app, &mut checks, &key)));
+    write(app, ask, "edit a campaign", checks, What::Edit { id, edit, cost_minor, audience }).await
+}
+
+/// The audience of a key.
+fn planned_for(app: &App, checks: &mut Checks, key: &str) -> Option<Uuid> {
+    let workspace = app.workspace();
+    let audiences = || workspace.audiences.iter();
+    checks.exists("audience", "audience", key, audiences().map(|one| one.key.as_str()));
+    audiences().find(|one| one.key == key).map(|one| one.id)
 }
 
 /// The key is what imports and integrations know; people follow the id.
@@ -126,7 +151,7 @@ pub fn page(app: &App, from: Option<(i64, Uuid)>, backward: bool, limit: i64) ->
 
 enum What {
     New(Campaign),
-    Edit { id: Uuid, edit: CampaignEdit, cost_minor: Option<i64> },
+    Edit { id: Uuid, edit: CampaignEdit, cost_minor: Option<i64>, audience: Option<Option<Uuid>> },
 }
 
 impl What {
@@ -140,7 +165,7 @@ impl What {
                 }
                 campaign
             }
-            What::Edit { id, edit, cost_minor } => {
+            What::Edit { id, edit, cost_minor, audience } => {
                 let found = rows::by_id(tx, id).await?;
                 let before = found.ok_or_else(|| Refused::not_found("campaign").at("input/campaign"))?;
                 Campaign {
@@ -148,6 +173,7 @@ impl What {
                     cost_minor: cost_minor.unwrap_or(before.cost_minor),
                     starts_at: edit.starts_at.unwrap_or(before.starts_at),
                     ends_at: edit.ends_at.unwrap_or(before.ends_at),
+                    audience: audience.unwrap_or(before.audience),
                     ..before
                 }
             }

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use handfast_domain::change::Draft;
 use handfast_domain::digest::Digest;
 use handfast_domain::field::Value;
+use handfast_domain::incumbent::Incumbent;
 use handfast_domain::lead::Journey;
+use handfast_domain::lead_fact::FactOrigin;
 use handfast_domain::meeting::Expectation;
 use handfast_domain::profile::{Company, Contact, Profile, Source};
 use handfast_domain::qualify::Capture;
@@ -84,6 +86,10 @@ pub struct IntakeCompany {
     pub country: Option<String>,
     pub region: Option<String>,
     pub incumbent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incumbent_vendor: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incumbent_ends_at: Option<Instant>,
 }
 
 /// What became of one intake: its lead, and whether it is new.
@@ -168,6 +174,8 @@ pub struct Intaken {
     pub touches: Vec<Touchpoint>,
     pub submissions: Vec<Submission>,
     pub expectation: Option<Expectation>,
+    /// Key and version of the form that it came by last.
+    pub form: Option<String>,
     pub at: Instant,
     pub high_intent: bool,
     pub stage: Option<StageKind>,
@@ -273,6 +281,7 @@ fn blank(app: &App, lead: Uuid, known: bool, intake: &Intake, now: Instant) -> I
         touches: vec![],
         submissions: vec![],
         expectation: None,
+        form: None,
         at,
         high_intent: false,
         stage: None,
@@ -289,7 +298,11 @@ fn absorb(
     account: Option<(Account, bool)>,
     now: Instant,
 ) {
-    one.submissions.extend(submission(app, workspace, one.lead, &intake, now));
+    let submission = submission(app, workspace, one.lead, &intake, now);
+    if let Some((submission, key)) = submission.as_ref().zip(intake.form.as_ref()) {
+        one.form = Some(format!("form {key}, version {}", submission.version));
+    }
+    one.submissions.extend(submission);
     let campaign = intake.campaign.as_deref().and_then(|key| workspace.campaign_by_key(key));
     let person = &mut one.person;
     let newer = |new: Option<String>, old: &mut Option<String>| {
@@ -381,7 +394,13 @@ fn account(
     account.annual_revenue = company.annual_revenue.or(account.annual_revenue);
     account.country = company.country.or(account.country);
     account.region = company.region.or(account.region);
-    account.incumbent = company.incumbent.or(account.incumbent);
+    let uses = Incumbent {
+        vendor: company.incumbent_vendor,
+        product: company.incumbent,
+        contract_ends_at: company.incumbent_ends_at,
+    };
+    let source = intake.source.as_deref().filter(|source| !source.is_empty()).unwrap_or("capture");
+    account.now_uses(uses, source, intake.occurred_at.unwrap_or(now));
     let changed = account != before
         || domain.as_ref().is_none_or(|domain| accounts.get(domain).is_none_or(|known| known.1));
     if let Some(domain) = &domain {
@@ -465,7 +484,7 @@ pub async fn plan(
         }
         describe(app, workspace, one, &mut profile);
         profile.expectation = expectation.or(profile.expectation);
-        write_records(&mut plan, one, &profile, persons.get(&one.lead).copied(), scene.now);
+        write_records(&mut plan, one, &profile, persons.get(&one.lead).copied(), &scene);
         if draft.journey.is_open() && draft.journey.lead.stage < StageKind::Mql {
             let (journey, high_intent, as_of) = (draft.journey.clone(), one.high_intent, scene.at);
             subjects.push(Subject { journey, profile, high_intent, as_of });
@@ -564,7 +583,7 @@ fn describe(app: &App, workspace: &Workspace, one: &Intaken, profile: &mut Profi
             annual_revenue: account.annual_revenue,
             country: account.country.clone(),
             region: account.region.clone(),
-            incumbent: account.incumbent.clone(),
+            incumbent: account.uses(),
         };
     }
     if profile.campaign.is_none() {
@@ -581,7 +600,18 @@ fn describe(app: &App, workspace: &Workspace, one: &Intaken, profile: &mut Profi
     }
 }
 
-fn write_records(plan: &mut Plan, one: &Intaken, profile: &Profile, person: Option<Uuid>, now: Instant) {
+fn write_records(
+    plan: &mut Plan,
+    one: &Intaken,
+    profile: &Profile,
+    person: Option<Uuid>,
+    scene: &handfast_domain::change::Scene<'_>,
+) {
+    let origin = match &one.form {
+        _ if scene.cause == Cause::Import => FactOrigin::Import,
+        Some(_) => FactOrigin::Form,
+        None => FactOrigin::Capture,
+    };
     match person {
         Some(person) => plan.enriched.push(Person { id: person, ..one.person.clone() }),
         None => {
@@ -607,7 +637,10 @@ fn write_records(plan: &mut Plan, one: &Intaken, profile: &Profile, person: Opti
         key: key.clone(),
         value: value.clone(),
         source: one.source.clone(),
-        observed_at: one.at.min(now),
+        observed_at: one.at.min(scene.now),
+        origin: Some(origin),
+        evidence: one.form.clone(),
+        recorded_by: scene.actor.user,
     }));
 }
 

@@ -5,12 +5,12 @@ use handfast_domain::digest::Digest;
 use handfast_domain::event::{Fact, StreamKind};
 use handfast_domain::refused::{RefusalCode, Refused};
 use handfast_domain::stage::Side;
-use handfast_store::change::append_fact;
+use handfast_store::change::{append_fact, append_facts};
 use handfast_store::{Tx, charter as rows};
 
 use super::commit::{Ask, Decided, stream_of};
 use super::directory::Standing;
-use super::{Error, Viewer, scope};
+use super::{Error, Viewer, charter_review, scope};
 use crate::app::App;
 
 /// Longest comment of a signature, and longest reason of a rejection, in characters.
@@ -153,15 +153,17 @@ where
             let scene =
                 Scene { nouns: Standing::load(tx).await?, charters, next: rows::next_number(tx).await? };
             let (charter, fact) = make(&scene)?;
-            if charter.status == CharterStatus::Active
-                && let Some(before) = scene.active()
-            {
-                replace(tx, before, &charter).await?;
+            let mut facts = vec![fact];
+            if charter.status == CharterStatus::Active {
+                if let Some(before) = scene.active() {
+                    replace(tx, before, &charter).await?;
+                }
+                let before = scene.active().map(|before| before.number);
+                facts.extend(charter_review::activated(&own, tx, actor, &charter, before).await?);
             }
             rows::put(tx, &charter).await?;
+            append_facts(tx, charter_review::events(&own, actor, charter.number, facts)).await?;
             let number = charter.number.to_string();
-            let stream = stream_of(StreamKind::Charter, &number);
-            append_fact(tx, own.fact(actor, StreamKind::Charter, stream, fact)).await?;
             Ok((charter, number))
         })
     });

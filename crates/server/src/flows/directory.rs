@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::check::Checks;
 use super::commit::Ask;
-use super::{Error, document, scope};
+use super::document::{self, Beside};
+use super::{Error, scope};
 use crate::app::App;
 
 const NAME: usize = 128;
@@ -293,7 +294,7 @@ where
     T: Noun + Clone + Sync + 'static,
     F: FnOnce(&Standing, Uuid) -> Result<T, Vec<Refused>> + Send + 'static,
 {
-    document::write(app, ask, None, move |tx, id| {
+    document::write(app, ask, Beside::default(), move |tx, id| {
         Box::pin(async move { Ok(make(&Standing::load(tx).await?, id)?) })
     })
     .await

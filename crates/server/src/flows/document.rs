@@ -4,13 +4,14 @@
 use futures_util::future::BoxFuture;
 use handfast_domain::feedback::EffectKind;
 use handfast_domain::refused::{RefusalCode, Refused};
+use handfast_domain::stage::Side;
 use handfast_store::Tx;
 use handfast_store::change::append_fact;
 use handfast_store::directory::{self as rows, Noun};
 use uuid::Uuid;
 
 use super::commit::{Ask, Decided};
-use super::{Error, feedback};
+use super::{Error, charter_review, feedback};
 use crate::app::App;
 
 /// The most nouns of a kind: they are held in memory, or read whole.
@@ -36,7 +37,36 @@ where
     T: Noun + Clone + Sync + 'static,
     F: FnOnce(&[T], Uuid) -> Result<T, Vec<Refused>> + Send + 'static,
 {
-    write(app, ask, basis, move |tx, id| {
+    put_with(app, ask, Beside { basis, reviewed_by: None }, make).await
+}
+
+/// [`put`] of a meeting at which these people went through the charter in force.
+pub async fn put_reviewing<T, F>(
+    app: &App,
+    ask: &Ask<'_>,
+    reviewed_by: Option<Vec<(Side, Uuid)>>,
+    make: F,
+) -> Result<T, Error>
+where
+    T: Noun + Clone + Sync + 'static,
+    F: FnOnce(&[T], Uuid) -> Result<T, Vec<Refused>> + Send + 'static,
+{
+    put_with(app, ask, Beside { basis: None, reviewed_by }, make).await
+}
+
+/// What is written in the same command.
+#[derive(Default)]
+pub struct Beside {
+    basis: Option<(EffectKind, Vec<Uuid>)>,
+    reviewed_by: Option<Vec<(Side, Uuid)>>,
+}
+
+async fn put_with<T, F>(app: &App, ask: &Ask<'_>, beside: Beside, make: F) -> Result<T, Error>
+where
+    T: Noun + Clone + Sync + 'static,
+    F: FnOnce(&[T], Uuid) -> Result<T, Vec<Refused>> + Send + 'static,
+{
+    write(app, ask, beside, move |tx, id| {
         Box::pin(async move {
             let all = rows::all::<T>(tx).await?;
             let noun = make(&all, id)?;
@@ -51,16 +81,12 @@ where
 }
 
 /// Writes one noun, once, and takes it up. What it is is decided inside of the transaction, with the id of a new one.
-pub async fn write<T, D>(
-    app: &App,
-    ask: &Ask<'_>,
-    basis: Option<(EffectKind, Vec<Uuid>)>,
-    decide: D,
-) -> Result<T, Error>
+pub async fn write<T, D>(app: &App, ask: &Ask<'_>, beside: Beside, decide: D) -> Result<T, Error>
 where
     T: Noun + Clone + Sync + 'static,
     D: for<'t> FnOnce(&'t Tx, Uuid) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
 {
+    let Beside { basis, reviewed_by } = beside;
     let (id, own, actor) = (app.id(), app.clone(), ask.viewer.actor());
     let decided = app.decide(ask.once.as_ref(), ask.dry_run, move |tx| {
         Box::pin(async move {
@@ -69,6 +95,9 @@ where
             append_fact(tx, own.setup_changed(actor, T::NOUN, noun.id())).await?;
             if let Some((kind, feedback)) = basis {
                 feedback::caused(&own, tx, actor, &feedback, (kind, noun.id())).await?;
+            }
+            if let Some(people) = reviewed_by {
+                charter_review::say_both(&own, tx, actor, &people).await?;
             }
             let answer = noun.id().to_string();
             Ok((noun, answer))

@@ -273,6 +273,7 @@ pub async fn changes(
     let mut done = Vec::with_capacity(judged.len());
     for ((mut draft, subject), mut judgment) in prepared.into_iter().zip(subjects).zip(judged) {
         draft.urgent = subject.high_intent;
+        draft.contract_ends_at = subject.profile.company.incumbent.contract_ends_at;
         let reached = furthest_met(&judgment.evaluation.gates);
         let routes =
             scene.live && reached == Some(StageKind::Mql) && subject.journey.lead.stage < StageKind::Mql;

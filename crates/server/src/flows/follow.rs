@@ -11,11 +11,12 @@ use super::Error;
 use crate::app::App;
 
 /// Facts after which the workspace in memory is not as it was.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 9] = [
     "CHARTER_PROPOSED",
     "CHARTER_SIGNED",
     "CHARTER_REJECTED",
     "CHARTER_ACTIVATED",
+    "CHARTER_REVIEWED",
     "DEPLOYMENT_STARTED",
     "DEPLOYMENT_ENDED",
     "CAMPAIGN_CHANGED",

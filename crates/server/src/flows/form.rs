@@ -130,6 +130,10 @@ fn fills(intake: &Intake, what: &str) -> bool {
         "company.country" => company.is_some_and(|company| company.country.is_some()),
         "company.region" => company.is_some_and(|company| company.region.is_some()),
         "company.incumbent" => company.is_some_and(|company| company.incumbent.is_some()),
+        "company.incumbentVendor" => company.is_some_and(|company| company.incumbent_vendor.is_some()),
+        "company.incumbentContractEndsAt" => {
+            company.is_some_and(|company| company.incumbent_ends_at.is_some())
+        }
         _ => what.strip_prefix("traits.").is_some_and(|key| intake.traits.iter().any(|(one, _)| one == key)),
     }
 }
@@ -184,6 +188,8 @@ fn in_charter(workspace: &Workspace, path: &str) -> bool {
     let body = &workspace.charter.body;
     let personas = body.personas.iter().flat_map(|persona| &persona.traits).map(|one| &one.test);
     let criteria = body.stages.iter().flat_map(|stage| stage.entry.iter().chain(&stage.exit));
+    let ideal = body.ideal_profiles.iter().flat_map(|profile| &profile.criteria).map(|one| &one.test);
+    let personas = personas.chain(ideal).chain(&body.ideal_customer);
     let mut tests = personas.chain(criteria.filter_map(|criterion| criterion.test.as_ref()));
     tests.any(|test| test.field == path)
 }

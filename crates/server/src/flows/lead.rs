@@ -77,6 +77,28 @@ pub async fn change(
     at: Option<Instant>,
     verb: impl Fn(&mut Draft<'_>) -> Result<(), Refused>,
 ) -> Result<(), Error> {
+    change_knowing(app, target, cause, at, false, verb).await
+}
+
+/// [`change`] by a verb that may end a cycle: what is known of the company's contract says when the lead comes back.
+pub async fn end(
+    app: &App,
+    target: &Target<'_>,
+    cause: Cause,
+    at: Option<Instant>,
+    verb: impl Fn(&mut Draft<'_>) -> Result<(), Refused>,
+) -> Result<(), Error> {
+    change_knowing(app, target, cause, at, true, verb).await
+}
+
+async fn change_knowing(
+    app: &App,
+    target: &Target<'_>,
+    cause: Cause,
+    at: Option<Instant>,
+    contract: bool,
+    verb: impl Fn(&mut Draft<'_>) -> Result<(), Refused>,
+) -> Result<(), Error> {
     target.viewer.require(scope::LEADS_WRITE)?;
     if Once::answered(target.once.as_ref(), app).await?.is_some() {
         return Ok(());
@@ -86,7 +108,12 @@ pub async fn change(
         let workspace = app.workspace();
         let journey = load(app, target.lead).await?;
         let scene = scene(app, &workspace, target.viewer.actor(), cause, at);
+        let contract_ends_at = match journey.lead.account.filter(|_| contract) {
+            Some(account) => handfast_store::person::contract_ends_at(app.store.read(), account).await?,
+            None => None,
+        };
         let mut draft = Draft::new(journey, scene);
+        draft.contract_ends_at = contract_ends_at;
         draft.expect_version(target.expected_version)?;
         verb(&mut draft)?;
         if target.dry_run || draft.is_empty() {

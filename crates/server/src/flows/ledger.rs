@@ -6,9 +6,9 @@ use handfast_domain::clock::{ClockKind, SlaClock};
 use handfast_domain::feedback::Feedback;
 use handfast_domain::ledger::LedgerDay;
 use handfast_domain::time::{DAY, Instant};
-use handfast_store::feedback;
 use handfast_store::lead::StoredLead;
 use handfast_store::ledger::{self, ClockCounts, ClockFilter};
+use handfast_store::{charter_review, feedback};
 use uuid::Uuid;
 
 use super::Error;
@@ -40,18 +40,21 @@ pub fn begin(workspace: &Workspace, day: i32) -> Instant {
 pub enum Given {
     Lead(Box<StoredLead>),
     Feedback(Box<Feedback>),
+    /// Number of the charter.
+    Charter(u32),
 }
 
 impl Given {
     pub fn lead(&self) -> Option<&StoredLead> {
         match self {
             Given::Lead(lead) => Some(lead),
-            Given::Feedback(_) => None,
+            Given::Feedback(_) | Given::Charter(_) => None,
         }
     }
 }
 
-/// A page of promises, the earliest due time first: those on leads and those to acknowledge feedback have indexes of their own.
+/// A page of promises, the earliest due time first: those on leads, those to acknowledge feedback and those to
+/// review the charter have indexes of their own.
 pub async fn clocks(
     app: &App,
     filter: &ClockFilter,
@@ -60,7 +63,8 @@ pub async fn clocks(
 ) -> Result<Vec<(SlaClock, Given)>, Error> {
     let db = app.store.read();
     let mut found = vec![];
-    if filter.kind != Some(ClockKind::FeedbackAck) {
+    let own = [ClockKind::FeedbackAck, ClockKind::CharterReview];
+    if filter.kind.is_none_or(|kind| !own.contains(&kind)) {
         let rows = ledger::clocks(db, filter, from, limit).await?;
         found.extend(rows.into_iter().map(|(clock, lead)| (clock, Given::Lead(Box::new(lead)))));
     }
@@ -69,6 +73,10 @@ pub async fn clocks(
         found.extend(
             rows.into_iter().filter_map(|one| Some((one.clock.clone()?, Given::Feedback(Box::new(one))))),
         );
+    }
+    if filter.kind.is_none_or(|kind| kind == ClockKind::CharterReview) {
+        let rows = charter_review::clocks(db, filter, from, limit).await?;
+        found.extend(rows.into_iter().map(|(number, clock)| (clock, Given::Charter(number))));
     }
     found.sort_by_key(|(clock, _)| (clock.due_at, clock.id));
     found.truncate(usize::try_from(limit).unwrap_or(0));
@@ -83,6 +91,11 @@ pub async fn clock_counts(app: &App) -> Result<BTreeMap<ClockKind, ClockCounts>,
     if !states.is_empty() {
         let started = states.values().sum();
         counts.insert(ClockKind::FeedbackAck, ClockCounts { started, states });
+    }
+    let states = charter_review::clock_states(app.store.read()).await?;
+    if !states.is_empty() {
+        let started = states.values().sum();
+        counts.insert(ClockKind::CharterReview, ClockCounts { started, states });
     }
     Ok(counts)
 }

@@ -3,11 +3,13 @@
 
 pub mod attribution;
 pub mod audience;
+pub mod audience_results;
 pub mod backtest;
 pub mod breaker;
 pub mod campaign;
 pub mod capture;
 pub mod charter;
+pub mod charter_review;
 pub mod check;
 pub mod commit;
 pub mod consumer;
@@ -39,8 +41,11 @@ pub mod goal;
 pub mod grey_case;
 pub mod guardrail;
 pub mod import;
+pub mod incumbent;
+pub mod insight;
 pub mod instead;
 pub mod lead;
+pub mod lead_fact;
 pub mod leakage;
 pub mod ledger;
 pub mod lookback;

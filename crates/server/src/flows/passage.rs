@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use handfast_domain::dimension::{Dimension, score_band};
 use handfast_domain::field::Value;
 use handfast_domain::handoff::text_of;
+use handfast_domain::icp::{self, IcpBand};
 use handfast_domain::passage::Passage;
 use handfast_domain::refused::Refused;
 use handfast_domain::time::{DAY, Instant};
@@ -93,18 +94,21 @@ pub struct Values {
     expectations: Words,
     meetings: Words,
     horizons: BTreeMap<(Uuid, u32), i64>,
+    bands: BTreeMap<Uuid, IcpBand>,
 }
 
 impl Values {
     pub async fn load(app: &App, grouping: &Grouping, leads: &BTreeSet<Uuid>) -> Result<Values, Error> {
-        use Dimension::{Competitor, FirstMeeting, MeetingOutcome, Outcome, Reason, Stage, Timeframe, Trait};
+        use Dimension::{
+            Competitor, FirstMeeting, Icp, MeetingOutcome, Outcome, Reason, Stage, Timeframe, Trait,
+        };
         let (db, mut found) = (app.store.reports(), Values::default());
         if leads.is_empty() {
             return Ok(found);
         }
         let of_cycle = |one: &Dimension| {
             let of_end = matches!(one, Competitor | Outcome | Reason | Stage);
-            of_end || matches!(one, FirstMeeting | MeetingOutcome | Timeframe | Trait)
+            of_end || matches!(one, FirstMeeting | Icp | MeetingOutcome | Timeframe | Trait)
         };
         let of_lead = |one: &Dimension| !of_cycle(one);
         if grouping.by.iter().any(of_lead) {
@@ -119,6 +123,12 @@ impl Values {
         }
         if grouping.has(MeetingOutcome) {
             found.meetings = outcomes(db, leads).await?;
+        }
+        if grouping.has(Icp) {
+            let (body, ids) = (&app.workspace().charter.body, leads.iter().copied().collect::<Vec<_>>());
+            let known = super::audience::fields(app, &ids).await?.into_iter();
+            found.bands =
+                known.filter_map(|(id, fields)| Some((id, icp::best(body, &fields)?.band))).collect();
         }
         if grouping.has(Timeframe) {
             found.horizons = horizons(db, leads).await?;
@@ -141,6 +151,11 @@ impl Values {
             Dimension::Campaign => {
                 workspace.campaign(facets()?.campaign?).map(|campaign| campaign.key.clone())
             }
+            Dimension::Audience => {
+                let audience = workspace.campaign(facets()?.campaign?)?.audience?;
+                workspace.audiences.iter().find(|one| one.id == audience).map(|one| one.key.clone())
+            }
+            Dimension::Icp => self.bands.get(&passage.lead).map(IcpBand::to_string),
             Dimension::Persona => facets()?.persona.clone(),
             Dimension::Owner => workspace.directory.user(facets()?.owner?).map(|user| user.key.clone()),
             Dimension::Team => workspace.directory.user(facets()?.owner?).map(|user| user.team.clone()),

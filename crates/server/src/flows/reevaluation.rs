@@ -129,6 +129,8 @@ fn reads(workspace: &Workspace) -> BTreeSet<&str> {
     let body = &workspace.charter.body;
     let personas = body.personas.iter().flat_map(|persona| &persona.traits).map(|one| &one.test);
     let criteria = RULED_GATES.iter().filter_map(|gate| body.stage(*gate)).flat_map(|stage| &stage.entry);
+    let ideal = body.ideal_profiles.iter().flat_map(|profile| &profile.criteria).map(|one| &one.test);
+    let personas = personas.chain(ideal).chain(&body.ideal_customer);
     let tests = personas.chain(criteria.filter_map(|criterion| criterion.test.as_ref()));
     let rules = workspace
         .rules

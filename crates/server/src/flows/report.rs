@@ -22,8 +22,8 @@ use super::passage::Grouping;
 use super::turn::{self, PATIENCE, patiently};
 use super::window::Window;
 use super::{
-    Error, Viewer, attribution, conversion, effort, follow_up_rate, leakage, restatement, retention, scope,
-    trait_lift, velocity, win_loss,
+    Error, Viewer, attribution, audience_results, conversion, effort, follow_up_rate, leakage, restatement,
+    retention, scope, trait_lift, velocity, win_loss,
 };
 use crate::app::App;
 use crate::http::aside::Aside;
@@ -272,6 +272,7 @@ async fn table(back: Lookback<'_>, asked: &Asked) -> Result<Table, Error> {
         Report::EffortBy => {
             effort::table(&asked.by, &effort::effort_by(back, &grouping).await?.rows, currency)
         }
+        Report::AudienceResults => audience_results::table(&audience_results::results(back).await?, currency),
         Report::Attribution { by, models } => {
             let tally = attribution::report(back, *by, models.clone()).await?.tally;
             attribution::table(&tally, &attribution::sorted(&tally), currency)

@@ -98,6 +98,7 @@ pub async fn record(
     day: Option<Date>,
     attendees: Vec<String>,
     decisions: Vec<Decided>,
+    charter_reviewed: bool,
 ) -> Result<AlignmentReview, Error> {
     ask.viewer.party("record reviews")?;
     let workspace = app.workspace();
@@ -129,11 +130,17 @@ pub async fn record(
         kept.push(ReviewDecision { text, owner, due_at });
     }
     checks.done()?;
+    if charter_reviewed && workspace.charter.unsigned() {
+        let message = "charter 0 is a default that nobody signed: there is none to go through";
+        return Err(Refused::invalid("input/charterReviewed", message).into());
+    }
+    let people = came.iter().filter(|user| !user.service).map(|user| (user.side, user.id)).collect();
     let attendees: Vec<Uuid> = came.iter().map(|user| user.id).collect();
     let (recorded_by, recorded_at) = (ask.viewer.id(), app.now());
     let meeting = ReviewMeeting { recorded_by, recorded_at, attendees, decisions: kept };
     let key = week_of(app, day).0.to_string();
-    document::put(app, ask, move |all: &[AlignmentReview], id| {
+    let reviewed_by = charter_reviewed.then_some(people);
+    document::put_reviewing(app, ask, reviewed_by, move |all: &[AlignmentReview], id| {
         let before = all.iter().find(|review| review.key == key).cloned();
         let mut review = before.unwrap_or(AlignmentReview { id, key, meetings: vec![] });
         if review.meetings.len() >= MEETINGS {

@@ -42,6 +42,7 @@ pub async fn ensure_workspace(
         proposed_by: None,
         proposed_at: now,
         activated_at: Some(now),
+        reviewed_at: None,
         rejection: None,
     };
     let team = |key: &str, name: &str, side, queue: Option<&str>| Team {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::commit::{Committed, Plan};
 use super::evaluate::Look;
-use super::{Error, evaluate, feedback, forget, guardrail, lead, nurture};
+use super::{Error, charter_review, evaluate, feedback, forget, guardrail, lead, nurture};
 use crate::app::App;
 use crate::config::ServerConfig;
 
@@ -25,7 +25,7 @@ const ROUND: i64 = 1_000;
 
 /// Does what is due, and answers at how many leads and how much feedback it looked.
 pub async fn run_due(app: &App) -> Result<usize, Error> {
-    let feedback = feedback::run_due(app).await?;
+    let feedback = feedback::run_due(app).await? + charter_review::run_due(app).await?;
     let due = handfast_store::lead::due(app.store.read(), app.now(), ROUND).await?;
     for ids in due.clocks.chunks(CHUNK) {
         tick(app, ids).await?;
@@ -49,7 +49,7 @@ pub async fn run(app: App, config: &ServerConfig) {
     let interval_ms = config.timer_interval_ms;
     let mut forgetting = forget::Round::of(config.keep_answers_seconds);
     let mut guardrails = guardrail::Round::default();
-    let mut sane = true;
+    let (mut sane, mut promised) = (true, false);
     loop {
         app.store.lead().await;
         let ahead = app.store.clock_ahead(app.clock.as_ref()).await.unwrap_or(0);
@@ -65,6 +65,12 @@ pub async fn run(app: App, config: &ServerConfig) {
             continue;
         }
         sane = true;
+        if !promised {
+            promised = charter_review::begin_missing(&app)
+                .await
+                .inspect_err(|error| tracing::warn!(%error, "the charter's review was not promised yet"))
+                .is_ok();
+        }
         forgetting.run_due(&app).await;
         guardrails.run_due(&app).await;
         match run_due(&app).await {

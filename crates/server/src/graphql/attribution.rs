@@ -409,7 +409,7 @@ pub struct Roi {
 }
 
 /// Rounded toward zero.
-fn roi(revenue: i64, cost: i64) -> Option<Long> {
+pub fn roi(revenue: i64, cost: i64) -> Option<Long> {
     let gain = (i128::from(revenue) - i128::from(cost)) * 10_000;
     let roi = gain.checked_div(i128::from(cost))?;
     Some(Long(i64::try_from(roi).unwrap_or(i64::MAX)))
@@ -566,7 +566,7 @@ impl AttributionQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(
-            desc = "CHANNEL, CAMPAIGN or CAMPAIGN_KIND.",
+            desc = "CHANNEL, CAMPAIGN, CAMPAIGN_KIND or AUDIENCE.",
             default_with = "AttributionBy::CampaignKind"
         )]
         by: AttributionBy,

@@ -9,17 +9,23 @@ use handfast_domain::digest::Digest;
 use handfast_domain::refused::Refused;
 use handfast_domain::time::Instant;
 
+use super::campaign::Campaign;
 use super::directory::User;
 use super::form::feedback_ids;
+use super::inline::Inline;
 use super::lead::{Lead, leads_by, want};
 use super::page::{Page, PageArgs};
 use super::problem::{UserError, failure, payload};
+use super::results::{self, CampaignResults};
 use super::scalar::{Long, global, local};
 use super::{app, ask, read_viewer};
 use crate::app::App;
 use crate::flows::Error;
 use crate::flows::audience::{self, Definition};
 use crate::flows::window::Window;
+
+/// Campaigns that are listed.
+const CAMPAIGNS: usize = 200;
 
 /// Leads by tests on their fields. It is a segment of everybody who passes them, and never a list that somebody typed in.
 #[derive(Clone, SimpleObject)]
@@ -114,6 +120,21 @@ impl Audience {
     /// All versions, the newest first.
     async fn versions(&self) -> Vec<AudienceVersion> {
         self.kept.versions.iter().rev().map(AudienceVersion::from).collect()
+    }
+
+    /// Campaigns that were planned for it, the newest first, at most 200.
+    async fn campaigns(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Campaign>> {
+        let workspace = app(ctx)?.workspace();
+        let own = workspace.campaigns.newest.iter().filter(|one| one.audience == Some(self.kept.id));
+        Ok(own.take(CAMPAIGNS).cloned().map(Campaign::wrap).collect())
+    }
+
+    /// What all campaigns that were planned for it came to together.
+    async fn results(&self, ctx: &Context<'_>) -> async_graphql::Result<Inline<CampaignResults>> {
+        read_viewer(ctx)?;
+        let workspace = app(ctx)?.workspace();
+        let own = workspace.campaigns.newest.iter().filter(|one| one.audience == Some(self.kept.id));
+        results::together(ctx, &own.cloned().collect::<Vec<_>>()).await
     }
 
     /// Leads that belong to it now, the newest first: whom marketing may not address is left out, and so is everybody who asked not

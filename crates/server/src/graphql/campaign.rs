@@ -9,6 +9,7 @@ use handfast_domain::stage::Channel;
 use handfast_domain::time::Instant;
 use handfast_store::campaign::Campaign as Row;
 
+use super::audience::Audience;
 use super::inline::Inline;
 use super::page::{Page, PageArgs};
 use super::problem::{UserError, coded, failure, payload};
@@ -75,6 +76,13 @@ impl Campaign {
         let workspace = app(ctx)?.workspace();
         let known = self.row.reviewed.iter().filter_map(|id| workspace.campaign(*id));
         Ok(known.cloned().map(Campaign::wrap).collect())
+    }
+
+    /// The audience that it was planned for.
+    async fn audience(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Audience>> {
+        let workspace = app(ctx)?.workspace();
+        let found = self.row.audience.and_then(|id| workspace.audiences.iter().find(|one| one.id == id));
+        Ok(found.cloned().map(Audience::wrap))
     }
 
     /// What people of both sides think of it.
@@ -144,6 +152,8 @@ pub struct CreateCampaignInput {
     /// Earlier campaigns whose results were looked at, at most 50. A server that asks for it refuses a campaign of a kind that has
     /// results already, unless one of those is named.
     reviewed_campaigns: Option<Vec<ID>>,
+    /// Key of the audience that it is planned for: results are told by it, and costs.
+    audience: Option<String>,
     /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
     /// Decide, and write nothing.
@@ -160,6 +170,8 @@ pub struct UpdateCampaignInput {
     starts_at: MaybeUndefined<Instant>,
     /// Null takes it away.
     ends_at: MaybeUndefined<Instant>,
+    /// Key of the audience that it is planned for; null takes it away.
+    audience: MaybeUndefined<String>,
     /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
     /// Decide, and write nothing.
@@ -194,6 +206,7 @@ impl CampaignMutation {
             starts_at,
             ends_at,
             reviewed_campaigns,
+            audience,
             idempotency_key,
             dry_run,
         } = input;
@@ -203,7 +216,8 @@ impl CampaignMutation {
         let made = match reviewed.collect::<Result<Vec<_>, _>>() {
             Ok(reviewed) => {
                 let cost = cost.map(amount);
-                let new = NewCampaign { key, name, kind, channel, cost, starts_at, ends_at, reviewed };
+                let new =
+                    NewCampaign { key, name, kind, channel, cost, starts_at, ends_at, reviewed, audience };
                 campaign::create(app(ctx)?, &ask, new).await
             }
             Err(refused) => Err(refused.into()),
@@ -220,8 +234,16 @@ impl CampaignMutation {
     ) -> async_graphql::Result<CampaignPayload> {
         let said =
             format!("{:?}", UpdateCampaignInput { idempotency_key: None, dry_run: None, ..input.clone() });
-        let UpdateCampaignInput { campaign: id, name, cost, starts_at, ends_at, idempotency_key, dry_run } =
-            input;
+        let UpdateCampaignInput {
+            campaign: id,
+            name,
+            cost,
+            starts_at,
+            ends_at,
+            audience,
+            idempotency_key,
+            dry_run,
+        } = input;
         let ask = ask(ctx, "updateCampaign", idempotency_key, dry_run, &said)?;
         let given = |value: MaybeUndefined<Instant>| match value {
             MaybeUndefined::Undefined => None,
@@ -233,6 +255,11 @@ impl CampaignMutation {
             cost: cost.map(amount),
             starts_at: given(starts_at),
             ends_at: given(ends_at),
+            audience: match audience {
+                MaybeUndefined::Undefined => None,
+                MaybeUndefined::Null => Some(None),
+                MaybeUndefined::Value(key) => Some(Some(key)),
+            },
         };
         let edited = match local("Campaign", &id, "input/campaign") {
             Ok(id) => campaign::update(app(ctx)?, &ask, id, edit).await,

@@ -3,6 +3,7 @@
 mod acknowledgement;
 mod diff;
 mod event;
+pub mod review;
 
 use async_graphql::{ComplexObject, Context, InputObject, Object, SimpleObject};
 use handfast_domain::charter::document::{CharterFormat, document};
@@ -17,10 +18,11 @@ use self::acknowledgement::{
     AcknowledgeCharterInput, CharterAcknowledgement, CharterAcknowledgementsAwaited,
 };
 use self::diff::CharterDiff;
+use self::review::{CharterReviewState, RecordCharterReviewInput};
 use super::directory::User;
 use super::problem::{UserError, payload};
 use super::{app, ask, read_viewer};
-use crate::flows::charter;
+use crate::flows::{charter, charter_review};
 use crate::workspace::Workspace;
 
 /// What marketing and sales agreed on: what the words mean, who promises what, where rules plug in. It counts only when
@@ -66,9 +68,15 @@ impl Charter {
         Ok(document(&self.agreed, &users.map(|user| (user.id, user.name.clone())).collect(), format))
     }
 
-    /// When it is due for review; null unless it is in force.
+    /// When it is due for review: as many days as it says after it came into force, or after both sides went through it for the
+    /// last time; earlier, where its service level CHARTER_REVIEW promises less. Null unless it is in force.
     async fn review_due_at(&self) -> Option<Instant> {
         self.agreed.review_due_at()
+    }
+
+    /// Who owes its review, and what was said of it.
+    async fn review(&self, ctx: &Context<'_>) -> async_graphql::Result<CharterReviewState> {
+        review::of(ctx, &self.agreed).await
     }
 
     /// Who said that they read it, the first first.
@@ -118,6 +126,7 @@ impl Charter {
             proposed_by,
             proposed_at,
             activated_at,
+            reviewed_at: _,
             rejection,
         } = charter.clone();
         let signature = |Signature { user: id, side, digest, at, comment }| CharterSignature {
@@ -312,6 +321,20 @@ impl CharterMutation {
         let ActivateCharterInput { number, idempotency_key, dry_run } = input;
         let ask = ask(ctx, "activateCharter", idempotency_key, dry_run, &number)?;
         answer(ctx, charter::activate(app(ctx)?, &ask, read(number)).await)
+    }
+
+    /// Says for your side, after going through the charter in force, whether it stays. That keeps your side's promise CHARTER_REVIEW;
+    /// with the last side's word the next round begins.
+    async fn record_charter_review(
+        &self,
+        ctx: &Context<'_>,
+        input: RecordCharterReviewInput,
+    ) -> async_graphql::Result<CharterPayload> {
+        let RecordCharterReviewInput { number, verdict, comment, idempotency_key, dry_run } = input;
+        let said = (number, verdict, &comment);
+        let ask = ask(ctx, "recordCharterReview", idempotency_key, dry_run, &said)?;
+        let word = charter_review::Word { number: read(number), verdict, comment };
+        answer(ctx, charter_review::record(app(ctx)?, &ask, word).await)
     }
 
     /// Says that you read the charter in force. Everybody who works by it may; a new charter asks anew, and saying it twice

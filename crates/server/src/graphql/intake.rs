@@ -32,6 +32,10 @@ pub struct CompanyInput {
     region: Option<String>,
     /// The product that the company uses today.
     incumbent: Option<String>,
+    /// Who sells it.
+    incumbent_vendor: Option<String>,
+    /// When its contract ends.
+    incumbent_contract_ends_at: Option<Instant>,
 }
 
 /// A value of a defined trait.
@@ -107,6 +111,8 @@ impl From<LeadInput> for Intake {
             country: company.country,
             region: company.region,
             incumbent: company.incumbent,
+            incumbent_vendor: company.incumbent_vendor,
+            incumbent_ends_at: company.incumbent_contract_ends_at,
         });
         let external = external.map(|at| (at.system, at.id));
         let traits = traits.unwrap_or_default().into_iter().map(|one| (one.key, one.value)).collect();

@@ -12,7 +12,10 @@ use handfast_domain::digest::Digest;
 use handfast_domain::evaluation::{Evaluation as Judged, GateResult};
 use handfast_domain::handling::{Handling, handling};
 use handfast_domain::handoff::{Handoff as DomainHandoff, Packet};
-use handfast_domain::lead::{Cycle, Lead as DomainLead};
+use handfast_domain::icp::{self, IcpFit};
+use handfast_domain::insight::Insight;
+use handfast_domain::lead::{Cycle, Journey, Lead as DomainLead};
+use handfast_domain::profile::Profile;
 use handfast_domain::stage::{Cause, Channel, CycleOutcome, StageKind};
 use handfast_domain::time::Instant;
 use handfast_store::loaded::{LeadFilter, LeadPage, LeadSort, LoadedLead, Want, queue_place};
@@ -28,13 +31,18 @@ use super::decision::Decision;
 use super::directory::{Queue, User};
 use super::effort::LeadEffort;
 use super::follow_up::{FollowUp, WorkReason};
+use super::incumbent::Incumbent;
 use super::inline::Inline;
+use super::insight::BehaviourSummary;
+use super::lead_fact::{self, LeadFact};
 use super::meeting::FirstMeeting;
 use super::page::{Page, PageArgs};
+use super::passage::{WindowInput, window};
 use super::problem::failure;
 use super::scalar::{Long, Uuid, global, local};
 use super::{app, read_viewer};
 use crate::app::App;
+use crate::flows::insight;
 use crate::flows::lead::LeadKey;
 use crate::workspace::Workspace;
 
@@ -130,6 +138,10 @@ impl From<&AccountRow> for Account {
             country,
             region,
             incumbent,
+            incumbent_vendor: _,
+            incumbent_ends_at: _,
+            incumbent_source: _,
+            incumbent_at: _,
             created_at: _,
         } = account.clone();
         let (employees, annual_revenue) = (employees.map(Long), annual_revenue.map(Long));
@@ -493,6 +505,86 @@ impl Lead {
         Ok(traits.iter().map(wrap).collect())
     }
 
+    /// What is known of it, by kind and key: traits and graded answers, each with where it comes from and what was thought before.
+    async fn facts(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Inline<LeadFact>>> {
+        let workspace = app(ctx)?.workspace();
+        let facts = match lead_fact::of(&workspace, &self.loaded) {
+            Some(facts) => Some(facts),
+            None => {
+                let filled = self.fill(ctx, Want { facts: true, ..Want::default() }).await?;
+                lead_fact::of(&workspace, &filled)
+            }
+        };
+        facts.ok_or_else(|| super::not_found("facts"))
+    }
+
+    /// What its company uses today, and until when it is bound to it; null where nothing is known.
+    async fn incumbent(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Inline<Incumbent>>> {
+        if self.state.account.is_none() {
+            return Ok(None);
+        }
+        if let Some(account) = &self.loaded.account {
+            return Ok(Incumbent::of(account).map(Inline));
+        }
+        let filled = self.fill(ctx, Want { account: true, ..Want::default() }).await?;
+        Ok(filled.account.as_ref().and_then(Incumbent::of).map(Inline))
+    }
+
+    /// How well it fits each ideal customer profile of the charter in force, or of another one, by what is known of it now.
+    async fn icp_fit(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Number of a charter; the one in force without.")] charter: Option<i32>,
+        #[graphql(desc = "Key of one profile; all without.")] profile: Option<String>,
+    ) -> async_graphql::Result<Vec<Inline<IcpFit>>> {
+        let workspace = app(ctx)?.workspace();
+        let number = charter.map_or(Some(workspace.charter.number), |number| u32::try_from(number).ok());
+        let charter = workspace.charters.iter().find(|charter| Some(charter.number) == number);
+        let charter = charter.ok_or_else(|| super::not_found("charter"))?;
+        let filled;
+        let (state, known) = match &self.loaded.profile {
+            Some(known) => (&self.state, known),
+            None => {
+                filled = self.fill(ctx, Want { profile: true, ..Want::default() }).await?;
+                let known = filled.profile.as_ref().ok_or_else(|| super::not_found("profile"))?;
+                (&filled.stored.lead, known)
+            }
+        };
+        let fields = fields(&workspace, state, known);
+        let mut fits = icp::fits(&charter.body, &fields);
+        fits.retain(|fit| profile.as_ref().is_none_or(|key| fit.profile == *key));
+        Ok(fits.into_iter().map(Inline).collect())
+    }
+
+    /// What was learned of it, the newest first: traits, answers, content, acts of high intent, notes, answers to sales' questions,
+    /// feedback, personas, and why rules thought so. Nothing is kept twice; of each source the newest 500 count.
+    async fn insights(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What was learned while it stood there; at all stages without.")] stage: Option<
+            StageKind,
+        >,
+        #[graphql(desc = "With `stage`: at earlier stages, too.", default)] up_to: bool,
+        #[graphql(desc = "1 to 200", default = 50)] first: i32,
+    ) -> async_graphql::Result<Vec<Inline<Insight>>> {
+        let first = usize::try_from(super::bounded("first", first, 200)?).unwrap_or(0);
+        let at = insight::At { stage, up_to };
+        let found = insight::of(app(ctx)?, self.state.id, at).await.map_err(failure)?;
+        Ok(found.into_iter().take(first).map(Inline).collect())
+    }
+
+    /// What it did in a window, beside the window before, in few words.
+    async fn behaviour_summary(
+        &self,
+        ctx: &Context<'_>,
+        window: Option<WindowInput>,
+    ) -> async_graphql::Result<Inline<BehaviourSummary>> {
+        let app = app(ctx)?;
+        let window = self::window(app, window)?;
+        let found = insight::behaviour(app, self.state.id, window).await.map_err(failure)?;
+        Ok(Inline(BehaviourSummary::wrap(&app.workspace(), window, found, app.now())))
+    }
+
     /// The newest hand-off.
     async fn handoff(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Inline<Handoff>>> {
         let filled;
@@ -615,6 +707,19 @@ impl Lead {
     }
 }
 
+/// What rules could read of a lead now.
+fn fields(
+    workspace: &Workspace,
+    state: &Arc<DomainLead>,
+    known: &Profile,
+) -> std::collections::BTreeMap<String, handfast_domain::field::Value> {
+    let mut known = known.clone();
+    let readable = workspace.readable_traits();
+    known.traits.retain(|key, _| readable.contains(key));
+    let journey = Journey { lead: (**state).clone(), ..Journey::blank(state.id, state.captured_at) };
+    known.snapshot(&journey, &workspace.charter, false).0.fields
+}
+
 /// Exactly one way to name a lead.
 #[derive(Clone, Debug, OneofObject)]
 pub enum LeadRef {
@@ -704,11 +809,13 @@ pub fn want(look: Lookahead<'_>) -> Want {
     Want {
         lead: columns(&look),
         person: look.field("contact").exists(),
-        account: look.field("account").exists(),
+        account: look.field("account").exists() || look.field("incumbent").exists(),
         touches: limit("touchpoints", 5),
         cycles: look.field("cycles").exists() || look.field("handling").exists(),
         clocks: look.field("clocks").exists() || look.field("handling").exists(),
         traits: look.field("traits").exists(),
+        facts: look.field("facts").exists(),
+        profile: look.field("icpFit").exists(),
         handoff: look.field("handoff").exists(),
         context_requests: look.field("contextRequests").exists(),
         follow_ups: look.field("followUps").exists(),
@@ -719,7 +826,7 @@ pub fn want(look: Lookahead<'_>) -> Want {
 /// The columns of a lead that the fields of a selection are made of. A field that is made of something else stands in the
 /// list below; an unknown one reads all columns.
 fn columns(look: &Lookahead<'_>) -> Only {
-    const BESIDE: [&str; 17] = [
+    const BESIDE: [&str; 21] = [
         "__typename",
         "uuid",
         "contact",
@@ -736,6 +843,10 @@ fn columns(look: &Lookahead<'_>) -> Only {
         "timeline",
         "contentSeen",
         "segments",
+        "facts",
+        "incumbent",
+        "insights",
+        "behaviourSummary",
         "id",
     ];
     let selected = look.selection_fields();

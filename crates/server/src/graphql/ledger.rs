@@ -12,6 +12,7 @@ use handfast_domain::time::Instant;
 use handfast_store::ledger::{self, ClockFilter};
 use handfast_store::loaded::LoadedLead;
 
+use super::charter::Charter;
 use super::feedback::Feedback;
 use super::lead::{Clock, Lead, want};
 use super::page::{Page, PageArgs, Window};
@@ -99,10 +100,12 @@ pub struct Unattended {
 #[derive(Clone, SimpleObject)]
 pub struct LeadClock {
     clock: Clock,
-    /// The lead that it was given on; null if it is to acknowledge feedback.
+    /// The lead that it was given on; null if it was given on something else.
     lead: Option<Lead>,
-    /// The feedback that it is to acknowledge; null if it was given on a lead.
+    /// The feedback that it is to acknowledge.
     feedback: Option<Feedback>,
+    /// The charter that is to be reviewed.
+    charter: Option<Charter>,
 }
 
 /// The promises of one kind: met + breached + cancelled + running + paused = started.
@@ -207,7 +210,7 @@ impl LedgerQuery {
         ))
     }
 
-    /// Promises with the leads or the feedback that they were given on, the earliest due time first. All given conditions hold together.
+    /// Promises with the leads, the feedback or the charter that they were given on, the earliest due time first. All given conditions hold together.
     async fn sla_clocks(
         &self,
         ctx: &Context<'_>,
@@ -258,21 +261,25 @@ pub async fn clock_page(
     let leads = load(ctx, leads.into_values().collect(), &["edges", "node", "lead"]).await?;
     let mut page = vec![];
     for (clock, given) in rows {
-        let (lead, feedback) = match given {
-            Given::Lead(stored) => (leads.get(&stored.lead.id).cloned(), None),
-            Given::Feedback(feedback) => (None, Some(feedback)),
+        let (lead, feedback, charter) = match given {
+            Given::Lead(stored) => (leads.get(&stored.lead.id).cloned(), None, None),
+            Given::Feedback(feedback) => (None, Some(feedback), None),
+            Given::Charter(number) => (None, None, Some(number)),
         };
-        page.push((clock, lead, feedback));
+        page.push((clock, lead, feedback, charter));
     }
     let workspace = app.workspace();
     Ok(window.page(
         app,
         page,
         |(clock, ..)| (clock.due_at.ms(), clock.id),
-        |(clock, lead, feedback)| LeadClock {
+        |(clock, lead, feedback, number)| LeadClock {
             clock: Clock::wrap(&clock),
             lead: lead.map(Lead::wrap),
             feedback: feedback.map(|told| Feedback::wrap(&workspace, *told)),
+            charter: number
+                .and_then(|number| workspace.charters.iter().find(|charter| charter.number == number))
+                .map(|charter| Charter::wrap(&workspace, charter)),
         },
     ))
 }

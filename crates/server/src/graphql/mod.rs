@@ -3,6 +3,7 @@
 
 pub mod attribution;
 pub mod audience;
+pub mod audience_results;
 pub mod backtest;
 pub mod campaign;
 pub mod charter;
@@ -32,9 +33,12 @@ pub mod goal;
 pub mod grey_case;
 pub mod handoff;
 pub mod import;
+pub mod incumbent;
 pub mod inline;
+pub mod insight;
 pub mod intake;
 pub mod lead;
+pub mod lead_fact;
 pub mod leakage;
 pub mod ledger;
 pub mod meeting;
@@ -103,6 +107,7 @@ pub struct QueryOfLeads(
 pub struct QueryOfNumbers(
     funnel::FunnelQuery,
     campaign::CampaignQuery,
+    audience_results::AudienceResultsQuery,
     attribution::AttributionQuery,
     conversion::ConversionQuery,
     velocity::VelocityQuery,
@@ -179,6 +184,8 @@ pub struct MutationOfLeads(
     effort::EffortMutation,
     nurture::NurtureMutation,
     customer::CustomerMutation,
+    incumbent::IncumbentMutation,
+    lead_fact::LeadFactMutation,
 );
 
 /// What leads come to.
@@ -255,7 +262,9 @@ const WEIGHTS: &[Weight] = &[
     ("acknowledgedBy", None, 10),
     ("attributedDeals", None, 1_000),
     ("attribution", None, 1_000),
+    ("audienceResults", None, 2_000),
     ("awaitingAcknowledgement", None, 10),
+    ("behaviourSummary", None, 20),
     ("conflictingTouches", None, 500),
     ("consumer", None, 50),
     ("contentFor", None, 100),
@@ -279,6 +288,7 @@ const WEIGHTS: &[Weight] = &[
     ("followUp", None, 1_000),
     ("frictionPoints", None, 1_000),
     ("influencedWins", None, 500),
+    ("insights", None, 20),
     ("kpis", None, 2_000),
     ("leads", Some("filter"), 200),
     ("leads", Some("order"), 200),

@@ -222,6 +222,8 @@ pub enum ReportInput {
     FollowUp(GroupedReportInput),
     /// What time of sales went to.
     EffortBy(DimensionsReportInput),
+    /// What audiences came to.
+    AudienceResults(SpanReportInput),
     /// Won deals, divided among what led to them.
     Attribution(AttributionReportInput),
     /// The cycles behind a figure, all of them.
@@ -271,6 +273,7 @@ impl ReportInput {
             ReportInput::EffortBy(DimensionsReportInput { window, by, trait_key }) => {
                 (Report::EffortBy, window, by.unwrap_or_default(), trait_key)
             }
+            ReportInput::AudienceResults(span) => (Report::AudienceResults, span.window, vec![], None),
             ReportInput::Attribution(AttributionReportInput { by, models, window }) => {
                 let models = attribution::models(models).map_err(|refused| refused.at("attribution"))?;
                 (Report::Attribution { by, models }, window, vec![], None)

@@ -22,13 +22,14 @@ use crate::workspace::Workspace;
 
 /// What came of a campaign, counted by the campaign that each lead was captured with.
 pub struct CampaignResults {
-    campaign: Uuid,
+    campaigns: Vec<Uuid>,
     counts: Arc<CampaignCounts>,
     cost_minor: i64,
     workspace: Arc<Workspace>,
 }
 
-/// What came of a campaign, counted by the campaign that each lead was captured with.
+/// What came of a campaign, or of all campaigns that were planned for an audience, counted by the campaign that each lead was
+/// captured with.
 #[Object]
 impl CampaignResults {
     /// Leads that it brought.
@@ -103,7 +104,16 @@ impl CampaignResults {
 
     /// The time of sales that went to its leads.
     async fn effort(&self, ctx: &Context<'_>) -> async_graphql::Result<Inline<CampaignTime>> {
-        let effort = ctx.data::<Batches>()?.effort.load(app(ctx)?, self.campaign).await;
+        let app = app(ctx)?;
+        let effort = match self.campaigns.as_slice() {
+            [one] => ctx.data::<Batches>()?.effort.load(app, *one).await,
+            many => CampaignEffort::read(app, many).await.map(|found| {
+                found.into_values().fold(CampaignEffort::default(), |sum, one| CampaignEffort {
+                    minutes: sum.minutes + one.minutes,
+                    poor_minutes: sum.poor_minutes + one.poor_minutes,
+                })
+            }),
+        };
         let effort = effort.map_err(|error| failure(error.into()))?;
         Ok(Inline(CampaignTime {
             minutes: Long(effort.minutes),
@@ -143,8 +153,23 @@ pub async fn of(ctx: &Context<'_>, campaign: &Campaign) -> async_graphql::Result
         None => ctx.data::<Batches>()?.counts.load(app, campaign.id).await,
     };
     let counts = counts.map_err(|error| failure(error.into()))?;
-    let (campaign, cost_minor) = (campaign.id, campaign.cost_minor);
-    Ok(Inline(CampaignResults { campaign, counts, cost_minor, workspace: app.workspace() }))
+    let (campaigns, cost_minor) = (vec![campaign.id], campaign.cost_minor);
+    Ok(Inline(CampaignResults { campaigns, counts, cost_minor, workspace: app.workspace() }))
+}
+
+/// The results of several campaigns together, in one statement.
+pub async fn together(
+    ctx: &Context<'_>,
+    campaigns: &[Arc<Campaign>],
+) -> async_graphql::Result<Inline<CampaignResults>> {
+    let app = app(ctx)?;
+    let ids: Vec<Uuid> = campaigns.iter().map(|campaign| campaign.id).collect();
+    let found = app.store.campaign_results(&ids).await.map_err(|error| failure(error.into()))?;
+    let mut counts = CampaignCounts::default();
+    found.values().for_each(|one| counts.add(one));
+    let cost_minor = campaigns.iter().map(|one| one.cost_minor).fold(0, i64::saturating_add);
+    let (counts, workspace) = (Arc::new(counts), app.workspace());
+    Ok(Inline(CampaignResults { campaigns: ids, counts, cost_minor, workspace }))
 }
 
 /// Rounded to the nearest minor unit; half of one counts up.

@@ -7,6 +7,7 @@ use handfast_domain::review::{
 };
 use handfast_domain::time::Instant;
 
+use super::charter::review::{CharterReviewState, state as charter_state};
 use super::content::ContentCell;
 use super::directory::User;
 use super::feedback::Feedback;
@@ -39,6 +40,8 @@ pub struct ReviewAgenda {
     unanswered_feedback: Vec<Feedback>,
     /// Touches of marketing's in the week while sales worked the lead, the newest 20.
     conflicting_touches: Vec<ConflictingTouch>,
+    /// The charter in force, with who owes its review; null while nobody signed one.
+    charter_review: Option<CharterReviewState>,
     /// What was decided at the last meeting before this week.
     earlier_decisions: Vec<ReviewDecision>,
     /// What was decided this week; null before its first meeting is recorded.
@@ -124,6 +127,10 @@ impl ReviewQuery {
         let leads =
             leads_by(app, &ids, &want(ctx.look_ahead().field("conflictingTouches").field("lead"))).await?;
         let workspace = app.workspace();
+        let charter_review = match workspace.charter.unsigned() {
+            true => None,
+            false => Some(charter_state(app, &workspace.charter).await?),
+        };
         let touch = |touch| ConflictingTouch::wrap(&workspace, touch, &leads);
         Ok(ReviewAgenda {
             week,
@@ -138,6 +145,7 @@ impl ReviewQuery {
                 .map(|told| Feedback::wrap(&workspace, told))
                 .collect(),
             conflicting_touches: conflicting.into_iter().map(touch).collect(),
+            charter_review,
             earlier_decisions: before.iter().map(|one| decision(&workspace, one)).collect(),
             review: review.and_then(|kept| AlignmentReview::wrap(&workspace, &kept)),
         })
@@ -176,6 +184,8 @@ pub struct RecordReviewInput {
     attendees: Vec<String>,
     /// 1 to 50.
     decisions: Vec<ReviewDecisionInput>,
+    /// Whether the meeting went through the charter in force, and both sides keep it: that keeps their promise CHARTER_REVIEW.
+    charter_reviewed: Option<bool>,
     /// The same key again has no second effect and is answered as before.
     idempotency_key: Option<String>,
     /// Decide, and write nothing.
@@ -202,12 +212,15 @@ impl ReviewMutation {
     ) -> async_graphql::Result<ReviewPayload> {
         let said =
             format!("{:?}", RecordReviewInput { idempotency_key: None, dry_run: None, ..input.clone() });
-        let RecordReviewInput { week, attendees, decisions, idempotency_key, dry_run } = input;
+        let RecordReviewInput { week, attendees, decisions, charter_reviewed, idempotency_key, dry_run } =
+            input;
         let ask = ask(ctx, "recordReview", idempotency_key, dry_run, &said)?;
         let decisions = decisions.into_iter().map(|one| (one.text, one.owner, one.due_at));
         let decisions: Vec<Decided> = decisions.collect();
         let app = app(ctx)?;
-        let (kept, errors) = payload(review::record(app, &ask, week, attendees, decisions).await)?;
+        let (kept, errors) = payload(
+            review::record(app, &ask, week, attendees, decisions, charter_reviewed.unwrap_or(false)).await,
+        )?;
         let workspace = app.workspace();
         Ok(ReviewPayload { review: kept.and_then(|kept| AlignmentReview::wrap(&workspace, &kept)), errors })
     }

@@ -16,7 +16,7 @@ use super::problem::{UserError, failure, payload};
 use super::scalar::{Money, local};
 use super::{app, once, viewer};
 use crate::app::App;
-use crate::flows::lead::{Target, change, find};
+use crate::flows::lead::{Target, change, end, find};
 use crate::flows::{Error, qualify, scope};
 
 /// Which lead to change, and whether it may have changed meanwhile.
@@ -341,7 +341,7 @@ async fn verb(
             _ if viewer.user.side == Side::Marketing => {}
             _ => viewer.require_side(Side::Sales, "end or reopen a lead, besides MARKETING")?,
         }
-        change(app, target, cause, at, |draft| {
+        let said = |draft: &mut Draft<'_>| {
             // From SAL on it is sales' word that ends a lead.
             if cause == Cause::Disposition
                 && draft.journey.is_open()
@@ -350,8 +350,11 @@ async fn verb(
                 viewer.require_side(Side::Sales, "end a lead that sales accepted")?;
             }
             verb(draft, viewer.id())
-        })
-        .await
+        };
+        match cause == Cause::Disposition || matches!(field, "rejectHandoff" | "closeLost") {
+            true => end(app, target, cause, at, said).await,
+            false => change(app, target, cause, at, said).await,
+        }
     })
     .await
 }

@@ -32,6 +32,10 @@ mod m0032_pulse;
 mod m0033_follow_up;
 mod m0034_first_meeting;
 mod m0035_effort;
+mod m0037_fact;
+mod m0038_incumbent;
+mod m0039_charter_review;
+mod m0040_campaign_audience;
 mod m0041_customer;
 mod m0042_report_run;
 
@@ -77,6 +81,10 @@ const ALL: &[SqlMigration] = &[
     m0033_follow_up::MIGRATION,
     m0034_first_meeting::MIGRATION,
     m0035_effort::MIGRATION,
+    m0037_fact::MIGRATION,
+    m0038_incumbent::MIGRATION,
+    m0039_charter_review::MIGRATION,
+    m0040_campaign_audience::MIGRATION,
     m0041_customer::MIGRATION,
     m0042_report_run::MIGRATION,
 ];

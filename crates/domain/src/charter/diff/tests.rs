@@ -31,6 +31,18 @@ fn full() -> CharterBody {
         })
         .to_vec();
     body.ideal_customer = vec![seniority(), seniority()];
+    body.ideal_profiles = ["mid-market", "enterprise"]
+        .map(|key| IdealCustomerProfile {
+            key: key.into(),
+            name: key.into(),
+            criteria: vec![IdealCriterion {
+                key: "senior".into(),
+                test: seniority(),
+                weight: 2,
+                required: true,
+            }],
+        })
+        .to_vec();
     body.glossary = vec![GlossaryTerm {
         key: "lead".into(),
         marketing: "contact".into(),

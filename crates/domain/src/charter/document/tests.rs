@@ -87,6 +87,7 @@ fn filled(text: &str) -> (Charter, Vec<String>) {
         proposed_by: Some(user),
         proposed_at: at,
         activated_at: None,
+        reviewed_at: None,
         rejection: Some(rejection),
     };
     (charter, marks)

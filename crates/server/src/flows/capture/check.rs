@@ -6,7 +6,7 @@ use handfast_domain::time::{DAY, Instant};
 use uuid::Uuid;
 
 use super::Intake;
-use crate::flows::form;
+use crate::flows::{form, incumbent};
 use crate::workspace::Workspace;
 
 /// A checked intake: identities in their normal form, texts within their limits, keys that exist.
@@ -38,6 +38,12 @@ pub fn check(workspace: &Workspace, intake: &Intake, now: Instant) -> Result<Int
             let message = format!("0 to 2^53, found {number}");
             return Err(Refused::invalid(path, message).at("company"));
         }
+    }
+    for (path, name) in [("incumbentVendor", &company.incumbent_vendor), ("incumbent", &company.incumbent)] {
+        check_text(path, name.as_deref()).map_err(|refused| refused.at("company"))?;
+    }
+    if let Some(ends) = company.incumbent_ends_at {
+        incumbent::check_end(ends, now).map_err(|refused| refused.at("company/incumbentContractEndsAt"))?;
     }
     if let Some(key) = intake.campaign.as_ref().filter(|key| !is_key(key)) {
         let shown: String = key.chars().take(80).collect();

@@ -105,7 +105,7 @@ impl Acts {
                 let column = lead.campaign.as_ref().and_then(|cell| cell.column.as_deref());
                 return Err(CellProblem::new(column, Some(&key), message));
             }
-            let channel = mapping.intake(row, at, currency)?.channel;
+            let channel = mapping.intake(row, at, *zone, currency)?.channel;
             self.campaigns.insert(key, channel);
         }
         self.acts.push(Act { at, place, kind: Kind::Capture });

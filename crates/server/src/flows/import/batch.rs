@@ -7,6 +7,7 @@ use handfast_domain::change::{Draft, Scene};
 use handfast_domain::digest::Digest;
 use handfast_domain::disposition::Disposal;
 use handfast_domain::lead::Journey;
+use handfast_domain::lead_fact::FactOrigin;
 use handfast_domain::qualify::Capture as NewCapture;
 use handfast_domain::refused::{RefusalCode, Refused};
 use handfast_domain::stage::{Cause, CycleOutcome, StageKind};
@@ -355,8 +356,8 @@ impl Work<'_> {
 
     /// A capture, with the id under which the same row is recognised when the file comes again.
     fn intake(&self, acts: &Acts, act: Act, row: &Row) -> Result<Intake, CellProblem> {
-        let Reading { mapping, currency, .. } = self.reading;
-        let mut intake = mapping.intake(row, act.at, currency)?;
+        let Reading { mapping, zone, currency, .. } = self.reading;
+        let mut intake = mapping.intake(row, act.at, *zone, currency)?;
         intake.stage = mapping.asserted_stage(row)?;
         intake.owner = mapping.owner_of(row)?;
         let id = intake.external.as_ref().map(|(_, id)| id.clone());
@@ -694,7 +695,16 @@ impl Work<'_> {
                 return Err(CellProblem::new(column, Some(&text), refused.message));
             };
             let (source, observed_at) = (self.reading.mapping.system.clone(), follow.act.at);
-            traits.push(Trait { lead, key, value, source, observed_at });
+            traits.push(Trait {
+                lead,
+                key,
+                value,
+                source,
+                observed_at,
+                origin: Some(FactOrigin::Import),
+                evidence: None,
+                recorded_by: None,
+            });
         }
         Ok(traits)
     }
@@ -734,7 +744,7 @@ impl Work<'_> {
             true => mapping.captured_at(row, *zone).err(),
             false => mapping.told_at(row, *zone).err(),
         };
-        let problem = read.or_else(time).or_else(|| mapping.intake(row, Instant(0), currency).err());
+        let problem = read.or_else(time).or_else(|| mapping.intake(row, Instant(0), *zone, currency).err());
         self.refuse(act, problem.unwrap_or_else(unreadable));
     }
 

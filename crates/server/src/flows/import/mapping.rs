@@ -163,6 +163,8 @@ pub struct CompanyCells {
     pub country: Option<Cell>,
     pub region: Option<Cell>,
     pub incumbent: Option<Cell>,
+    pub incumbent_vendor: Option<Cell>,
+    pub incumbent_contract_ends_at: Option<Time>,
 }
 
 /// A trait and its cell.
@@ -303,7 +305,10 @@ impl Mapping {
 
     fn times(&self) -> impl Iterator<Item = (&'static str, &Time)> {
         let ending = self.ending.as_ref().map(|ending| ("ending/at", &ending.at));
-        self.occurred_at.iter().map(|time| ("occurredAt", time)).chain(ending)
+        let company = self.lead.as_ref().and_then(|lead| lead.company.as_ref());
+        let contract = company.and_then(|company| company.incumbent_contract_ends_at.as_ref());
+        let contract = contract.map(|time| ("lead/company/incumbentContractEndsAt", time));
+        self.occurred_at.iter().map(|time| ("occurredAt", time)).chain(ending).chain(contract)
     }
 
     /// Every column that the mapping names must stand in the file's header.
@@ -353,6 +358,9 @@ impl Mapping {
             ["company", "domain"] => company?.domain.as_ref(),
             ["company", "employees"] => company?.employees.as_ref(),
             ["company", "annualRevenue"] => company?.annual_revenue.as_ref(),
+            ["company", "incumbentContractEndsAt"] => {
+                return company?.incumbent_contract_ends_at.as_ref()?.column.as_deref();
+            }
             _ => None,
         };
         cell.and_then(|cell| cell.column.as_deref())
@@ -597,7 +605,13 @@ impl Mapping {
     }
 
     /// The lead of a row, as a form would have brought it.
-    pub fn intake(&self, row: &Row, at: Instant, currency: &str) -> Result<Intake, CellProblem> {
+    pub fn intake(
+        &self,
+        row: &Row,
+        at: Instant,
+        zone: TimeZone,
+        currency: &str,
+    ) -> Result<Intake, CellProblem> {
         let lead = self.lead.clone().unwrap_or_default();
         let text = |cell: &Option<Cell>| cell.as_ref().map_or(Ok(None), |cell| cell.text(row));
         let channels: Vec<&str> = Channel::ALL.iter().map(|channel| channel.as_str()).collect();
@@ -618,6 +632,11 @@ impl Mapping {
                     country: text(&cells.country)?,
                     region: text(&cells.region)?,
                     incumbent: text(&cells.incumbent)?,
+                    incumbent_vendor: text(&cells.incumbent_vendor)?,
+                    incumbent_ends_at: cells
+                        .incumbent_contract_ends_at
+                        .as_ref()
+                        .map_or(Ok(None), |time| time.read(row, zone))?,
                 })
             }
         };

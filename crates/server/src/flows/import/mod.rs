@@ -233,6 +233,7 @@ async fn create_campaigns(app: &App, kind: &str, acts: &Acts) -> Result<(), Erro
             ends_at: None,
             created_at: now,
             reviewed: vec![],
+            audience: None,
         })
         .collect();
     if new.is_empty() {

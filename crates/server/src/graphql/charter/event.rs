@@ -2,8 +2,9 @@
 
 use async_graphql::{Context, Enum, SimpleObject, Subscription};
 use futures_util::Stream;
+use handfast_domain::clock::ClockEvent;
 use handfast_domain::digest::Digest;
-use handfast_domain::event::{Body, Fact};
+use handfast_domain::event::{Body, Fact, StreamKind};
 use handfast_domain::filter::EventFilter;
 use handfast_domain::stage::Side;
 use handfast_domain::time::Instant;
@@ -15,6 +16,7 @@ use super::super::scalar::{FeedCursor, Uuid};
 use super::super::{app, small};
 use super::{Charter, User};
 use crate::app::App;
+use crate::flows::commit::stream_of;
 
 /// What happened to a charter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -29,6 +31,10 @@ pub enum CharterChange {
     Activated,
     /// Somebody said that they read it.
     Acknowledged,
+    /// A side went through it.
+    Reviewed,
+    /// The day of its review passed, and a side still owes it.
+    ReviewOverdue,
 }
 
 /// A charter was proposed, signed, rejected, put into force or read.
@@ -44,7 +50,7 @@ pub struct CharterEvent {
     number: i32,
     /// Digest of its text.
     digest: Digest,
-    /// The side that signed it or said no.
+    /// The side that signed it, said no, or went through it. Who owes its review says the charter.
     side: Option<Side>,
     /// Number of the charter that was in force before, when it came into force.
     replaces: Option<i32>,
@@ -73,12 +79,14 @@ impl CharterEvent {
 #[derive(Default)]
 pub struct CharterSubscription;
 
-const KINDS: [(CharterChange, &str); 5] = [
+const KINDS: [(CharterChange, &str); 7] = [
     (CharterChange::Proposed, "CHARTER_PROPOSED"),
     (CharterChange::Signed, "CHARTER_SIGNED"),
     (CharterChange::Rejected, "CHARTER_REJECTED"),
     (CharterChange::Activated, "CHARTER_ACTIVATED"),
     (CharterChange::Acknowledged, "CHARTER_ACKNOWLEDGED"),
+    (CharterChange::Reviewed, "CHARTER_REVIEWED"),
+    (CharterChange::ReviewOverdue, "CLOCK_CHANGED"),
 ];
 
 #[Subscription]
@@ -93,21 +101,31 @@ impl CharterSubscription {
     ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<Inline<CharterEvent>>> + use<>> {
         let wanted = |change| changes.as_ref().is_none_or(|changes| changes.contains(change));
         let kinds = KINDS.iter().filter(|(change, _)| wanted(change)).map(|(_, kind)| (*kind).to_owned());
-        let filter = EventFilter { kinds: kinds.collect(), ..EventFilter::default() };
+        // Promises on leads are others' business.
+        let streams = vec![StreamKind::Charter];
+        let filter = EventFilter { kinds: kinds.collect(), streams, ..EventFilter::default() };
         facts(ctx, after, filter, told).await
     }
 }
 
 fn told(app: &App, row: &Told, body: &Body) -> Option<CharterEvent> {
-    use CharterChange::{Acknowledged, Activated, Proposed, Rejected, Signed};
+    use CharterChange::{Acknowledged, Activated, Proposed, Rejected, ReviewOverdue, Reviewed, Signed};
     let (change, number, digest, side, replaces) = match &body.fact {
-        Fact::CharterProposed { number, digest } => (Proposed, number, digest, None, None),
-        Fact::CharterSigned { number, digest, side } => (Signed, number, digest, Some(*side), None),
-        Fact::CharterRejected { number, digest, side } => (Rejected, number, digest, Some(*side), None),
+        Fact::CharterProposed { number, digest } => (Proposed, *number, *digest, None, None),
+        Fact::CharterSigned { number, digest, side } => (Signed, *number, *digest, Some(*side), None),
+        Fact::CharterRejected { number, digest, side } => (Rejected, *number, *digest, Some(*side), None),
         Fact::CharterActivated { number, digest, replaces } => {
-            (Activated, number, digest, None, Some(small(*replaces)))
+            (Activated, *number, *digest, None, Some(small(*replaces)))
         }
-        Fact::CharterAcknowledged { number, digest } => (Acknowledged, number, digest, None, None),
+        Fact::CharterAcknowledged { number, digest } => (Acknowledged, *number, *digest, None, None),
+        Fact::CharterReviewed { number, digest, side, .. } => (Reviewed, *number, *digest, Some(*side), None),
+        Fact::ClockChanged { clock: ClockEvent::Breached { .. } } => {
+            let workspace = app.workspace();
+            let found = workspace.charters.iter().find(|charter| {
+                stream_of(StreamKind::Charter, &charter.number.to_string()) == row.event.stream_id
+            })?;
+            (ReviewOverdue, found.number, found.digest, None, None)
+        }
         _ => return None,
     };
     let event = &row.event;
@@ -115,8 +133,8 @@ fn told(app: &App, row: &Told, body: &Body) -> Option<CharterEvent> {
         id: Uuid(event.id),
         cursor: cursor(app, row),
         change,
-        number: small(*number),
-        digest: *digest,
+        number: small(number),
+        digest,
         side,
         replaces,
         occurred_at: event.occurred_at,
