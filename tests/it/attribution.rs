@@ -556,7 +556,7 @@ fn what_cannot_be_asked_is_refused_with_the_limit() {
     let leap = json!({"by": "CHANNEL", "from": "2024-01-01T00:00:00Z", "to": "2025-01-01T00:00:00Z"});
     assert_eq!(report(&api, leap)["deals"], "0", "366 days are allowed");
     let error = api.error("{ roi(by: SOURCE) { key } }", json!({}));
-    assert!(text(&error, "message").contains("CAMPAIGN_KIND, not by SOURCE"), "{error}");
+    assert!(text(&error, "message").contains("CAMPAIGN_KIND and AUDIENCE, not by SOURCE"), "{error}");
     let figure = json!({"by": "CHANNEL", "key": "EMAIL", "model": "LINEAR", "after": "nonsense"});
     assert_eq!(api.error(ROWS, figure)["extensions"]["code"], "CURSOR_INVALID");
     let nobody = json!({"by": {"email": "nobody@example.test"}});
