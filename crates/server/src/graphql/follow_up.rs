@@ -90,7 +90,6 @@ pub struct FollowUpQuery;
 #[Object]
 impl FollowUpQuery {
     /// Planned follow-ups, the earliest first: those that are still to be done, or those with a status.
-    #[expect(clippy::too_many_arguments, reason = "each is an argument of the field")]
     async fn follow_ups(
         &self,
         ctx: &Context<'_>,

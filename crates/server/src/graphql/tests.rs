@@ -103,7 +103,11 @@ async fn statements_are_counted_by_levels_and_never_by_rows() {
         ("{ ruleSlots { key live { version { name } settings } history { version { name } settings } } }", 2),
         ("{ decisions(first: 50) { edges { node { outcome lead { contact { email } } } } } }", 2),
         ("{ events(first: 50) { events { kind lead { contact { email } } } } }", 2),
-        ("{ workQueue(queue: \"fallback\") { edges { node { contact { email } } } } }", 1),
+        // What is due comes first, by an index of its own; then the rest.
+        ("{ workQueue(queue: \"fallback\") { edges { node { workReason contact { email } } } } }", 2),
+        ("{ leads(first: 50) { edges { node { nextFollowUpAt followUps { status note } } } } }", 2),
+        ("{ followUps(first: 50) { edges { node { followUp { status } lead { contact { email } } } } } }", 1),
+        ("{ campaigns(first: 50) { edges { node { results { effort { minutes poorMinutes } } } } } }", 1),
         ("{ charter { number body { title } } users { key } personas { key } }", 0),
         // Reports read pages of some hundreds: what happened, cycles, their stage changes, what they are counted by; and once more
         // to see that nothing is left.
@@ -112,6 +116,8 @@ async fn statements_are_counted_by_levels_and_never_by_rows() {
         ("{ funnelHealth { stages { stage volume } } }", 4),
         ("{ journeys { journeys { path leads } } }", 4),
         ("{ winLoss(by: [INDUSTRY]) { rows { won lost } } }", 1),
+        ("{ followUp(groupBy: OWNER) { rows { key assigned } } }", 1),
+        ("{ effortBy(by: [OUTCOME]) { rows { minutes } } }", 3),
         ("{ restatedFunnel(underCharter: 0) { looks stages { was restated } } }", 4),
         ("{ funnel(asOf: \"2001-01-01T00:00:00Z\") { won } }", 4),
         ("{ drill(figure: {conversion: {from: INQUIRY, to: MQL}}) { edges { node { lead { id } } } } }", 5),
