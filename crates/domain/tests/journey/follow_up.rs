@@ -40,6 +40,7 @@ fn ended(world: &World) -> Vec<(Uuid, FollowUpOutcome, Option<u32>)> {
 #[test]
 fn the_next_genuine_attempt_does_the_earliest_follow_up_and_nothing_else_does() {
     let mut world = lead_at(StageKind::Sal);
+    world.wait(HOUR);
     let late = plan(&mut world, 48);
     let early = plan(&mut world, 2);
     let attempts: Vec<_> = world.lead(0).follow_ups.iter().map(|one| one.attempt).collect();
@@ -59,6 +60,10 @@ fn the_next_genuine_attempt_does_the_earliest_follow_up_and_nothing_else_does() 
     }
     assert_eq!(ended(&world), []);
     let attempts = world.leads[0].journey.cycle.attempts.count;
+    assert_eq!(
+        attempts, 1,
+        "the one that was told late is an attempt, and did nothing that was planned after it"
+    );
     log(&mut world, call(Direction::Outbound, now)).unwrap();
     assert_eq!(ended(&world), [(early, FollowUpOutcome::Attempted, Some(attempts + 1))]);
     log(&mut world, call(Direction::TwoWay, now)).unwrap();
