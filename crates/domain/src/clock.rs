@@ -107,7 +107,8 @@ text_enum! {
 pub struct SlaPolicy {
     /// What is promised.
     pub kind: ClockKind,
-    /// Who promises. Absent where the subject says it: the receiver of feedback, each side of a grey case.
+    /// Who promises. Absent where the subject says it: the receiver of feedback, each side of a grey case, both
+    /// sides of the charter's review.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub party: Option<Party>,
     /// Which time counts.
