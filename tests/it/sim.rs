@@ -48,6 +48,9 @@ fn a_season_balances_every_day_keeps_every_promise_in_the_books_and_loses_nobody
         "OPPORTUNITY_RECORDED",
         "GREY_CASE_OPENED",
         "GREY_CASE_RESOLVED",
+        "FOLLOW_UP_PLANNED",
+        "FOLLOW_UP_ENDED",
+        "RENEWAL_DATED",
     ];
     let missing: Vec<_> =
         happened.iter().filter(|kind| told["facts"][**kind].as_i64().unwrap_or(0) == 0).collect();

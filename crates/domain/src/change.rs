@@ -15,6 +15,7 @@ use crate::evaluation::Evaluation;
 use crate::event::{Actor, Body, Event, Fact, GreyTrigger, StreamKind};
 use crate::grey_case;
 use crate::handoff::Packet;
+use crate::incumbent::Incumbent;
 use crate::lead::Journey;
 use crate::meeting;
 use crate::refused::{RefusalCode, Refused};
@@ -108,7 +109,7 @@ pub struct Draft<'a> {
     /// An act of high intent: shorter targets apply.
     pub urgent: bool,
     /// When the contract of what the company uses today ends, as far as the caller knows it.
-    pub contract_ends_at: Option<Instant>,
+    pub incumbent: Incumbent,
 }
 
 impl<'a> Draft<'a> {
@@ -122,7 +123,7 @@ impl<'a> Draft<'a> {
             records: vec![],
             routed: None,
             urgent: false,
-            contract_ends_at: None,
+            incumbent: Incumbent::default(),
         }
     }
 

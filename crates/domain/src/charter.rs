@@ -306,6 +306,14 @@ impl Known {
 }
 
 impl CharterBody {
+    /// Milliseconds after which it is due for review, as [`Charter::review_due_at`] says.
+    pub fn review_after(&self) -> i64 {
+        let policy = self.policy(ClockKind::CharterReview);
+        let promised = policy.filter(|policy| policy.mode == CalendarMode::WallClock);
+        let promised = promised.map_or(i64::MAX, |policy| policy.target_ms(false));
+        promised.min(i64::from(self.review_after_days) * DAY)
+    }
+
     pub fn digest(&self) -> Digest {
         Digest::of("charter", 1, self)
     }
@@ -535,10 +543,7 @@ impl Charter {
     pub fn review_due_at(&self) -> Option<Instant> {
         let since =
             self.activated_at.max(self.reviewed_at).filter(|_| self.status == CharterStatus::Active)?;
-        let policy = self.body.policy(ClockKind::CharterReview);
-        let promised = policy.filter(|policy| policy.mode == CalendarMode::WallClock);
-        let promised = promised.map_or(i64::MAX, |policy| policy.target_ms(false));
-        Some(since.plus(promised.min(i64::from(self.body.review_after_days) * DAY)))
+        Some(since.plus(self.body.review_after()))
     }
 
     /// Whether marketing and sales signed it.

@@ -68,8 +68,8 @@ impl Draft<'_> {
         let comes_back = matches!(outcome, CycleOutcome::Recycled | CycleOutcome::Lost);
         let named = disposal.recycle_at.is_some() || disposal.recycle_on.is_some();
         // Nobody named a date: a contract that is known says more than the reason's usual days.
-        let ends = self.contract_ends_at.filter(|_| comes_back && !named);
-        match returns_at(&reason.key, ends, at) {
+        let date = returns_at(&reason.key, disposal.competitor.as_deref(), &self.incumbent, at);
+        match date.filter(|_| comes_back && !named) {
             Some(at) => Ok(Return { at: Some(at), ..allowed }),
             None => Ok(allowed),
         }
@@ -78,12 +78,8 @@ impl Draft<'_> {
     /// A person says what the company uses today. The words stand with the company; the log is told whose they are and when the
     /// contract ends.
     pub fn record_incumbent(&mut self, contract_ends_at: Option<Instant>) -> Result<(), Refused> {
-        let lead = &self.journey.lead;
-        if let Some(into) = lead.merged_into {
-            let message = format!("this lead was merged into {into}, which goes on for it");
-            return Err(Refused::new(RefusalCode::IllegalTransition, message));
-        }
-        let Some(account) = lead.account else {
+        self.refuse_gone()?;
+        let Some(account) = self.journey.lead.account else {
             let message = "this lead has no company; capture it with one first";
             return Err(Refused::new(RefusalCode::NotFound, message).at("input/lead"));
         };
@@ -93,15 +89,7 @@ impl Draft<'_> {
 
     /// A person says what it learned of the lead. The value stands with the lead's traits; the log is told the key.
     pub fn record_trait(&mut self, key: &str) -> Result<(), Refused> {
-        let lead = &self.journey.lead;
-        if let Some(into) = lead.merged_into {
-            let message = format!("this lead was merged into {into}, which goes on for it");
-            return Err(Refused::new(RefusalCode::IllegalTransition, message));
-        }
-        if let Some(at) = lead.erased_at {
-            let message = format!("this lead was erased at {at}; nothing is kept of it any more");
-            return Err(Refused::new(RefusalCode::IllegalTransition, message));
-        }
+        self.refuse_gone()?;
         self.emit(Fact::TraitSet { key: key.to_owned() });
         Ok(())
     }

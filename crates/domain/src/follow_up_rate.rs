@@ -43,20 +43,25 @@ pub fn assignments(
         (clock.level, clock.cycle) == (ClockLevel::Owner, cycle.number) && within(clock.started_at)
     };
     let attempts = cycle.attempts.count;
+    let mine: Vec<&SlaClock> = clocks.iter().filter(own).collect();
     let by_clock = |clock: &SlaClock| {
         let breached = clock.breached_at.is_some();
-        let untouched = clock.met_at.is_none();
+        // What was done once somebody else had the lead is that one's touch.
+        let passed_on = mine.iter().map(|one| one.started_at).filter(|at| *at > clock.started_at).min();
+        let until = passed_on.into_iter().chain(next).min();
+        let met_at = clock.met_at.filter(|at| until.is_none_or(|until| *at < until));
+        let untouched = met_at.is_none();
         Assignment {
             owner: clock.subject_owner,
             at: clock.started_at,
-            touched_ms: clock.met_at.map(|at| at.since(clock.started_at).max(0)),
+            touched_ms: met_at.map(|at| at.since(clock.started_at).max(0)),
             breached,
             withdrawn: untouched && !breached && clock.state == ClockState::Cancelled,
             pending: untouched && matches!(clock.state, ClockState::Running | ClockState::Paused),
             attempts,
         }
     };
-    let found: Vec<Assignment> = clocks.iter().filter(own).map(by_clock).collect();
+    let found: Vec<Assignment> = mine.iter().map(|clock| by_clock(clock)).collect();
     if !found.is_empty() {
         return found;
     }
@@ -64,7 +69,9 @@ pub fn assignments(
     let disposed = cycle.closed_at.filter(|_| {
         !matches!(cycle.outcome, CycleOutcome::Open | CycleOutcome::Merged | CycleOutcome::Erased)
     });
-    let tried = cycle.attempts.first.filter(|at| *at >= offered_at);
+    // Of attempts the first and the newest are known; what lies before the offer was another hand-off's.
+    let tried =
+        [cycle.attempts.first, cycle.attempts.last].into_iter().flatten().find(|at| *at >= offered_at);
     let touched = [tried, disposed].into_iter().flatten().filter(|at| within(*at)).min();
     vec![Assignment {
         owner: None,
@@ -205,6 +212,11 @@ mod tests {
             [(None, true, false, false), (None, false, false, true)],
             "it expired, and another has it"
         );
+        // Whoever has it then touches it, which meets both promises: the first hands did not.
+        let touch = |clock: &SlaClock| clock.meet(Instant(5 * HOUR + MINUTE));
+        let (first, second) = (after(broken.clone(), touch), after(clock(5 * HOUR, 2), touch));
+        let expected = [(None, true, false, false), (Some(MINUTE), false, false, false)];
+        assert_eq!(told(&[first, second], None), expected);
         let of_first = told(&[broken, clock(5 * HOUR, 2)], Some(5 * HOUR));
         assert_eq!(of_first, [(None, true, false, false)], "the next hand-off has its own");
     }
@@ -221,6 +233,11 @@ mod tests {
         one.attempts.record("CALL", Instant(250));
         assert_eq!(told(&one, None), (Some(150), false));
         assert_eq!(told(&one, Some(200)), (None, true), "touched in other hands");
+        // A returned hand-off was touched before, and this one after it was offered again.
+        let mut again = cycle();
+        again.attempts.record("CALL", Instant(50));
+        again.attempts.record("CALL", Instant(160));
+        assert_eq!(told(&again, None), (Some(60), false));
         let mut disposed = cycle();
         (disposed.closed_at, disposed.outcome) = (Some(Instant(130)), CycleOutcome::Disqualified);
         assert_eq!(told(&disposed, None), (Some(30), false));

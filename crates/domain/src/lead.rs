@@ -301,7 +301,7 @@ impl Journey {
             Fact::HandoffCancelled { .. } => answer(handoff, HandoffStatus::Cancelled, at, None),
             Fact::ActivityLogged { activity_kind, direction, automated, attempt, meeting, .. } => {
                 if let Some((outcome, handoff)) = meeting.zip(handoff.as_mut())
-                    && at >= cycle.opened_at
+                    && at >= cycle.opened_at.max(handoff.offered_at)
                 {
                     meeting::met(handoff, outcome, at);
                 }

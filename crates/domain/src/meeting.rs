@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::change::{Draft, Record};
 use crate::event::{ActivityKind, Direction, Fact};
-use crate::handoff::Handoff;
+use crate::handoff::{Handoff, HandoffStatus};
 use crate::refused::{RefusalCode, Refused};
 use crate::sales::{allowed_from, check_words};
 use crate::stage::StageKind;
@@ -147,7 +147,9 @@ impl Draft<'_> {
         if stage > StageKind::Mql {
             return Err(Refused::illegal(stage, verb, &allowed_from(stage)));
         }
-        if self.journey.pending_handoff().is_some() && !sent_again {
+        // One that expired still waits for whoever takes it from the queue, with its packet.
+        let waits = |one: &&Handoff| matches!(one.status, HandoffStatus::Pending | HandoffStatus::Expired);
+        if self.journey.handoff.as_ref().filter(waits).is_some() && !sent_again {
             let message = "sales has the packet already, and it is sealed: send the lead again by routeLead with firstMeeting";
             let allowed = vec!["routeLead".to_owned()];
             return Err(Refused { allowed, ..Refused::new(RefusalCode::IllegalTransition, message) });

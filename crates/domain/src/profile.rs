@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::charter::Charter;
+use crate::charter::CharterBody;
 use crate::field::{CATALOGUE_VERSION, Value};
 use crate::icp;
 use crate::incumbent::Incumbent;
@@ -110,6 +111,12 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// What was said in a cycle is not said of the next one.
+    pub fn begin_cycle(&mut self) {
+        self.answers.clear();
+        self.expectation = None;
+    }
+
     /// Every catalogue field that is known, sealed with the charter and the lead's salt.
     pub fn snapshot(
         &self,
@@ -172,20 +179,7 @@ impl Profile {
             fields.put(&format!("answers.{key}.evidence"), Some(Value::Boolean(*evidence)));
             fields.instant(&format!("answers.{key}.at"), Some(*at));
         }
-        // Personas are matched before the gates; the match is a field like any other.
-        let persona = best_match(&charter.body.personas, &fields.0);
-        if let Some(found) = &persona {
-            fields.text("persona.key", Some(&found.key));
-            fields.integer("persona.fit", Some(i64::from(found.fit)));
-            fields.texts("persona.matched", found.matched.clone());
-            fields.texts("persona.missing", found.missing.clone());
-        }
-        // The same holds of the ideal customer profile that fits best.
-        if let Some(found) = icp::best(&charter.body, &fields.0) {
-            fields.text("icp.key", Some(&found.profile));
-            fields.integer("icp.fit", Some(i64::from(found.fit)));
-            fields.text("icp.band", Some(found.band.as_str()));
-        }
+        let persona = match_again(&mut fields.0, &charter.body);
         let snapshot = Snapshot {
             catalogue: CATALOGUE_VERSION,
             lead: lead.id,
@@ -196,6 +190,27 @@ impl Profile {
         };
         (snapshot, persona)
     }
+}
+
+/// Matches personas and ideal customer profiles by these fields, in the place of what a charter matched before. The match is a field
+/// like any other, and there before the gates. Answers the persona.
+pub fn match_again(fields: &mut BTreeMap<String, Value>, body: &CharterBody) -> Option<PersonaMatch> {
+    fields.retain(|path, _| !path.starts_with("persona.") && !path.starts_with("icp."));
+    let mut told = Fields(std::mem::take(fields));
+    let persona = best_match(&body.personas, &told.0);
+    if let Some(found) = &persona {
+        told.text("persona.key", Some(&found.key));
+        told.integer("persona.fit", Some(i64::from(found.fit)));
+        told.texts("persona.matched", found.matched.clone());
+        told.texts("persona.missing", found.missing.clone());
+    }
+    if let Some(found) = icp::best(body, &told.0) {
+        told.text("icp.key", Some(&found.profile));
+        told.integer("icp.fit", Some(i64::from(found.fit)));
+        told.text("icp.band", Some(found.band.as_str()));
+    }
+    *fields = told.0;
+    persona
 }
 
 #[derive(Default)]

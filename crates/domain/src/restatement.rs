@@ -10,7 +10,7 @@ use crate::evaluation::{
     Decision, Evaluation, GateResult, RULED_GATES, furthest_met, is_guarded, judge_gate,
 };
 use crate::field::Value;
-use crate::persona::best_match;
+use crate::profile::match_again;
 use crate::snapshot::Snapshot;
 use crate::stage::StageKind;
 use crate::verdict::Outcome;
@@ -22,17 +22,10 @@ pub struct Look {
     pub unknown: bool,
 }
 
-/// Judges a look again. Personas are matched as the other charter describes them.
+/// Judges a look again. Personas and ideal profiles are matched as the other charter describes them.
 pub fn look(body: &CharterBody, snapshot: &Snapshot, decisions: &[Decision]) -> Look {
     let mut snapshot = snapshot.clone();
-    snapshot.fields.retain(|path, _| !path.starts_with("persona."));
-    if let Some(found) = best_match(&body.personas, &snapshot.fields) {
-        let mut put = |path: &str, value: Value| drop(snapshot.fields.insert(path.to_owned(), value));
-        put("persona.key", Value::Text(found.key.clone()));
-        put("persona.fit", Value::Integer(i64::from(found.fit)));
-        put("persona.matched", Value::TextList(found.matched.clone()));
-        put("persona.missing", Value::TextList(found.missing.clone()));
-    }
+    match_again(&mut snapshot.fields, body);
     let waits =
         |gate: &StageKind| stood(&snapshot).is_none_or(|stage| stage < *gate) && is_guarded(body, *gate);
     let mut found = Look { gates: vec![], unknown: false };

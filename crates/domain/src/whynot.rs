@@ -6,9 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::charter::CharterBody;
 use crate::criterion::{Comparator, FieldTest};
 use crate::field::{self, Kind, TraitKinds, Value};
-use crate::persona::{Persona, best_match};
+
+use crate::profile::match_again;
 use crate::snapshot::Snapshot;
 use crate::time::{DAY, Instant};
 
@@ -49,23 +51,12 @@ impl FieldChange {
 }
 
 /// The snapshot as it would be.
-pub fn with(snapshot: &Snapshot, changes: &[FieldChange], personas: &[Persona]) -> Snapshot {
+pub fn with(snapshot: &Snapshot, changes: &[FieldChange], body: &CharterBody) -> Snapshot {
     let mut changed = snapshot.clone();
     for FieldChange { field, to, .. } in changes {
         changed.fields.insert(field.clone(), to.clone());
     }
-    changed.fields.retain(|path, _| !path.starts_with("persona."));
-    if let Some(found) = best_match(personas, &changed.fields) {
-        let mut texts = |path: &str, list: Vec<String>| {
-            if !list.is_empty() {
-                changed.fields.insert(path.to_owned(), Value::TextList(list));
-            }
-        };
-        texts("persona.matched", found.matched);
-        texts("persona.missing", found.missing);
-        changed.fields.insert("persona.key".to_owned(), Value::Text(found.key));
-        changed.fields.insert("persona.fit".to_owned(), Value::Integer(i64::from(found.fit)));
-    }
+    match_again(&mut changed.fields, body);
     changed
 }
 
@@ -77,7 +68,7 @@ pub struct Sources<'a> {
     pub settings: &'a serde_json::Value,
     /// Tests that the charter makes: criteria, ideal customer, traits of personas.
     pub tests: &'a [&'a FieldTest],
-    pub personas: &'a [Persona],
+    pub body: &'a CharterBody,
     /// Defined traits with their kinds.
     pub traits: &'a TraitKinds,
     /// Values that other leads have.
@@ -89,17 +80,23 @@ pub struct Sources<'a> {
 pub fn candidates(snapshot: &Snapshot, sources: &Sources<'_>) -> Vec<FieldChange> {
     let mut fields: BTreeMap<&str, Kind> = BTreeMap::new();
     for (path, kind) in sources.reads {
-        match path.starts_with("persona.") {
-            false => drop(fields.insert(path, *kind)),
-            true => {
-                let tests =
-                    sources.personas.iter().flat_map(|persona| &persona.traits).map(|part| &part.test);
-                let known = tests.filter_map(|test| {
-                    Some((test.field.as_str(), field::kind_of(&test.field, sources.traits).ok()?))
-                });
-                fields.extend(known);
+        // What follows from other fields is changed by those.
+        let (personas, profiles) = (&sources.body.personas, &sources.body.ideal_profiles);
+        let tests: Vec<&FieldTest> = match path.split('.').next() {
+            Some("persona") => personas.iter().flat_map(|one| &one.traits).map(|part| &part.test).collect(),
+            Some("icp") => {
+                let own = profiles.iter().flat_map(|one| &one.criteria).map(|part| &part.test);
+                own.chain(&sources.body.ideal_customer).collect()
             }
-        }
+            _ => {
+                fields.insert(path, *kind);
+                continue;
+            }
+        };
+        let known = tests.into_iter().filter_map(|test| {
+            Some((test.field.as_str(), field::kind_of(&test.field, sources.traits).ok()?))
+        });
+        fields.extend(known);
     }
     let mut found = vec![];
     for (path, kind) in fields {
@@ -295,7 +292,7 @@ mod tests {
             reads: &[(path.to_owned(), kind)],
             settings: &settings,
             tests: &[&test],
-            personas: &[],
+            body: &CharterBody::unsigned("EUR", "UTC"),
             traits: &TraitKinds::new(),
             observed: &BTreeMap::from([("company.industry".to_owned(), vec![Value::Text("wood".into())])]),
             as_of: Instant(100 * DAY),
@@ -353,8 +350,10 @@ mod tests {
     }
 
     #[test]
-    fn a_persona_is_matched_again() {
-        let persona = Persona {
+    fn a_persona_and_a_profile_are_matched_again() {
+        let mut body = CharterBody::unsigned("EUR", "UTC");
+        body.ideal_customer = vec![FieldTest::new("contact.seniority", Comparator::Eq, &["C_LEVEL"])];
+        let persona = crate::persona::Persona {
             key: "boss".into(),
             name: "Boss".into(),
             traits: vec![crate::persona::PersonaTrait {
@@ -365,13 +364,16 @@ mod tests {
             pains: vec![],
             stage_profiles: vec![],
         };
+        body.personas = vec![persona];
         let plain = snapshot(&[]);
         let change =
             FieldChange { field: "contact.seniority".into(), from: None, to: Value::Text("C_LEVEL".into()) };
-        let changed = with(&plain, &[change], std::slice::from_ref(&persona));
+        let changed = with(&plain, &[change], &body);
         assert_eq!(changed.text("persona.key"), Some("boss"));
+        assert_eq!(changed.get("icp.fit"), Some(&Value::Integer(10_000)));
         let back =
             FieldChange { field: "contact.seniority".into(), from: None, to: Value::Text("STAFF".into()) };
-        assert_eq!(with(&changed, &[back], &[persona]).get("persona.key"), None);
+        let back = with(&changed, &[back], &body);
+        assert_eq!((back.get("persona.key"), back.get("icp.fit")), (None, Some(&Value::Integer(0))));
     }
 }

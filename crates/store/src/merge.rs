@@ -34,11 +34,13 @@ pub async fn join(tx: &Tx, duplicate: Uuid, lead: Uuid) -> Result<()> {
     execute(tx, sql, vec![lead.into(), duplicate.into(), since.into()]).await?;
     let sql = "UPDATE follow_up SET lead = $1, cycle = (SELECT cycle FROM lead WHERE id = $1) WHERE lead = $2 AND planned_at > $3";
     execute(tx, sql, vec![lead.into(), duplicate.into(), since.into()]).await?;
-    let sql = "UPDATE effort SET lead = $1, cycle = (SELECT cycle FROM lead WHERE id = $1) WHERE lead = $2 AND at > $3";
-    execute(tx, sql, vec![lead.into(), duplicate.into(), since.into()]).await?;
+    // Time counts for the cycle that it was spent on: only what was spent on the one that goes on elsewhere goes with it.
+    let sql = "UPDATE effort SET lead = $1, cycle = (SELECT cycle FROM lead WHERE id = $1) WHERE lead = $2 \
+               AND cycle = (SELECT cycle FROM lead WHERE id = $2 AND outcome = 'MERGED')";
+    execute(tx, sql, vec![lead.into(), duplicate.into()]).await?;
     let sql = "INSERT INTO meeting_expectation (lead, cycle, purpose, expectation, stated_by, stated_at) \
                SELECT $1, o.cycle, m.purpose, m.expectation, m.stated_by, m.stated_at FROM meeting_expectation m \
-               JOIN lead d ON d.id = m.lead AND d.cycle = m.cycle, lead o WHERE m.lead = $2 AND o.id = $1 \
+               JOIN lead d ON d.id = m.lead AND d.cycle = m.cycle AND d.outcome = 'MERGED', lead o WHERE m.lead = $2 AND o.id = $1 \
                ON CONFLICT (lead, cycle) DO NOTHING";
     execute(tx, sql, vec![lead.into(), duplicate.into()]).await?;
     let sql = "UPDATE content_use SET lead = $1 WHERE lead = $2 AND at > $3";

@@ -14,7 +14,7 @@ use crate::decode::{self, Place, closed_opt};
 use crate::dialect::{self, Dialect};
 use crate::error::Result;
 use crate::lead::list;
-use crate::rows::{columns, execute, fetch_all, fetch_value, insert_new_rows, insert_rows, upsert_rows};
+use crate::rows::{columns, execute, fetch_all, insert_new_rows, insert_rows, upsert_rows};
 use crate::tx::Tx;
 
 /// A person with contact data. E-mails are lower-case, phones in E.164.
@@ -63,10 +63,18 @@ impl Account {
         }
     }
 
-    /// Fills in what is known of it now; answers whether that is news.
+    /// Fills in what is known of it by then; answers whether that is news. What was known before that moment changes nothing that is
+    /// known since; and where another product is named without an end, the end of the one before says nothing any more.
     pub fn now_uses(&mut self, known: Incumbent, source: &str, at: Instant) -> bool {
         let Incumbent { vendor, product, contract_ends_at } = known;
         let before = self.uses();
+        if self.incumbent_at.is_some_and(|since| since > at.ms()) {
+            return false;
+        }
+        let other = |new: &Option<String>, old: &Option<String>| new.is_some() && old.is_some() && new != old;
+        if other(&vendor, &before.vendor) || other(&product, &before.product) {
+            self.incumbent_ends_at = None;
+        }
         self.incumbent_vendor = vendor.or(self.incumbent_vendor.take());
         self.incumbent = product.or(self.incumbent.take());
         self.incumbent_ends_at = contract_ends_at.map(Instant::ms).or(self.incumbent_ends_at);
@@ -425,8 +433,7 @@ pub async fn trait_history(db: &impl ConnectionTrait, leads: &[Uuid], few: usize
 }
 
 /// When the contract of what a company uses today ends, as far as that is known.
-pub async fn contract_ends_at(db: &impl ConnectionTrait, account: Uuid) -> Result<Option<Instant>> {
-    let sql = "SELECT incumbent_ends_at FROM account WHERE id = $1";
-    let ends: Option<Option<i64>> = fetch_value(db, sql, vec![account.into()]).await?;
-    Ok(ends.flatten().map(Instant))
+pub async fn incumbent(db: &impl ConnectionTrait, account: Uuid) -> Result<Incumbent> {
+    let found = accounts(db, &[account]).await?;
+    Ok(found.first().map(Account::uses).unwrap_or_default())
 }

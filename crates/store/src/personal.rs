@@ -211,11 +211,14 @@ pub const TABLES: &[Table] = &[
     // Keyed hashes, which are there so that an erased person stays in peace.
     plain("suppression", "identity reason at"),
     // Companies, campaigns, and the people who work here.
-    plain(
-        "account",
-        "id name domain industry employees annual_revenue country region incumbent incumbent_vendor incumbent_ends_at \
-         incumbent_source incumbent_at created_at",
-    ),
+    // Who said it may be the person who is erased.
+    Table {
+        name: "account",
+        of: Kept("id IN (SELECT account FROM lead WHERE id {leads})"),
+        personal: &[("incumbent_source", Null)],
+        plain: "id name domain industry employees annual_revenue country region incumbent incumbent_vendor incumbent_ends_at \
+                incumbent_at created_at",
+    },
     plain("campaign", "id key name kind channel cost_minor starts_at ends_at created_at reviewed audience"),
     plain("content", "id key body"),
     plain(

@@ -12,6 +12,7 @@ use crate::disposition::{DispositionReason, LostRule};
 use crate::icp::IdealCustomerProfile;
 use crate::persona::Persona;
 use crate::text::text_enum;
+use crate::time::DAY;
 use crate::time::Instant;
 
 mod html;
@@ -112,7 +113,8 @@ impl Page {
             );
         }
         let body = &charter.body;
-        let after = || format!("{} after it came into force", counted(body.review_after_days, "day"));
+        let days = u32::try_from(body.review_after() / DAY).unwrap_or(u32::MAX);
+        let after = || format!("{} after it came into force", counted(days, "day"));
         let review = charter.review_due_at().map_or_else(after, day);
         let points = [
             ("Currency", body.currency.clone()),

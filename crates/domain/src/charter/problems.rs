@@ -2,6 +2,7 @@
 
 use super::{CharterBody, Known, SlotKind};
 use crate::clock::{ClockKind, Party};
+use crate::criterion::FieldTest;
 use crate::disposition::never_disqualifies;
 use crate::field::is_key;
 use crate::icp::PLAIN;
@@ -60,6 +61,12 @@ impl Problems {
             }
         }
     }
+}
+
+/// What personas and profiles are matched by is there before they are.
+fn circular(test: &FieldTest) -> Option<String> {
+    let later = ["icp.", "persona.", "verdict."].iter().any(|family| test.field.starts_with(family));
+    later.then(|| format!("{} follows from what is matched here, or is known later", test.field))
 }
 
 impl CharterBody {
@@ -191,7 +198,7 @@ impl CharterBody {
             found.keys(&format!("personas/{i}/traits"), "/key", keys);
             for (j, part) in persona.traits.iter().enumerate() {
                 let path = format!("personas/{i}/traits/{j}");
-                if let Some(problem) = part.test.problem(&known.traits) {
+                if let Some(problem) = part.test.problem(&known.traits).or_else(|| circular(&part.test)) {
                     found.say(&format!("{path}/test"), problem);
                 }
                 if !(1..=100).contains(&part.weight) {
@@ -203,7 +210,7 @@ impl CharterBody {
             }
         }
         for (i, test) in self.ideal_customer.iter().enumerate() {
-            if let Some(problem) = test.problem(&known.traits) {
+            if let Some(problem) = test.problem(&known.traits).or_else(|| circular(test)) {
                 found.say(&format!("idealCustomer/{i}"), problem);
             }
         }
@@ -231,10 +238,8 @@ impl CharterBody {
                 if let Some(problem) = one.test.problem(&known.traits) {
                     found.say(&format!("{path}/test"), problem);
                 }
-                if ["icp.", "persona.", "verdict."].iter().any(|family| one.test.field.starts_with(family)) {
-                    let message =
-                        format!("{} follows from the profile itself, or is known later", one.test.field);
-                    found.say(&format!("{path}/test"), message);
+                if let Some(problem) = circular(&one.test) {
+                    found.say(&format!("{path}/test"), problem);
                 }
                 if !(1..=100).contains(&one.weight) {
                     let message = format!("a weight is 1 to 100, found {}", one.weight);

@@ -114,7 +114,9 @@ impl Promises {
         let met = own.map(|clock| clock.meet(at)).unwrap_or_default();
         let mut facts = vec![Fact::CharterReviewed { number, digest, side, verdict }];
         facts.extend(self.fold(met));
-        if self.round().iter().all(|clock| clock.met_at.is_some()) {
+        // Of a charter that promises no review nobody's word is the last one.
+        let round = self.round();
+        if !round.is_empty() && round.iter().all(|clock| clock.met_at.is_some()) {
             charter.reviewed_at = Some(at);
             facts.extend(self.begin(charter, at, ids));
         }

@@ -466,6 +466,7 @@ pub async fn plan(
         let told_at = one.at.max(journey.cycle.opened_at);
         let scene =
             handfast_domain::change::Scene { at: if scene.live { scene.at } else { told_at }, ..scene };
+        let cycle = journey.lead.cycle;
         let mut draft = Draft::new(journey, scene);
         let started = start(&mut draft, one).and_then(|()| assert(&mut draft, one));
         // What sales has already is sealed: whoever comes again then changes nothing of it.
@@ -476,6 +477,9 @@ pub async fn plan(
             continue;
         }
         let mut profile = profiles.remove(&one.lead).unwrap_or_default();
+        if draft.journey.lead.cycle != cycle {
+            profile.begin_cycle();
+        }
         for visit in visits
             .iter()
             .filter(|visit| visit.anonymous_id.as_ref().is_some_and(|id| one.anonymous.contains(id)))

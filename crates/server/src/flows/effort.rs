@@ -12,7 +12,7 @@ use handfast_store::effort as rows;
 use handfast_store::passage::passages;
 use uuid::Uuid;
 
-use super::commit::{Ask, Decided};
+use super::commit::{Ask, Decided, Once};
 use super::export::Table;
 use super::lookback::Lookback;
 use super::passage::{Grouping, PAGE, Values, Want, each_ended};
@@ -34,6 +34,9 @@ pub struct Spent {
 /// Logs it for the cycle that was open then. Answers which entry it is; none with a dry run.
 pub async fn log(app: &App, ask: &Ask<'_>, of: Uuid, spent: Spent) -> Result<Option<Uuid>, Error> {
     may(ask, "log time")?;
+    if let Some(answer) = Once::answered(ask.once.as_ref(), app).await? {
+        return Ok(answer.parse().ok());
+    }
     let now = app.now();
     let at = spent.at.unwrap_or(now);
     let minutes = domain::check(spent.minutes, at, now)?;

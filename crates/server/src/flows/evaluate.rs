@@ -273,7 +273,7 @@ pub async fn changes(
     let mut done = Vec::with_capacity(judged.len());
     for ((mut draft, subject), mut judgment) in prepared.into_iter().zip(subjects).zip(judged) {
         draft.urgent = subject.high_intent;
-        draft.contract_ends_at = subject.profile.company.incumbent.contract_ends_at;
+        draft.incumbent = subject.profile.company.incumbent.clone();
         let reached = furthest_met(&judgment.evaluation.gates);
         let routes =
             scene.live && reached == Some(StageKind::Mql) && subject.journey.lead.stage < StageKind::Mql;
@@ -362,11 +362,15 @@ async fn evaluate_once(
         let scene = lead::scene(app, &workspace, actor, cause, None);
         let (mut subjects, mut drafts) = (vec![], vec![]);
         for (id, journey) in journeys {
+            let cycle = journey.lead.cycle;
             let mut draft = Draft::new(journey, scene);
             if high_intent {
                 come_back(&mut draft);
             }
-            let Some(profile) = profiles.remove(&id) else { continue };
+            let Some(mut profile) = profiles.remove(&id) else { continue };
+            if draft.journey.lead.cycle != cycle {
+                profile.begin_cycle();
+            }
             if draft.journey.is_open() && draft.journey.lead.stage < StageKind::Mql {
                 let journey = draft.journey.clone();
                 subjects.push(Subject { journey, profile, high_intent, as_of: scene.at });

@@ -27,7 +27,10 @@ pub async fn plan(app: &App, target: &Target<'_>, new: &NewFollowUp) -> Result<O
         let scene = lead::scene(app, &workspace, viewer.actor(), Cause::Sales, None);
         let mut draft = Draft::new(journey, scene);
         draft.expect_version(target.expected_version)?;
-        let planned = draft.plan_follow_up(new)?;
+        let planned = match draft.plan_follow_up(new) {
+            Ok(planned) => planned,
+            Err(refused) => return once_more(app, target.once.as_ref(), refused).await,
+        };
         if target.dry_run {
             return Ok(None);
         }
@@ -39,6 +42,14 @@ pub async fn plan(app: &App, target: &Target<'_>, new: &NewFollowUp) -> Result<O
         }
     }
     Err(lead::overtaken(app, target.lead).await)
+}
+
+/// The same request may have been on its way already: what it changed is what this one is refused for.
+async fn once_more(app: &App, once: Option<&Once>, refused: Refused) -> Result<Option<Uuid>, Error> {
+    match Once::answered(once, app).await? {
+        Some(answer) => Ok(answer.parse().ok()),
+        None => Err(refused.into()),
+    }
 }
 
 /// Calls one off, for sales.
@@ -56,7 +67,9 @@ pub async fn cancel(app: &App, ask: &Ask<'_>, follow_up: Uuid) -> Result<Uuid, E
         let journey = lead::load(app, found.lead).await?;
         let scene = lead::scene(app, &workspace, ask.viewer.actor(), Cause::Sales, None);
         let mut draft = Draft::new(journey, scene);
-        draft.cancel_follow_up(follow_up)?;
+        if let Err(refused) = draft.cancel_follow_up(follow_up) {
+            return once_more(app, ask.once.as_ref(), refused).await.map(|_| follow_up);
+        }
         if ask.dry_run {
             return Ok(follow_up);
         }

@@ -2,6 +2,7 @@
 
 use handfast_domain::change::{Draft, Scene};
 use handfast_domain::event::Actor;
+use handfast_domain::incumbent::Incumbent;
 use handfast_domain::lead::Journey;
 use handfast_domain::refused::{RefusalCode, Refused};
 use handfast_domain::stage::Cause;
@@ -108,12 +109,12 @@ async fn change_knowing(
         let workspace = app.workspace();
         let journey = load(app, target.lead).await?;
         let scene = scene(app, &workspace, target.viewer.actor(), cause, at);
-        let contract_ends_at = match journey.lead.account.filter(|_| contract) {
-            Some(account) => handfast_store::person::contract_ends_at(app.store.read(), account).await?,
-            None => None,
+        let incumbent = match journey.lead.account.filter(|_| contract) {
+            Some(account) => handfast_store::person::incumbent(app.store.read(), account).await?,
+            None => Incumbent::default(),
         };
         let mut draft = Draft::new(journey, scene);
-        draft.contract_ends_at = contract_ends_at;
+        draft.incumbent = incumbent;
         draft.expect_version(target.expected_version)?;
         verb(&mut draft)?;
         if target.dry_run || draft.is_empty() {

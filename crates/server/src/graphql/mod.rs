@@ -301,6 +301,7 @@ const WEIGHTS: &[Weight] = &[
     ("roi", None, 1_000),
     ("segments", None, 20),
     ("scoreboard", None, 2_000),
+    ("review", None, 10),
     ("reviewAgenda", None, 1_000),
     ("sharedGoals", None, 50),
     ("tally", None, 100),

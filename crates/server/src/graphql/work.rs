@@ -184,7 +184,8 @@ impl WorkMutation {
         verb(ctx, "rejectHandoff", input.target, Cause::Sales, None, verb_).await
     }
 
-    /// A call, an e-mail, a meeting or a note. A human contact stops the clock FIRST_TOUCH and does the planned follow-up that is due first.
+    /// A call, an e-mail, a meeting or a note. A human contact of ours stops the clock FIRST_TOUCH and does the planned
+    /// follow-up that is due first; an automated one does so, too, once the lead wrote first.
     async fn log_activity(
         &self,
         ctx: &Context<'_>,

@@ -174,14 +174,19 @@ impl Seller<'_> {
         };
         let activity = json!({"kind": kind, "direction": direction, "note": note});
         self.ask("logActivity", "LogActivityInput", with(case, activity))?;
+        let minutes = if reached { self.random.whole(10, 40) } else { self.random.whole(2, 8) };
+        self.spend(case, kind, minutes)?;
         if reached {
             return Ok(Some((Step::Qualify, self.random.wait(30.0 * HOUR as f64) as i64 + HOUR)));
         }
         if number < 5 {
-            return Ok(Some((
-                Step::Attempt(number + 1),
-                (1.4 * DAY as f64 + self.random.wait(DAY as f64)) as i64,
-            )));
+            let wait = (1.4 * DAY as f64 + self.random.wait(DAY as f64)) as i64;
+            if self.story {
+                let next = if kind == "CALL" { "EMAIL" } else { "CALL" };
+                let plan = json!({"dueAt": self.now.plus(wait).to_string(), "kind": next});
+                self.ask("planFollowUp", "PlanFollowUpInput", with(case, plan))?;
+            }
+            return Ok(Some((Step::Attempt(number + 1), wait)));
         }
         let end = json!({"outcome": "RECYCLE", "reason": "NO_RESPONSE", "recycleAt": self.later(25, 50)});
         self.ask("dispositionLead", "DispositionLeadInput", with(case, end))?;
@@ -190,6 +195,18 @@ impl Seller<'_> {
 
     fn qualify(&mut self, case: &Case) -> Result<Next, CliError> {
         let Truth { fit, intent, authority, budget, .. } = case.truth;
+        if self.story {
+            let outcome = match self.random.whole(0, 9) {
+                0 => "NO_SHOW",
+                1..=2 => "HELD_WORSE",
+                3..=4 => "HELD_BETTER",
+                _ => "HELD_AS_EXPECTED",
+            };
+            let direction = if outcome == "NO_SHOW" { "OUTBOUND" } else { "TWO_WAY" };
+            let met = json!({"kind": "MEETING", "direction": direction, "meetingOutcome": outcome});
+            self.ask("logActivity", "LogActivityInput", with(case, met))?;
+            self.spend(case, "MEETING", 45)?;
+        }
         let grade = |share: f64, random: &mut Random| {
             ((share * 3.6 + 0.6 * random.bell()).round() as i64).clamp(0, 4)
         };
@@ -227,7 +244,11 @@ impl Seller<'_> {
         let Truth { fit, budget, .. } = case.truth;
         if self.random.chance(0.3 * fit + 0.2 * budget) {
             let amount = amount(case, self.random);
-            self.ask("closeWon", "CloseWonInput", with(case, json!({"amount": amount})))?;
+            let won = match self.story {
+                true => json!({"amount": amount, "renewsAt": self.later(360, 370)}),
+                false => json!({"amount": amount}),
+            };
+            self.ask("closeWon", "CloseWonInput", with(case, won))?;
             return self.tell(case, "WORKS", "They had read the guide, and knew what they wanted.");
         }
         let (reason, competitor) = match self.random.whole(0, 4) {
@@ -239,6 +260,14 @@ impl Seller<'_> {
         let end = json!({"reason": reason, "competitor": competitor, "recycleAt": self.later(60, 120)});
         self.ask("closeLost", "CloseLostInput", with(case, end))?;
         self.tell(case, "FIELD_NOTE", "Whoever has a machine already asks for the payback first.")
+    }
+
+    fn spend(&mut self, case: &Case, kind: &str, minutes: i64) -> Result<(), CliError> {
+        if !self.story {
+            return Ok(());
+        }
+        let spent = json!({"lead": {"id": case.lead}, "minutes": minutes.to_string(), "kind": kind});
+        self.ask("logEffort", "LogEffortInput", spent)
     }
 
     /// What a deal taught goes back to marketing, mostly.

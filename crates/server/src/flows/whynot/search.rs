@@ -150,6 +150,7 @@ impl Search<'_> {
         let tests: Vec<&FieldTest> = entry
             .filter_map(|criterion| criterion.test.as_ref())
             .chain(&body.ideal_customer)
+            .chain(body.ideal_profiles.iter().flat_map(|profile| &profile.criteria).map(|part| &part.test))
             .chain(traits)
             .collect();
         let descriptor = live.rule.descriptor();
@@ -157,7 +158,7 @@ impl Search<'_> {
             reads: &descriptor.reads,
             settings: live.settings.value(),
             tests: &tests,
-            personas: &body.personas,
+            body,
             traits: &self.workspace.trait_kinds(),
             observed: &self.observed(slot).await?,
             as_of: self.as_of,
@@ -196,11 +197,10 @@ impl Search<'_> {
     /// Judges the snapshot with each of these changes.
     async fn ask(&self, live: &LiveRule, changes: Vec<Vec<FieldChange>>) -> Vec<Tried> {
         let context = Context { as_of: self.as_of, charter: self.workspace.charter.number, explain: false };
-        let personas = &self.workspace.charter.body.personas;
+        let body = &self.workspace.charter.body;
         let mut tried = Vec::with_capacity(changes.len());
         for batch in changes.chunks(BATCH) {
-            let leads =
-                batch.iter().map(|changes| Arc::new(with(&self.snapshot, changes, personas))).collect();
+            let leads = batch.iter().map(|changes| Arc::new(with(&self.snapshot, changes, body))).collect();
             let judged = self.app.host.evaluate(&live.rule, &live.settings, context, leads).await;
             let both = batch.iter().cloned().zip(judged);
             tried.extend(both.map(|(changes, judged)| Tried { changes, judged }));
@@ -272,7 +272,7 @@ impl Search<'_> {
     /// What the whole gate would decide: the other slots see the changed lead, too.
     async fn gate(&self, changes: &[FieldChange]) -> (Outcome, Vec<String>) {
         let body = &self.workspace.charter.body;
-        let snapshot = Arc::new(with(&self.snapshot, changes, &body.personas));
+        let snapshot = Arc::new(with(&self.snapshot, changes, body));
         let context = Context { as_of: self.as_of, charter: self.workspace.charter.number, explain: false };
         let mut decisions = vec![];
         for slot in body.slots_of(self.stage) {
