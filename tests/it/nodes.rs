@@ -174,3 +174,37 @@ fn what_one_node_changes_the_other_goes_by_within_moments() {
         (elsewhere.post(&json!({"query": "{ feedHead }"})).0 == 401).then_some(())
     });
 }
+
+/// The node that imports may see a file's turn come before it hears of the trait that the file's mapping defines.
+#[test]
+fn long_work_asked_for_on_one_node_finds_what_was_defined_with_it_on_the_other() {
+    if !on_postgres() {
+        return;
+    }
+    const RUN: &str = "query($id: ID!) { importRun(id: $id) { status refused results(first: 3) { edges { node { message } } } } }";
+    let first = Server::start();
+    let second = first.beside();
+    let there = second.admin();
+    let digest = there.put_blob("import", b"id,at,email,seats\n1,2026-01-05T09:00:00Z,bob@example.test,7\n");
+    let over = |run: &Value| {
+        let ended = eventually(60, "the import ends", || {
+            let run = there.query(RUN, json!({"id": run}))["importRun"].take();
+            (run["status"] != "RUNNING").then_some(run)
+        });
+        assert_eq!((&ended["status"], &ended["refused"]), (&json!("DONE"), &json!("0")), "{ended}");
+    };
+    // One in the works while the next is asked for: its turn comes as soon as it stands.
+    let mut working = None;
+    for round in 0..20 {
+        let mapping = json!({
+            "system": format!("crm-{round}"), "id": "id", "occurredAt": {"column": "at"}, "lead": {"email": "email"},
+            "traits": [{"key": format!("seats-{round}"), "from": "seats", "kind": "integer"}],
+        });
+        let input = json!({"digest": digest, "name": "leads", "mapping": mapping.to_string()});
+        let run = there.mutate("startImport", "StartImportInput", input, "run { id }")["run"]["id"].take();
+        if let Some(earlier) = working.replace(run) {
+            over(&earlier);
+        }
+    }
+    working.iter().for_each(over);
+}

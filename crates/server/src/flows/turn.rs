@@ -34,7 +34,7 @@ pub async fn take<T, U, O>(
 {
     loop {
         app.store.lead().await;
-        match unfinished(app.clone()).await.map(|left| left.into_iter().next()) {
+        match oldest(&app, unfinished(app.clone())).await {
             Ok(Some(next)) => one(app.clone(), next).await,
             Ok(None) if app.store.is_shared() => {
                 // What is asked for on another node wakes nobody here.
@@ -47,6 +47,19 @@ pub async fn take<T, U, O>(
             }
         }
     }
+}
+
+/// The oldest piece of work that is left. It may stand before its asker, perhaps another node, made known here the traits or
+/// campaigns that were written with it: the workspace is at least as new as the work.
+async fn oldest<T>(
+    app: &App,
+    left: impl Future<Output = Result<Vec<T>, StoreError>>,
+) -> Result<Option<T>, Error> {
+    let next = left.await?.into_iter().next();
+    if next.is_some() {
+        app.reload().await?;
+    }
+    Ok(next)
 }
 
 /// Does a step again after a moment while it fails for what passes: a queue that is full, a connection that is not free, leads that
