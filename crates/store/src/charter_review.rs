@@ -12,7 +12,6 @@ use uuid::Uuid;
 use crate::change::json;
 use crate::decode::{self, Place, closed, small};
 use crate::error::Result;
-use crate::lead::Where;
 use crate::ledger::ClockFilter;
 use crate::rows::{fetch_all, insert_rows, upsert_rows};
 use crate::tx::Tx;
@@ -74,17 +73,7 @@ pub async fn clocks(
     from: Option<(i64, Uuid)>,
     limit: i64,
 ) -> Result<Vec<(u32, SlaClock)>> {
-    let mut where_ = Where::new(db);
-    where_.equals("c.state", filter.state.map(ClockState::as_str));
-    where_.equals("c.party", filter.party.map(|party| party.as_str()));
-    if let Some(until) = filter.due_until {
-        let until = where_.value(until.ms());
-        where_.and(format!("c.due_at <= {until}"));
-    }
-    if let Some((due, id)) = from {
-        let (a, b) = (where_.value(due), where_.value(id));
-        where_.and(format!("(c.due_at, c.id) > ({a}, {b})"));
-    }
+    let mut where_ = filter.conditions(db, from);
     let limit = where_.value(limit);
     let (conditions, values) = where_.finish();
     let sql = format!(

@@ -213,6 +213,24 @@ pub struct ClockFilter {
     pub due_until: Option<Instant>,
 }
 
+impl ClockFilter {
+    /// On a table of clocks `c`, after a place in the order of due times. The kind is left to tables that have several.
+    pub(crate) fn conditions(&self, db: &impl ConnectionTrait, from: Option<(i64, Uuid)>) -> Where {
+        let mut where_ = Where::new(db);
+        where_.equals("c.state", self.state.map(ClockState::as_str));
+        where_.equals("c.party", self.party.map(Party::as_str));
+        if let Some(until) = self.due_until {
+            let until = where_.value(until.ms());
+            where_.and(format!("c.due_at <= {until}"));
+        }
+        if let Some((due, id)) = from {
+            let (a, b) = (where_.value(due), where_.value(id));
+            where_.and(format!("(c.due_at, c.id) > ({a}, {b})"));
+        }
+        where_
+    }
+}
+
 /// Clocks with their leads, the earliest due time first.
 pub async fn clocks(
     db: &impl ConnectionTrait,
@@ -225,18 +243,8 @@ pub async fn clocks(
         clock: Uuid,
         body: String,
     }
-    let mut where_ = Where::new(db);
-    where_.equals("c.state", filter.state.map(ClockState::as_str));
+    let mut where_ = filter.conditions(db, from);
     where_.equals("c.kind", filter.kind.map(ClockKind::as_str));
-    where_.equals("c.party", filter.party.map(Party::as_str));
-    if let Some(until) = filter.due_until {
-        let until = where_.value(until.ms());
-        where_.and(format!("c.due_at <= {until}"));
-    }
-    if let Some((due, id)) = from {
-        let (a, b) = (where_.value(due), where_.value(id));
-        where_.and(format!("(c.due_at, c.id) > ({a}, {b})"));
-    }
     let limit = where_.value(limit);
     let (conditions, values) = where_.finish();
     let sql = format!(

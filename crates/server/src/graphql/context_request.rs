@@ -14,7 +14,6 @@ use super::problem::{UserError, failure, payload};
 use super::scalar::{Long, global, local};
 use super::work::LeadTarget;
 use super::{app, ask, once, read_viewer, viewer};
-use crate::flows::lead::{Target, find};
 use crate::flows::window::Window;
 use crate::flows::{context_request, scope};
 use crate::workspace::Workspace;
@@ -202,11 +201,7 @@ impl ContextRequestMutation {
         let arguments = ctx.field().arguments().unwrap_or_default();
         let once = once(ctx, "requestContext", target.idempotency_key.clone(), &arguments)?;
         let result = async {
-            viewer.require(scope::LEADS_WRITE)?;
-            let lead = find(app, &target.lead.key()?).await?;
-            let (expected_version, dry_run) =
-                (target.expected_version.map(i64::from), target.dry_run.unwrap_or(false));
-            let target = Target { viewer, lead, expected_version, once, dry_run };
+            let target = target.find(app, viewer, scope::LEADS_WRITE, once).await?;
             context_request::request(app, &target, &question.read()).await
         };
         let (request, errors) = payload(result.await)?;

@@ -7,7 +7,6 @@ use super::problem::{UserError, payload};
 use super::scalar::Long;
 use super::work::LeadTarget;
 use super::{app, once, viewer};
-use crate::flows::lead::{Target, find};
 use crate::flows::{erase, scope};
 
 #[derive(Clone, Debug, InputObject)]
@@ -50,13 +49,9 @@ impl EraseMutation {
         let arguments = ctx.field().arguments().unwrap_or_default();
         let once = once(ctx, "eraseLead", target.idempotency_key.clone(), &arguments)?;
         let result = async {
-            viewer.require(scope::LEADS_ERASE)?;
-            let lead = find(app, &target.lead.key()?).await?;
-            let (expected_version, dry_run) =
-                (target.expected_version.map(i64::from), target.dry_run.unwrap_or(false));
-            let target = Target { viewer, lead, expected_version, once, dry_run };
+            let target = target.find(app, viewer, scope::LEADS_ERASE, once).await?;
             let done = erase::erase(app, &target, leave_alone.unwrap_or(false)).await?;
-            Ok((lead, done))
+            Ok((target.lead, done))
         };
         let (done, errors) = payload(result.await)?;
         let Some((lead, done)) = done else {

@@ -16,7 +16,6 @@ use super::scalar::{global, local};
 use super::work::LeadTarget;
 use super::{app, ask, once, read_viewer, small, viewer};
 use crate::app::App;
-use crate::flows::lead::{Target, find};
 use crate::flows::{follow_up, scope};
 
 /// Why a lead stands where it stands in the work queue.
@@ -164,11 +163,7 @@ impl FollowUpMutation {
         let arguments = ctx.field().arguments().unwrap_or_default();
         let once = once(ctx, "planFollowUp", target.idempotency_key.clone(), &arguments)?;
         let result = async {
-            viewer.require(scope::LEADS_WRITE)?;
-            let lead = find(app, &target.lead.key()?).await?;
-            let (expected_version, dry_run) =
-                (target.expected_version.map(i64::from), target.dry_run.unwrap_or(false));
-            let target = Target { viewer, lead, expected_version, once, dry_run };
+            let target = target.find(app, viewer, scope::LEADS_WRITE, once).await?;
             follow_up::plan(app, &target, &NewFollowUp { due_at, kind, note }).await
         };
         let (planned, errors) = payload(result.await)?;

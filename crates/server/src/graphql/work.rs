@@ -16,8 +16,9 @@ use super::problem::{UserError, failure, payload};
 use super::scalar::{Money, local};
 use super::{app, once, viewer};
 use crate::app::App;
+use crate::flows::commit::Once;
 use crate::flows::lead::{Target, change, end, find};
-use crate::flows::{Error, qualify, scope};
+use crate::flows::{Error, Viewer, qualify, scope};
 
 /// Which lead to change, and whether it may have changed meanwhile.
 #[derive(Clone, Debug, InputObject)]
@@ -29,6 +30,22 @@ pub struct LeadTarget {
     pub idempotency_key: Option<String>,
     /// Decide, and write nothing.
     pub dry_run: Option<bool>,
+}
+
+impl LeadTarget {
+    /// The lead, and how the flow is to act on it. The right comes first: who may not write learns nothing of who is known.
+    pub async fn find<'a>(
+        self,
+        app: &App,
+        viewer: &'a Viewer,
+        right: &'static str,
+        once: Option<Once>,
+    ) -> Result<Target<'a>, Error> {
+        viewer.require(right)?;
+        let lead = find(app, &self.lead.key()?).await?;
+        let expected_version = self.expected_version.map(i64::from);
+        Ok(Target { viewer, lead, expected_version, once, dry_run: self.dry_run.unwrap_or(false) })
+    }
 }
 
 #[derive(SimpleObject)]
@@ -370,13 +387,9 @@ pub async fn changed(
     let (app, viewer) = (app(ctx)?, viewer(ctx)?);
     let once = once(ctx, field, input.idempotency_key.clone(), &ctx.field().arguments().unwrap_or_default())?;
     let result = async {
-        // Before the lead is looked for: who may not write learns nothing of who is known.
-        viewer.require(scope::LEADS_WRITE)?;
-        let lead = find(app, &input.lead.key()?).await?;
-        let expected_version = input.expected_version.map(i64::from);
-        let target = Target { viewer, lead, expected_version, once, dry_run: input.dry_run.unwrap_or(false) };
+        let target = input.find(app, viewer, scope::LEADS_WRITE, once).await?;
         target.ended(app, flow(app, &target).await).await?;
-        Ok(lead)
+        Ok(target.lead)
     };
     let (lead, errors) = payload(result.await)?;
     let lead = match lead.filter(|_| viewer.may(scope::LEADS_READ)) {
